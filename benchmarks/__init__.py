@@ -1,0 +1,1 @@
+"""Measures Vego beside other libraries and databases, on the same data in the same run."""

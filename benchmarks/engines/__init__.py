@@ -1,0 +1,1 @@
+"""One module per engine; ``benchmarks.engines.base.ENGINES`` names them all."""

@@ -1,0 +1,168 @@
+"""Metadata of one column: its shifts, its page handles, and why its encodings were chosen.
+
+FORMAT.md, "Column metadata". Handles are one structured array over the bytes, checked as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lance_fmt import zonemap
+from lance_fmt.checksum import crc32c
+from lance_fmt.constants import (
+    FOOTER_SIZE,
+    HEADER_SIZE,
+    MAX_BLOCK_BYTES,
+    MAX_PAGE_SHIFT,
+    PAGE_ALIGNMENT,
+    PAGE_HANDLE_SIZE,
+    EncodingId,
+    PageFlag,
+    TypeId,
+)
+from lance_fmt.errors import UnsupportedVersionError
+from lance_fmt.page import PageImage
+from lance_fmt.schema import DataType
+from lance_fmt.wire import Builder, Cursor
+
+HANDLE = np.dtype(
+    [
+        ("data_offset", "<u8"),
+        ("data_length", "<u8"),
+        ("index_offset", "<u8"),
+        ("index_length", "<u4"),
+        ("index_crc", "<u4"),
+        ("rows", "<u4"),
+        ("nulls", "<u4"),
+        ("nans", "<u4"),
+        ("encoding", "<u2"),
+        ("flags", "<u2"),
+        ("low", "<u8"),
+        ("high", "<u8"),
+    ]
+)
+_KNOWN_FLAGS = int(PageFlag.HAS_BOUNDS | PageFlag.MIN_EXACT | PageFlag.MAX_EXACT)
+_STRINGS = (TypeId.STRING, TypeId.BINARY)
+
+
+class ColumnMetaBuilder:
+    """Gathers the handles of a column while its pages are written."""
+
+    def __init__(self, kind: DataType) -> None:
+        self._kind = kind
+        self._handles: list[Builder] = []
+        self._indexes: list[bytes] = []
+        self._rest: list[bytes] = []
+        self._heap = bytearray()
+        self._evidence: list[str] = []
+        self._last_encoding: EncodingId | None = None
+
+    def add(self, image: PageImage, offset: int, length: int) -> None:
+        """A page whose data lies at `offset`; its index is placed later, by `finish`."""
+        low, high = image.bounds.low, image.bounds.high
+        if self._kind.id in _STRINGS:
+            low, high = self._keep(low), self._keep(high)
+        rest = Builder().u32(image.rows).u32(image.nulls).u32(image.bounds.nan_count)
+        rest.u16(image.encoding).u16(image.bounds.flags).raw(low.ljust(8, b"\0")).raw(high.ljust(8, b"\0"))
+        self._rest.append(rest.finish())
+        self._handles.append(Builder().u64(offset).u64(length))
+        self._indexes.append(image.index)
+        if image.encoding is not self._last_encoding:
+            self._evidence.append(f"page {len(self._indexes) - 1}: {image.evidence}")
+            self._last_encoding = image.encoding
+
+    def _keep(self, value: bytes) -> bytes:
+        """Put a string bound on the heap; its place there is what the handle holds."""
+        place = Builder().u32(len(self._heap)).u32(len(value)).finish()
+        self._heap += value
+        return place
+
+    def take_indexes(self) -> list[bytes]:
+        """The page indexes, in page order."""
+        return self._indexes
+
+    def finish(self, index_offset: int, page_shift: int, block_shift: int) -> bytes:
+        """The metadata, for page indexes that lie back to back from `index_offset`."""
+        evidence = "\n".join(self._evidence).encode("utf-8")
+        out = Builder().u32(len(self._handles)).u8(page_shift).u8(block_shift).u16(0)
+        out.u64(len(self._heap)).u64(len(evidence))
+        for handle, index, rest in zip(self._handles, self._indexes, self._rest, strict=True):
+            out.raw(handle.u64(index_offset).u32(len(index)).u32(crc32c(index)).finish()).raw(rest)
+            index_offset += len(index)
+        return out.raw(bytes(self._heap)).raw(evidence).finish()
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMeta:
+    """Parsed metadata of a column; `pages` is a structured array of `HANDLE`."""
+
+    page_shift: int
+    block_shift: int
+    pages: np.ndarray[Any, Any]
+    encodings: list[EncodingId]
+    evidence: str
+    heap: bytes
+
+    def bounds(self, page: int, kind: DataType, cursor: Cursor) -> tuple[Any, Any] | None:
+        """Smallest and largest value that page `page` may hold, or None where that is not known."""
+        handle = self.pages[page]
+        if not int(handle["flags"]) & PageFlag.HAS_BOUNDS:
+            return None
+        low, high = (handle[side].tobytes() for side in ("low", "high"))
+        if kind.id in _STRINGS:
+            low, high = self._from_heap(low, cursor), self._from_heap(high, cursor)
+        return zonemap.unpack(low, kind, cursor), zonemap.unpack(high, kind, cursor)
+
+    def _from_heap(self, place: bytes, cursor: Cursor) -> bytes:
+        where = Cursor(place)
+        start, length = where.u32(), where.u32()
+        if start + length > len(self.heap):
+            raise cursor.fail(f"bound at {start}..{start + length} of a heap of {len(self.heap)} bytes")
+        return self.heap[start : start + length]
+
+
+def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: DataType) -> ColumnMeta:
+    """Parse metadata (its checksum verified before); every handle is checked before any is used."""
+    count = cursor.u32("page count")
+    page_shift, block_shift = cursor.u8("page shift"), cursor.u8("block shift")
+    if cursor.u16("reserved") or not block_shift <= page_shift <= MAX_PAGE_SHIFT:
+        raise cursor.fail(f"page shift {page_shift} and block shift {block_shift} are not valid")
+    if kind.stride << block_shift > max(MAX_BLOCK_BYTES, kind.stride):
+        raise cursor.fail(f"blocks of {1 << block_shift} rows of {kind} are larger than the format allows")
+    heap_length, evidence_length = cursor.u64_pair("lengths of heap and evidence")
+    pages = np.frombuffer(cursor.take(count * PAGE_HANDLE_SIZE, "page handles"), HANDLE)
+    _check_handles(cursor, pages, num_rows, page_shift, file_length)
+    heap = bytes(cursor.take(heap_length, "bounds"))
+    try:
+        evidence = bytes(cursor.take(evidence_length, "evidence")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise cursor.fail("evidence is not UTF-8") from None
+    cursor.expect_end("column metadata")
+    return ColumnMeta(page_shift, block_shift, pages, _encodings(pages), evidence, heap)
+
+
+def _encodings(pages: np.ndarray[Any, Any]) -> list[EncodingId]:
+    codes = pages["encoding"].tolist()
+    for code in set(codes):
+        if code not in EncodingId.__members__.values():
+            raise UnsupportedVersionError(f"page encoding id {code} is unknown to this reader")
+    return [EncodingId(code) for code in codes]
+
+
+def _check_handles(cursor: Cursor, pages: np.ndarray[Any, Any], num_rows: int, page_shift: int, file_length: int) -> None:
+    rows = pages["rows"].astype(np.int64)
+    full = 1 << page_shift
+    if len(pages) != -(-num_rows // full) or int(rows.sum()) != num_rows or (rows[:-1] != full).any():
+        raise cursor.fail(f"pages of {full} rows do not add up to {num_rows} rows")
+    end = np.uint64(file_length - FOOTER_SIZE)
+    for start, length in (("data_offset", "data_length"), ("index_offset", "index_length")):
+        where, size = pages[start], pages[length].astype(np.uint64)
+        if ((where < HEADER_SIZE) | (where > end) | (size > end - np.minimum(where, end))).any():
+            raise cursor.fail(f"a page reaches out of the file ({start})")
+    if (pages["data_offset"] % PAGE_ALIGNMENT).any() or (pages["data_length"] % PAGE_ALIGNMENT).any():
+        raise cursor.fail(f"a page is not aligned to {PAGE_ALIGNMENT} bytes")
+    if (pages["nulls"] > rows).any() or (pages["nans"] > rows).any() or (pages["flags"] > _KNOWN_FLAGS).any():
+        raise cursor.fail("counts or flags of a page are not valid")

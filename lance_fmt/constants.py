@@ -1,0 +1,88 @@
+"""Every number of the format that a writer and a reader must agree on.
+
+`FORMAT.md` repeats these in its table of constants; a test compares the two. Ids are never renumbered and
+never used again for something else.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+MAGIC = b"LFMT"
+VERSION_MAJOR = 1
+VERSION_MINOR = 0
+KNOWN_FEATURES = 0
+
+HEADER_SIZE = 64
+FOOTER_SIZE = 64
+COLUMN_RECORD_SIZE = 40
+PAGE_HANDLE_SIZE = 64
+COLUMN_HEADER_SIZE = 24
+PAGE_INDEX_HEADER_SIZE = 8
+PAGE_ALIGNMENT = 64
+BITMAP_ALIGNMENT = 8
+INTEGERS_HEADER_SIZE = 16
+ZSTD_HEADER_SIZE = 8
+LANES = 16
+STATISTIC_BYTES = 64
+
+MAX_PAGE_SHIFT = 20
+MAX_DIMENSION = 1 << 20
+MAX_BLOCK_BYTES = 1 << 28
+MAX_ZSTD_RATIO = 1 << 16
+
+TAIL_READ = 64 * 1024
+TARGET_BLOCK_BYTES = 16 * 1024
+TARGET_VECTOR_BLOCK_BYTES = 32 * 1024
+TARGET_PAGE_BYTES = 1024 * 1024
+LARGEST_BLOCK_SHIFT = 12
+LARGEST_PAGE_SHIFT = 17
+
+
+class TypeId(IntEnum):
+    """Wire ids of the logical types."""
+
+    BOOL = 1
+    INT8 = 2
+    INT16 = 3
+    INT32 = 4
+    INT64 = 5
+    UINT8 = 6
+    UINT16 = 7
+    UINT32 = 8
+    UINT64 = 9
+    FLOAT16 = 10
+    FLOAT32 = 11
+    FLOAT64 = 12
+    STRING = 13
+    BINARY = 14
+    JSON = 15
+    TIMESTAMP = 16
+    LIST = 17
+    VECTOR = 18
+
+
+class TimeUnit(IntEnum):
+    """Wire ids of the timestamp units."""
+
+    S = 1
+    MS = 2
+    US = 3
+    NS = 4
+
+
+class EncodingId(IntEnum):
+    """Wire ids of the encodings of a page."""
+
+    PLAIN = 1
+    BITPACKED = 2
+    DICTIONARY = 3
+    ZSTD = 4
+
+
+class PageFlag(IntFlag):
+    """Flags of a page handle."""
+
+    HAS_BOUNDS = 1
+    MIN_EXACT = 2
+    MAX_EXACT = 4

@@ -1,0 +1,99 @@
+"""Plain blocks under Zstandard (RFC 8878; FORMAT.md, "Zstandard").
+
+Fixed-width values are written byte plane by byte plane first: the high bytes of numbers resemble each
+other. The size after decompression is declared, checked against the frame's own and a limit, before any
+memory is reserved.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import zstandard
+
+from lance_fmt.column import Column
+from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_ZSTD_RATIO, EncodingId, TypeId
+from lance_fmt.encodings.plain import Plain
+from lance_fmt.encodings.protocol import Buffer, Encoded
+from lance_fmt.schema import DataType
+from lance_fmt.wire import Builder, Cursor
+
+
+class _Decompressor(threading.local):
+    """One context for each thread: a context is not safe to share, and dear to make for each block."""
+
+    def __init__(self) -> None:
+        self.context = zstandard.ZstdDecompressor()
+
+
+_decompressor = _Decompressor()
+
+
+class Zstd:
+    """Zstandard over the plain bytes of a block; accepts all but vectors."""
+
+    id = EncodingId.ZSTD
+    name = "zstd"
+
+    def accepts(self, data_type: DataType) -> bool:
+        """All but vectors, which stay one array on disk."""
+        return not (data_type.is_list or data_type.is_vector)
+
+    def encode(self, column: Column, starts: Sequence[int], effort: int) -> Encoded:
+        """One frame, with its content size, for each block."""
+        compressor = zstandard.ZstdCompressor(level=effort)
+        blocks: list[Buffer] = []
+        for raw in Plain().encode(column, starts, effort).blocks:
+            planes = _to_planes(raw, _plane_count(column.type))
+            blocks.append(Builder().u64(len(raw)).raw(compressor.compress(planes)).finish() if len(raw) else b"")
+        return Encoded(blocks)
+
+    def open(self, shared: Cursor, data_type: DataType) -> None:  # noqa: ARG002
+        """Compressed pages share nothing."""
+        shared.expect_end("shared bytes of a compressed page")
+
+    def decode(self, block: Cursor, rows: int, data_type: DataType, shared: Column | None) -> Column:
+        """Decompress, then as plain."""
+        if not block.remaining:
+            return Plain().decode(block, rows, data_type, shared)
+        size = block.u64("decompressed size")
+        frame = block.take(block.remaining, "compressed bytes")
+        if size > min(MAX_BLOCK_BYTES, MAX_ZSTD_RATIO * len(frame)):
+            raise block.fail(f"decompressed size {size} is more than the format allows")
+        planes = _plane_count(data_type)
+        if size % planes:
+            raise block.fail(f"decompressed size {size} is no multiple of {planes}")
+        raw = _from_planes(_decompress(block, frame, size), planes)
+        return Plain().decode(Cursor(raw, path=block.path, base=block.offset), rows, data_type, shared)
+
+
+def _decompress(block: Cursor, frame: memoryview, size: int) -> bytes:
+    try:
+        # The library reserves what the frame header says, so that must be the checked size.
+        declared = zstandard.get_frame_parameters(frame).content_size
+        if declared != size:
+            raise block.fail(f"Zstandard frame of {declared} bytes, {size} declared")
+        raw: bytes = _decompressor.context.decompress(frame, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise block.fail(f"Zstandard: {error}") from None
+    if len(raw) != size:
+        raise block.fail(f"{len(raw)} bytes decompressed, {size} declared")
+    return raw
+
+
+def _plane_count(data_type: DataType) -> int:
+    return 1 if data_type.is_variable or data_type.id is TypeId.BOOL else data_type.stride
+
+
+def _to_planes(raw: Buffer, planes: int) -> Buffer:
+    if planes == 1:
+        return raw
+    return np.frombuffer(raw, np.uint8).reshape(-1, planes).T.tobytes()
+
+
+def _from_planes(raw: bytes, planes: int) -> bytes:
+    if planes == 1:
+        return raw
+    return np.frombuffer(raw, np.uint8).reshape(planes, -1).T.tobytes()

@@ -1,0 +1,168 @@
+"""Little-endian bytes, bounds-checked: the one place that packs and unpacks binary structures.
+
+`Cursor` reads hostile bytes: every read is checked against the end first, so a wrong length becomes a
+`CorruptFileError` naming the byte, never an IndexError, a short slice or a huge allocation.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from lance_fmt.errors import CorruptFileError
+
+_U8 = struct.Struct("<B")
+_U16 = struct.Struct("<H")
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_I64 = struct.Struct("<q")
+_F64 = struct.Struct("<d")
+_U64_PAIR = struct.Struct("<QQ")
+
+
+class Cursor:
+    """Reads one structure front to back.
+
+    `path` and `base` (file position of `data[0]`) only serve error messages.
+    """
+
+    __slots__ = ("_base", "_data", "_path", "_position")
+
+    def __init__(self, data: bytes | bytearray | memoryview, *, path: str = "<bytes>", base: int = 0) -> None:
+        self._data = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
+        self._path = path
+        self._base = base
+        self._position = 0
+
+    @property
+    def path(self) -> str:
+        """What error messages call the source."""
+        return self._path
+
+    @property
+    def offset(self) -> int:
+        """File position of the next byte."""
+        return self._base + self._position
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._position
+
+    @property
+    def remaining(self) -> int:
+        """Bytes not read yet."""
+        return len(self._data) - self._position
+
+    def fail(self, what: str) -> CorruptFileError:
+        """An error that points at the current byte; the caller raises it."""
+        return CorruptFileError(self._path, self._base + self._position, what)
+
+    def take(self, length: int, what: str = "bytes") -> memoryview:
+        """The next `length` bytes, as a view."""
+        if length < 0 or length > self.remaining:
+            raise self.fail(f"{what}: {length} bytes expected, {self.remaining} left")
+        start = self._position
+        self._position = start + length
+        return self._data[start : self._position]
+
+    def u8(self, what: str = "u8") -> int:
+        """Unsigned 8-bit integer."""
+        return int(_U8.unpack(self.take(1, what))[0])
+
+    def u16(self, what: str = "u16") -> int:
+        """Unsigned 16-bit integer."""
+        return int(_U16.unpack(self.take(2, what))[0])
+
+    def u32(self, what: str = "u32") -> int:
+        """Unsigned 32-bit integer."""
+        return int(_U32.unpack(self.take(4, what))[0])
+
+    def u64(self, what: str = "u64") -> int:
+        """Unsigned 64-bit integer."""
+        return int(_U64.unpack(self.take(8, what))[0])
+
+    def u64_pair(self, what: str = "u64 pair") -> tuple[int, int]:
+        """Two unsigned 64-bit integers, in one step."""
+        first, second = _U64_PAIR.unpack(self.take(16, what))
+        return int(first), int(second)
+
+    def i64(self, what: str = "i64") -> int:
+        """Signed 64-bit integer."""
+        return int(_I64.unpack(self.take(8, what))[0])
+
+    def f64(self, what: str = "f64") -> float:
+        """IEEE 754 binary64."""
+        return float(_F64.unpack(self.take(8, what))[0])
+
+    def blob(self, what: str = "blob") -> bytes:
+        """Bytes with a u32 length before them."""
+        return bytes(self.take(self.u32(f"length of {what}"), what))
+
+    def text(self, what: str = "text") -> str:
+        """UTF-8 with a u32 length before it."""
+        raw = self.blob(what)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.fail(f"{what}: not UTF-8 ({error.reason})") from None
+
+    def expect_end(self, what: str = "structure") -> None:
+        """Raise unless every byte has been read."""
+        if self.remaining:
+            raise self.fail(f"{what}: {self.remaining} bytes too many")
+
+
+class Builder:
+    """Writes one structure front to back; each method returns the builder, so calls chain."""
+
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes | memoryview] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def raw(self, data: bytes | bytearray | memoryview) -> Builder:
+        """Bytes as they are."""
+        part = bytes(data) if isinstance(data, bytearray) else data
+        self._parts.append(part)
+        self._size += part.nbytes if isinstance(part, memoryview) else len(part)
+        return self
+
+    def u8(self, value: int) -> Builder:
+        """Unsigned 8-bit integer."""
+        return self.raw(_U8.pack(value))
+
+    def u16(self, value: int) -> Builder:
+        """Unsigned 16-bit integer."""
+        return self.raw(_U16.pack(value))
+
+    def u32(self, value: int) -> Builder:
+        """Unsigned 32-bit integer."""
+        return self.raw(_U32.pack(value))
+
+    def u64(self, value: int) -> Builder:
+        """Unsigned 64-bit integer."""
+        return self.raw(_U64.pack(value))
+
+    def i64(self, value: int) -> Builder:
+        """Signed 64-bit integer."""
+        return self.raw(_I64.pack(value))
+
+    def f64(self, value: float) -> Builder:
+        """IEEE 754 binary64."""
+        return self.raw(_F64.pack(value))
+
+    def blob(self, data: bytes) -> Builder:
+        """Bytes with a u32 length before them."""
+        return self.u32(len(data)).raw(data)
+
+    def text(self, value: str) -> Builder:
+        """UTF-8 with a u32 length before it."""
+        return self.blob(value.encode("utf-8"))
+
+    def finish(self) -> bytes:
+        """Everything written so far."""
+        return b"".join(self._parts)

@@ -1,0 +1,219 @@
+"""The benchmark code runs, counts recall rightly, and turns ratios the right way round; no figure is judged."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import report, run
+from benchmarks.data import Dataset, Judge, K, choose_filters, mask, prepare, synthetic
+from benchmarks.engines.base import DATABASES, ENGINES, INDEXES
+from benchmarks.measure import curve, rate_at
+from benchmarks.pool import Pool
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return prepare(None, 1500, 20)
+
+
+def exact_rows(dataset: Dataset, label: str = "") -> np.ndarray:
+    """The k nearest rows by float64 sorting: independent of the partition the limits come from."""
+    vectors = dataset.rows.vectors.astype(np.float64)
+    queries = dataset.queries.astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    distances = 1 - queries @ vectors.T
+    if label:
+        distances[:, ~dataset.matching(label)] = np.inf
+    return np.argsort(distances, axis=1)
+
+
+def test_a_small_run_of_vego_alone(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.run",
+        "--data",
+        "synthetic",
+        "--rows",
+        "1200",
+        "--queries",
+        "12",
+    ]
+    command += ["--rounds", "1", "--engine", "vego", "--engine", "vego-index", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 100
+    (kept,) = tmp_path.glob("*.json")
+    described = json.loads(kept.read_text())
+    assert described["skipped"] == {}
+    figures = {result["measure"]: result["figures"] for result in described["results"]}
+    assert set(figures) == set(report.MEASURES)
+    assert figures["batch-0.95"]["vego-index"]["best_recall"] > 0.9
+    for name in ("search", "filter 1 %", "filter 26 %"):
+        assert figures[name]["vego"]["recall"] > 0.9
+        assert figures[name]["vego"]["fewest_results"] == K
+    assert figures["start"]["vego"]["results"] == K
+    assert described["seed"]
+    assert described["versions"]["vego"]
+
+
+def test_every_engine_has_an_adapter_and_a_group() -> None:
+    assert set(ENGINES) == {*DATABASES, *INDEXES}
+    for place in ENGINES.values():
+        assert (ROOT / (place.partition(":")[0].replace(".", "/") + ".py")).exists()
+
+
+def test_an_engine_that_fails_is_left_out_with_its_reason(tmp_path: Path, dataset: Dataset) -> None:
+    dataset.save(tmp_path)
+    said: list[str] = []
+    pool = Pool(tmp_path, 1, said.append)
+    pool.start(["no-such-engine"])
+    assert "KeyError" in pool.skipped["no-such-engine"]
+    assert pool.ask("no-such-engine", "curve") is None
+    assert pool.names(["no-such-engine"]) == []
+    assert said
+
+
+def test_exact_answers_have_full_recall_and_each_wrong_one_costs_its_share(dataset: Dataset) -> None:
+    order = exact_rows(dataset)
+    judge = Judge(dataset)
+    assert judge.recall(order[:, :K]) == 1.0
+    one_wrong = np.hstack([order[:, : K - 1], order[:, -1:]])
+    assert judge.recall(one_wrong) == pytest.approx(1 - 1 / K)
+    assert judge.recall(np.repeat(order[:, :1], K, axis=1)) == pytest.approx(1 / K)
+    assert judge.recall(np.full((3, K), -1)) == 0.0
+
+
+@pytest.mark.parametrize("label", ["1 %", "26 %"])
+def test_filtered_truth_is_the_truth_of_the_matching_rows(dataset: Dataset, label: str) -> None:
+    judge = Judge(dataset, label)
+    best = exact_rows(dataset, label)[:, : judge.expected]
+    assert judge.recall(best) == 1.0
+    excluded = np.flatnonzero(~dataset.matching(label))[:1]
+    with pytest.raises(ValueError, match="does not match"):
+        judge.recall([excluded.tolist()])
+
+
+def test_duplicates_of_a_neighbour_count_as_well_as_the_neighbour(dataset: Dataset) -> None:
+    order = exact_rows(dataset)
+    doubled = np.concatenate([dataset.rows.vectors, dataset.rows.vectors[order[0, K - 1 : K]]])
+    rows = type(dataset.rows)([str(i) for i in range(len(doubled))], doubled, dataset.rows.metadata)
+    twin = Dataset("twins", rows, dataset.queries[:1], {}, {"": dataset.limits[""][:1]})
+    answer = [*order[0, : K - 1].tolist(), len(doubled) - 1]
+    assert Judge(twin).recall([answer]) == 1.0
+
+
+def test_filters_have_the_selectivity_they_are_named_for(dataset: Dataset) -> None:
+    filters = choose_filters(dataset.rows)
+    assert mask(dataset.rows, filters["1 %"]).mean() == pytest.approx(0.01, abs=0.005)
+    assert mask(dataset.rows, filters["26 %"]).mean() == pytest.approx(0.26, abs=0.01)
+
+
+def test_the_data_set_survives_the_way_to_the_workers(tmp_path: Path, dataset: Dataset) -> None:
+    dataset.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert np.array_equal(loaded.rows.vectors, dataset.rows.vectors)
+    assert loaded.rows.metadata == dataset.rows.metadata
+    assert loaded.filters == dataset.filters
+    assert all(np.array_equal(loaded.limits[key], dataset.limits[key]) for key in dataset.limits)
+
+
+def test_a_truth_that_disagrees_is_refused(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    np.save(tmp_path / "vectors_f16.npy", random.standard_normal((40, 8)).astype(np.float16))
+    np.save(tmp_path / "queries_f32.npy", random.standard_normal((3, 8)).astype(np.float32))
+    np.save(tmp_path / "gt_cosine.npy", np.zeros((3, K), np.float32))
+    metadata = synthetic(40, 3)[-1]
+    with lzma.open(tmp_path / "meta.jsonl.xz", "wt") as file:
+        for row in range(40):
+            file.write(json.dumps({key: values[row] for key, values in metadata.items()}) + "\n")
+    with pytest.raises(ValueError, match="gt_cosine"):
+        prepare(tmp_path)
+    (tmp_path / "gt_cosine.npy").unlink()
+    assert prepare(tmp_path).queries.shape == (3, 8)
+
+
+class Scripted:
+    """An index whose answers are right for `effort` of the k results."""
+
+    def __init__(self, order: np.ndarray) -> None:
+        self.order = order
+
+    def search_batch(self, queries: np.ndarray, k: int, effort: int) -> np.ndarray:
+        right = min(k, effort // 4)
+        return np.hstack([self.order[:, :right], self.order[:, -(k - right) :]])[:, :k]
+
+    def batch_rows(self, answer: np.ndarray) -> np.ndarray:
+        return answer
+
+
+def test_a_curve_rises_and_ends_once_the_recall_is_reached(dataset: Dataset) -> None:
+    points = curve(Scripted(exact_rows(dataset)), dataset)  # type: ignore[arg-type]
+    recalls = [point["recall"] for point in points]
+    assert recalls == sorted(recalls)
+    assert recalls[-1] == 1.0
+    assert recalls[-2] < 0.992
+    assert all(point["qps"] > 0 for point in points)
+
+
+def test_the_rate_at_a_recall_lies_on_the_curve() -> None:
+    points = [{"recall": 0.90, "qps": 1000.0}, {"recall": 1.0, "qps": 10.0}]
+    assert rate_at(points, 0.95) == pytest.approx(100.0)
+    assert rate_at(points, 0.90) == pytest.approx(1000.0)
+    assert rate_at(points, 1.0) == pytest.approx(10.0)
+    assert rate_at(points[:1], 0.95) is None
+
+
+def result(
+    key: str, vego: float, peer: float, *, floor: float | None = None, recall: float = 1.0
+) -> report.Result:
+    measure = report.MEASURES[key]
+    extra = {"recall": recall, "fewest_results": K, "expected_results": K, "p99_ms": 1.0, "effort": 64}
+    figures = {"vego": {measure.key: vego, **extra}, "zvec": {measure.key: peer, **extra}}
+    return report.Result(measure, figures, {}, floor)
+
+
+def test_a_ratio_above_one_favours_vego_whichever_way_the_figure_runs() -> None:
+    assert result("search", 0.5, 1.0).ratio("zvec", "vego") == pytest.approx(2.0)
+    assert result("load", 500.0, 1000.0).ratio("zvec", "vego") == pytest.approx(0.5)
+    assert result("search", 0.5, 1.0).ratio("chroma", "vego") is None
+
+
+def test_verdicts_follow_the_target_and_the_recall() -> None:
+    target = report.MEASURES["search"].targets["zvec"]
+    assert result("search", 1.0, 1.001 * target).verdict("zvec") == "met"
+    assert result("search", 1.0, 0.999 * target).verdict("zvec") == "missed"
+    assert "answers" in result("search", 0.1, 10.0, floor=0.96, recall=0.95).verdict("zvec")
+    short = result("search", 0.1, 10.0, floor=0.96)
+    short.figures["vego"]["fewest_results"] = K - 1
+    assert "answers" in short.verdict("zvec")
+
+
+def test_tables_fit_a_hundred_columns() -> None:
+    text = report.table(result("search", 0.1, 123.456, floor=0.96, recall=0.5))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "zvec !" in text
+
+
+def test_best_of_takes_the_best_way_round() -> None:
+    rounds = {"a": [{"p50_ms": 2.0, "rows_per_s": 5.0}, {"p50_ms": 1.0, "rows_per_s": 4.0}], "b": []}
+    assert report.best_of(rounds, ("rows_per_s",)) == {"a": {"p50_ms": 1.0, "rows_per_s": 5.0}}
+
+
+def test_options_default_to_everything() -> None:
+    options = run.parse(["--data", "synthetic"])
+    assert options.data is None
+    assert options.only == list(run.MEASURES)
+    assert options.engines == list(ENGINES)
+    assert options.cores == 1
+    assert run.parse(["--quick"]).rows == 2000

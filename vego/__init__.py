@@ -1,0 +1,78 @@
+"""Vego: an embedded-first vector database. `vego.open(path)` is where to start."""
+
+from vego.collection import Collection
+from vego.database import Database, open  # noqa: A004
+from vego.document import Document
+from vego.errors import (
+    ClosedError,
+    CollectionNotFoundError,
+    CommitConflictError,
+    CommitUncertainError,
+    CorruptionError,
+    DatabaseError,
+    DatabaseLockedError,
+    DimensionMismatchError,
+    DocumentNotFoundError,
+    DuplicateIdError,
+    FilterError,
+    FilterSyntaxError,
+    InvalidArgumentError,
+    InvalidIdError,
+    InvalidMetadataError,
+    InvalidVectorError,
+    NewerVersionError,
+    NotADatabaseError,
+    NotFoundError,
+    PoisonedError,
+    ReadOnlyError,
+    StorageError,
+    UnknownFieldError,
+    UnknownOptionError,
+    VegoError,
+)
+from vego.hits import BatchResult, Hit, Hits
+from vego.planner import Plan
+from vego.query import Expr, field
+
+Open = open
+__version__ = "0.1.0"
+
+__all__ = [
+    "BatchResult",
+    "ClosedError",
+    "Collection",
+    "CollectionNotFoundError",
+    "CommitConflictError",
+    "CommitUncertainError",
+    "CorruptionError",
+    "Database",
+    "DatabaseError",
+    "DatabaseLockedError",
+    "DimensionMismatchError",
+    "Document",
+    "DocumentNotFoundError",
+    "DuplicateIdError",
+    "Expr",
+    "FilterError",
+    "FilterSyntaxError",
+    "Hit",
+    "Hits",
+    "InvalidArgumentError",
+    "InvalidIdError",
+    "InvalidMetadataError",
+    "InvalidVectorError",
+    "NewerVersionError",
+    "NotADatabaseError",
+    "NotFoundError",
+    "Open",
+    "Plan",
+    "PoisonedError",
+    "ReadOnlyError",
+    "StorageError",
+    "UnknownFieldError",
+    "UnknownOptionError",
+    "VegoError",
+    "__version__",
+    "field",
+    "open",
+]

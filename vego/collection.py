@@ -1,0 +1,438 @@
+"""A collection: the verbs users call. Checks arguments, takes the lock, and hands over to storage and search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vego.document import Document, Vector, check_id, check_metadata, check_vectors
+from vego.errors import (
+    ClosedError,
+    DocumentNotFoundError,
+    DuplicateIdError,
+    InvalidArgumentError,
+    InvalidVectorError,
+    ReadOnlyError,
+    UnknownOptionError,
+)
+from vego.hits import BatchResult, Hits
+from vego.index import Metric
+from vego.index.indexed_rows import IndexedRows, Progress, State
+from vego.inputs import from_columns, from_documents, from_table
+from vego.options import MAX_EF, MAX_K, CollectionOptions
+from vego.planner import Plan
+from vego.progress import progress_of
+from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
+from vego.search import Searcher
+from vego.table.batch import RowBatch
+from vego.table.filter_columns import FilterColumns
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Filter = Expr | str | Mapping[str, Any] | None
+Create = Callable[[int], IndexedRows]
+
+
+class Collection:
+    """Documents of one dimension and metric. Made by `Database.collection`; any thread may use it.
+
+    Readers never wait for writers: a search works on the rows and the graph as they were when it began.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        metric: Metric,
+        options: CollectionOptions,
+        rows: IndexedRows | None,
+        create: Create,
+        new_id: Callable[[], str],
+        *,
+        read_only: bool,
+    ) -> None:
+        self.name = name
+        self.metric = metric
+        self.options = options
+        self._rows = rows
+        self._create = create
+        self._new_id = new_id
+        self._read_only = read_only
+        self._closed = False
+        self._lock = RLock()
+        self._filter_columns = FilterColumns()
+
+    # -- about -----------------------------------------------------------------------------------
+
+    @property
+    def dimension(self) -> int | None:
+        """Components of every vector; None until the first insert where it was not given."""
+        return None if self._rows is None else self._rows.rows.manifest.dimension
+
+    def __len__(self) -> int:
+        state = self._state()
+        return 0 if state is None else state.snapshot.view.live_count
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find(name) is not None
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<vego.Collection {self.name!r}, closed>"
+        return f"<vego.Collection {self.name!r}: {len(self):,} documents, {self.dimension} x {self.metric.value}>"
+
+    def stats(self) -> dict[str, Any]:
+        """Rows, files, bytes and index coverage, as a dict."""
+        state = self._state()
+        if state is None or self._rows is None:
+            return {"name": self.name, "documents": 0, "dimension": None, "metric": self.metric.value}
+        rows, view = self._rows.rows, state.snapshot.view
+        manifest = rows.manifest
+        return {
+            "name": self.name,
+            "documents": view.live_count,
+            "dimension": manifest.dimension,
+            "metric": self.metric.value,
+            "version": manifest.version,
+            "dead_slots": view.rows - view.live_count,
+            "segments": len(rows.segments),
+            "segment_bytes": sum(entry.length for entry in rows.segments),
+            "buffered_rows": rows.buffered_rows,
+            "buffered_bytes": rows.buffered_bytes,
+            "index": rows.options.index,
+            "indexed_slots": 0 if state.index is None else state.index.rows,
+            "index_bytes": 0 if manifest.index is None else manifest.index.length,
+            "metadata_keys": sorted(rows.keys()),
+            "options": rows.options.to_json(),
+        }
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def insert(
+        self,
+        document: Document | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the field's name
+        vector: ArrayLike | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Add one document and return its id; durable when this returns.
+
+        Raises DuplicateIdError where the id exists, and the errors of `vego.document` for bad values.
+        """
+        return self._put_documents([_one(document, id, vector, metadata)], "insert", replace=False)[0]
+
+    def insert_batch(
+        self,
+        documents: Any = None,
+        *,
+        ids: Sequence[str] | None = None,
+        vectors: Any = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+        id_column: str = "id",
+        vector_column: str = "vector",
+        progress: bool | Progress = False,
+    ) -> list[str]:
+        """Add many documents, all or none, and return their ids.
+
+        Either `documents` (a list of Documents or dicts, a pandas DataFrame or a pyarrow Table with `id_column`
+        and `vector_column`), or columns: `ids` (n strings, may be left out), `vectors` (n, d), `metadata` (a dict
+        of n values a key). `progress`: True for a bar on stderr, or a function of (done, total).
+        """
+        return self._put_any("insert_batch", False, documents, ids, vectors, metadata, id_column, vector_column, progress)
+
+    def upsert(
+        self,
+        document: Document | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the field's name
+        vector: ArrayLike | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Add one document or replace the whole document of that id."""
+        return self._put_documents([_one(document, id, vector, metadata)], "upsert", replace=True)[0]
+
+    def upsert_batch(
+        self,
+        documents: Any = None,
+        *,
+        ids: Sequence[str] | None = None,
+        vectors: Any = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+        id_column: str = "id",
+        vector_column: str = "vector",
+        progress: bool | Progress = False,
+    ) -> list[str]:
+        """Add or replace many documents, all or none; arguments as for `insert_batch`."""
+        return self._put_any("upsert_batch", True, documents, ids, vectors, metadata, id_column, vector_column, progress)
+
+    def update(
+        self,
+        id: str,  # noqa: A002 - the field's name
+        *,
+        vector: ArrayLike | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Change one document: a vector given replaces it, metadata keys given are set, other keys stay.
+
+        Raises DocumentNotFoundError.
+        """
+        where = f"{self.name}.update({id!r})"
+        with self._writing() as rows:
+            old = self.get(check_id(id, where))
+            if old is None or rows is None:
+                raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
+            merged = old.metadata | check_metadata(metadata or {}, where)
+            new = check_vectors(np.asarray(old.vector if vector is None else vector)[None], self._width(), where, [])
+            rows.put(RowBatch([id], new, rows=[merged]))
+
+    def delete(self, id: str) -> bool:  # noqa: A002 - the field's name
+        """Delete one document; False where there was none."""
+        return self.delete_batch([id]) == 1
+
+    def delete_batch(self, ids: Iterable[str]) -> int:
+        """Delete the documents of `ids` that exist, all at once, and return how many there were."""
+        where = f"{self.name}.delete_batch"
+        if isinstance(ids, str):
+            raise InvalidArgumentError(f"{where}: expected a list of ids, got one string; use delete({ids!r})")
+        wanted = dict.fromkeys(check_id(name, f"{where}, row {row}") for row, name in enumerate(ids))
+        with self._writing() as rows:
+            found = [name for name in wanted if self._find(name) is not None]
+            if found and rows is not None:
+                rows.delete(found)
+            return len(found)
+
+    def flush(self) -> None:
+        """Turn the write buffer into a segment file now. Nothing needs this to be safe."""
+        with self._writing() as rows:
+            if rows is not None:
+                rows.flush()
+
+    def build_index(self, progress: bool | Progress = False) -> None:
+        """Bring the graph up to date with every row and save it, now instead of as batches come."""
+        with self._writing() as rows, progress_of(progress, "indexing") as report:
+            if rows is not None:
+                rows.catch_up(report, all_rows=True)
+                rows.save_index()
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def get(self, id: str) -> Document | None:  # noqa: A002 - the field's name
+        """The document of that id exactly as inserted (its vector as float32), or None."""
+        found = self._find(id)
+        if found is None:
+            return None
+        state, slot = found
+        snapshot = state.snapshot
+        return Document(id, snapshot.view.vectors[slot].copy(), snapshot.metadata(slot))
+
+    def get_batch(self, ids: Iterable[str]) -> list[Document | None]:
+        """The documents of `ids`, in that order, None where there is none."""
+        if isinstance(ids, str):
+            raise InvalidArgumentError(f"{self.name}.get_batch: expected a list of ids; use get({ids!r})")
+        return [self.get(name) for name in ids]
+
+    def search(
+        self, vector: ArrayLike, k: int = 10, *, filter: Filter = None, ef: int | None = None, exact: bool = False
+    ) -> Hits:
+        """The k documents nearest to `vector` (d,), of those that pass `filter`; k hits whenever k rows match.
+
+        filter: `vego.field("year") >= 2020`, "year >= 2020", or {"year": {"$gte": 2020}}.
+        ef: candidates kept in the walk of the graph (default: the collection's ef_search); `exact=True` scans.
+        Raises InvalidVectorError, FilterError, UnknownOptionError.
+        """
+        state = self._state()
+        queries, ef = self._check_search(vector, 1, k, ef)
+        if state is None:
+            return Hits.empty(self.metric)
+        searcher = Searcher(state.snapshot.view, state.index, self.metric)
+        plan, accept = searcher.plan(ef, self._matching(filter, state), exact)
+        slots, distances = searcher.run(queries[0], k, plan, accept)
+        return Hits(state.snapshot, slots, distances, self.metric)
+
+    def search_batch(
+        self,
+        vectors: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        ef: int | None = None,
+        exact: bool = False,
+        threads: int | None = None,
+    ) -> BatchResult:
+        """The k nearest documents to each of m queries (m, d): ids (m, k) and distances (m, k).
+
+        threads: how many queries are answered at a time; None uses every processor this process may run on.
+        """
+        state = self._state()
+        queries, ef = self._check_search(vectors, 2, k, ef)
+        if state is None:
+            return BatchResult(np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32))
+        searcher = Searcher(state.snapshot.view, state.index, self.metric)
+        plan, accept = searcher.plan(ef, self._matching(filter, state), exact)
+        slots, distances = searcher.run_batch(queries, k, plan, accept, threads)
+        ids = state.snapshot.view.ids[slots] if state.snapshot.view.rows else np.full(slots.shape, None, object)
+        ids[slots < 0] = None
+        return BatchResult(ids, distances)
+
+    def explain(
+        self, vector: ArrayLike, k: int = 10, *, filter: Filter = None, ef: int | None = None, exact: bool = False
+    ) -> Plan:
+        """How `search` with these arguments is answered, and why."""
+        state = self._state()
+        _, ef = self._check_search(vector, 1, k, ef)
+        if state is None:
+            return Plan("empty", "the collection is empty", 0, 0, 0, ef)
+        return Searcher(state.snapshot.view, state.index, self.metric).plan(ef, self._matching(filter, state), exact)[0]
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _state(self) -> State | None:
+        if self._closed:
+            raise ClosedError(f"collection {self.name!r} is closed; open the database again")
+        return None if self._rows is None else self._rows.state
+
+    def _find(self, name: str) -> tuple[State, int] | None:
+        rows = self._rows
+        state = self._state()
+        if rows is None or state is None:
+            return None
+        slot = rows.rows.slot_of(name)
+        view = state.snapshot.view
+        if slot is not None and slot < view.rows and view.live[slot]:
+            return state, slot
+        if slot is None and view.rows == rows.state.snapshot.view.rows:
+            return None
+        with self._lock:  # a write was under way: its slot and the snapshot agree once it is done
+            slot = rows.rows.slot_of(name)
+            return None if slot is None else (rows.state, slot)
+
+    def _matching(self, filter: Filter, state: State) -> NDArray[np.bool_] | None:  # noqa: A002
+        expr = parse_filter(filter)
+        if expr is None:
+            return None
+        assert self._rows is not None
+        names = fields_of(expr)
+        known = self._rows.rows.keys()
+        for name in names:
+            if name not in known:
+                raise unknown_field_error(name, known, self.name)
+        columns = self._filter_columns.get(names, state.snapshot)
+        return evaluate(expr, columns, state.snapshot.view.rows)
+
+    def _check_search(self, vector: ArrayLike, ndim: int, k: int, ef: int | None) -> tuple[Vector, int]:
+        where = f"search in collection {self.name!r}"
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_K:
+            raise UnknownOptionError(f"{where}: k must be an integer from 1 to {MAX_K:,}, got {k!r}")
+        if ef is not None and (isinstance(ef, bool) or not isinstance(ef, int) or not 1 <= ef <= MAX_EF):
+            raise UnknownOptionError(f"{where}: ef must be an integer from 1 to {MAX_EF:,}, got {ef!r}")
+        array = np.asarray(vector)
+        if array.ndim != ndim:
+            shape = "(d,)" if ndim == 1 else "(m, d)"
+            raise InvalidVectorError(f"{where}: expected a query of shape {shape}, got {array.shape}")
+        width = self.dimension if self.dimension is not None else array.shape[-1]
+        return check_vectors(array[None] if ndim == 1 else array, width, where, []), max(ef or self.options.ef_search, k)
+
+    def _width(self) -> int:
+        assert self._rows is not None
+        return self._rows.rows.manifest.dimension
+
+    def _put_documents(self, documents: Iterable[Any], verb: str, *, replace: bool, report: Progress | None = None) -> list[str]:
+        batch = from_documents(documents, self.dimension, f"{self.name}.{verb}", self._new_id)
+        return self._put(batch, verb, replace, report)
+
+    def _put_any(
+        self,
+        verb: str,
+        replace: bool,
+        documents: Any,
+        ids: Any,
+        vectors: Any,
+        metadata: Any,
+        id_column: str,
+        vector_column: str,
+        progress: bool | Progress,
+    ) -> list[str]:
+        where = f"{self.name}.{verb}"
+        if documents is not None and (ids is not None or vectors is not None or metadata is not None):
+            raise InvalidArgumentError(f"{where}: give either documents or columns (ids, vectors, metadata), not both")
+        if documents is None:
+            batch = from_columns(ids, vectors, metadata, self.dimension, where, self._new_id)
+        elif hasattr(documents, "column_names") or hasattr(documents, "columns"):
+            batch = from_table(documents, id_column, vector_column, self.dimension, where, self._new_id)
+        else:
+            batch = from_documents(documents, self.dimension, where, self._new_id)
+        with progress_of(progress, "indexing") as report:
+            return self._put(batch, verb, replace, report)
+
+    def _put(self, batch: RowBatch, verb: str, replace: bool, report: Progress | None) -> list[str]:
+        with self._writing() as rows:
+            if len(batch) == 0:
+                return []
+            if rows is None:
+                rows = self._rows = self._create(batch.vectors.shape[1])
+            elif batch.vectors.shape[1] != self._width():  # the first insert of another thread fixed the dimension
+                check_vectors(batch.vectors, self._width(), f"{self.name}.{verb}", batch.ids)
+            if not replace:
+                for row, name in enumerate(batch.ids):
+                    if rows.rows.slot_of(name) is not None:
+                        raise DuplicateIdError(
+                            f"{self.name}.{verb}, row {row}: id {name!r} exists already; upsert replaces documents"
+                        )
+            rows.put(batch, report)
+            return list(batch.ids)
+
+    def _writing(self) -> _Writing:
+        if self._read_only:
+            raise ReadOnlyError(f"collection {self.name!r}: the database was opened with read_only=True")
+        return _Writing(self)
+
+    def _replace_rows(self, rows: IndexedRows) -> None:
+        """Show another state of the same collection (a reader's refresh)."""
+        with self._lock:
+            old, self._rows = self._rows, rows
+            self._filter_columns = FilterColumns()
+            if old is not None:
+                old.close()
+
+    def _close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if self._rows is not None:
+                    self._rows.close()
+
+
+class _Writing:
+    """Holds the collection's lock for one write and gives its rows (None before the first insert)."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def __enter__(self) -> IndexedRows | None:
+        self._collection._lock.acquire()
+        try:
+            self._collection._state()
+        except ClosedError:
+            self._collection._lock.release()
+            raise
+        return self._collection._rows
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._collection._lock.release()
+
+
+def _one(document: Document | None, name: str | None, vector: Any, metadata: Mapping[str, Any] | None) -> Document:
+    if document is None:
+        return Document(name, vector, dict(metadata or {}))
+    if name is not None or vector is not None or metadata is not None:
+        raise InvalidArgumentError("give either a Document or id, vector and metadata, not both")
+    return document
+
+

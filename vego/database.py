@@ -1,0 +1,286 @@
+"""A database: one directory, one writer at a time, any number of collections."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from vego import names
+from vego.collection import Collection
+from vego.errors import (
+    ClosedError,
+    CollectionNotFoundError,
+    CommitConflictError,
+    CorruptionError,
+    InvalidArgumentError,
+    NotFoundError,
+    ReadOnlyError,
+)
+from vego.index import Metric
+from vego.index.indexed_rows import IndexedRows
+from vego.options import CollectionOptions, check_dimension, check_durability
+from vego.store import LocalStore, Store
+from vego.table.commit import create_collection
+from vego.table.manifest import Manifest, load_latest
+from vego.table.marker import create_marker, load_marker
+from vego.table.rowstore import RowStore
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_READ_ATTEMPTS = 20
+
+
+def open(  # noqa: A001 - vego.open is the public name
+    path: str | Path,
+    *,
+    dimension: int | None = None,
+    metric: str = "cosine",
+    read_only: bool = False,
+    create: bool = True,
+    durability: str = "sync",
+    **options: Any,
+) -> Database:
+    """Open the database in the directory `path`, creating it where there is nothing yet.
+
+    dimension, metric ("cosine", "l2", "ip") and the options of `vego.options.CollectionOptions` are defaults for
+    the collections created later. read_only: no lock is taken and nothing is written; what another process writes
+    afterwards shows after `refresh()`. durability: "sync" (a call returns when its data is on the disk) or "none"
+    (when the operating system has it: survives a killed process, not a power cut).
+
+    Raises NotADatabaseError, DatabaseLockedError (naming the process that writes), NewerVersionError,
+    ReadOnlyError, StorageError, CorruptionError, UnknownOptionError.
+    """
+    defaults = CollectionOptions.of(options)
+    if dimension is not None:
+        check_dimension(dimension)
+    store = LocalStore(path, read_only=read_only)
+    try:
+        if not load_marker(store, missing_ok=create and not read_only):
+            create_marker(store)
+        if not read_only:
+            store.lock(names.LOCK)
+        return Database(store, dimension, Metric.parse(metric), defaults, durable=check_durability(durability) == "sync")
+    except BaseException:
+        store.close()
+        raise
+
+
+class Database:
+    """An open database; a context manager. Made by `vego.open`."""
+
+    def __init__(
+        self, store: Store, dimension: int | None, metric: Metric, options: CollectionOptions, *, durable: bool
+    ) -> None:
+        self._store = store
+        self._dimension = dimension
+        self._metric = metric
+        self._options = options
+        self._durable = durable
+        self._lock = RLock()
+        self._open: dict[str, Collection] = {}
+        self._closed = False
+        # A script that just ends has its WAL sealed like one that calls close().
+        reference = weakref.ref(self)
+        self._at_exit = lambda: _close_quietly(reference)
+        atexit.register(self._at_exit)
+
+    @property
+    def path(self) -> str:
+        """The directory."""
+        return self._store.name
+
+    @property
+    def read_only(self) -> bool:
+        """True where nothing can be written."""
+        return self._store.read_only
+
+    def collection(
+        self,
+        name: str,
+        *,
+        dimension: int | None = None,
+        metric: str | None = None,
+        create: bool = True,
+        **options: Any,
+    ) -> Collection:
+        """The collection of that name; created where there is none (unless `create=False`).
+
+        A dimension that is given nowhere is taken from the first insert. Raises CollectionNotFoundError,
+        InvalidArgumentError where the collection exists with another dimension, metric or option.
+        """
+        self._check_open()
+        names.check_collection_name(name)
+        with self._lock:
+            found = self._open.get(name)
+            if found is None:
+                found = self._load(name, dimension, metric, create, options)
+                self._open[name] = found
+            self._check_same(found, dimension, metric, options)
+            return found
+
+    def collections(self) -> list[str]:
+        """Names of the collections, sorted."""
+        self._check_open()
+        with self._lock:
+            stored = {name for name in self._stored() if self._latest(name) is not None}
+            return sorted(stored | {name for name, one in self._open.items() if one.dimension is not None})
+
+    def drop(self, name: str) -> None:
+        """Delete a collection and its files; raises CollectionNotFoundError."""
+        self._check_open()
+        if self.read_only:
+            raise ReadOnlyError(f"cannot drop {name!r}: {self.path} was opened with read_only=True")
+        with self._lock:
+            if name not in self.collections():
+                raise CollectionNotFoundError(self._no_collection(name))
+            collection = self._open.pop(name, None)
+            if collection is not None:
+                collection._close()
+            doomed = f"{names.COLLECTIONS}/{names.temporary(self._store.new_id())}"
+            self._store.rename(names.collection(name), doomed)
+            self._store.sync_dir(names.COLLECTIONS)
+            self._store.remove_tree(doomed)
+
+    def refresh(self) -> None:
+        """Where the database is open for reading: see what the writer has written since."""
+        self._check_open()
+        with self._lock:
+            if self.read_only:
+                for name, collection in self._open.items():
+                    collection._replace_rows(self._read(name))
+
+    def stats(self) -> dict[str, Any]:
+        """The stats of every collection."""
+        return {
+            "path": self.path,
+            "collections": [self.collection(name).stats() for name in self.collections()],
+        }
+
+    def close(self) -> None:
+        """Close every collection and release the lock. Acknowledged writes are safe without this."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            atexit.unregister(self._at_exit)
+            try:
+                for collection in self._open.values():
+                    collection._close()
+            finally:
+                self._store.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.collections()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<vego.Database {self.path!r}, closed>"
+        mode = ", read-only" if self.read_only else ""
+        return f"<vego.Database {self.path!r}{mode}: {', '.join(self.collections()) or 'no collections yet'}>"
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the database {self.path} is closed; open it again with vego.open")
+
+    def _stored(self) -> list[str]:
+        try:
+            return [name for name in self._store.list(names.COLLECTIONS) if not name.startswith(".")]
+        except NotFoundError:
+            return []
+
+    def _latest(self, name: str) -> Manifest | None:
+        return load_latest(self._store, names.collection(name))
+
+    def _no_collection(self, name: str) -> str:
+        return f"no collection {name!r} in {self.path}; there are: {', '.join(self.collections()) or 'none'}"
+
+    def _load(
+        self, name: str, dimension: int | None, metric: str | None, create: bool, options: dict[str, Any]
+    ) -> Collection:
+        manifest = self._latest(name)
+        if manifest is None and (self.read_only or not create):
+            raise CollectionNotFoundError(self._no_collection(name))
+        if manifest is not None:
+            rows = self._read(name) if self.read_only else self._rows(manifest, name)
+            return self._make(name, rows, Metric.parse(manifest.metric), rows.rows.options)
+        chosen = CollectionOptions.of(self._options.to_json() | options)
+        width = dimension if dimension is not None else self._dimension
+        kind = self._metric if metric is None else Metric.parse(metric)
+        first = None if width is None else self._create(name, check_dimension(width), kind, chosen)
+        return self._make(name, first, kind, chosen)
+
+    def _make(self, name: str, rows: IndexedRows | None, metric: Metric, options: CollectionOptions) -> Collection:
+        return Collection(
+            name,
+            metric,
+            options,
+            rows,
+            lambda width: self._create(name, check_dimension(width), metric, options),
+            self._store.new_id,
+            read_only=self.read_only,
+        )
+
+    def _create(self, name: str, dimension: int, metric: Metric, options: CollectionOptions) -> IndexedRows:
+        manifest = create_collection(
+            self._store, name, dimension=dimension, metric=metric.value, options=options.to_json()
+        )
+        return self._rows(manifest, name)
+
+    def _rows(self, manifest: Manifest, name: str) -> IndexedRows:
+        rows = RowStore(self._store, name, manifest, durable=self._durable)
+        return IndexedRows(self._store, rows, Metric.parse(manifest.metric))
+
+    def _read(self, name: str) -> IndexedRows:
+        """A consistent state while another process may be writing: read again where a commit came between."""
+        problem: Exception | None = None
+        for _ in range(_READ_ATTEMPTS):
+            manifest = self._latest(name)
+            if manifest is None:
+                raise CollectionNotFoundError(self._no_collection(name))
+            try:
+                rows = self._rows(manifest, name)
+            except (NotFoundError, CorruptionError) as error:
+                problem = error
+            else:
+                problem = None
+            after = self._latest(name)
+            if after is not None and after.version == manifest.version:
+                if problem is not None:
+                    raise problem
+                return rows
+        raise CommitConflictError(f"{name!r} changed {_READ_ATTEMPTS} times while it was being opened; try again")
+
+    def _check_same(
+        self, found: Collection, dimension: int | None, metric: str | None, options: dict[str, Any]
+    ) -> None:
+        where = f"collection {found.name!r} exists with"
+        if dimension is not None and found.dimension not in (None, dimension):
+            raise InvalidArgumentError(f"{where} dimension {found.dimension}, not {dimension}")
+        if metric is not None and Metric.parse(metric) != found.metric:
+            raise InvalidArgumentError(f"{where} metric {found.metric.value!r}, not {metric!r}")
+        if options:
+            CollectionOptions.of(options)
+            kept = found.options.to_json()
+            for key, value in options.items():
+                if kept[key] != value:
+                    raise InvalidArgumentError(f"{where} {key}={kept[key]!r}, not {value!r}")
+
+
+def _close_quietly(reference: weakref.ref[Database]) -> None:
+    database = reference()
+    if database is not None:
+        database.close()

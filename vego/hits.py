@@ -1,0 +1,145 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vego.document import Document
+from vego.index import Metric
+from vego.table.rowstore import RowSnapshot
+from vego.table.slots import SlotView
+
+
+class BatchResult(NamedTuple):
+    """Answers to m queries: `ids` object array (m, k) of str, None where fewer than k rows match, and
+    `distances` float32 (m, k), infinite there."""
+
+    ids: NDArray[np.object_]
+    distances: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer. `distance`: smaller is nearer; `score`: larger is nearer. The document is read when asked for."""
+
+    id: str
+    distance: float
+    score: float
+    _slot: int = field(repr=False)
+    _rows: RowSnapshot = field(repr=False)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The document's metadata."""
+        return self._rows.metadata(self._slot)
+
+    @property
+    def vector(self) -> NDArray[np.float32]:
+        """The document's vector, float32 (d,), a copy."""
+        return self._rows.view.vectors[self._slot].copy()
+
+    @property
+    def document(self) -> Document:
+        """The document as it was when the search ran."""
+        return Document(self.id, self.vector, self.metadata)
+
+
+class Hits(Sequence[Hit]):
+    """The answers to one query, nearest first. Columns: `.ids`, `.distances`, `.scores`; tables: `.to_pandas()`."""
+
+    __slots__ = ("_metric", "_rows", "_slots", "distances")
+
+    def __init__(
+        self, rows: RowSnapshot, slots: NDArray[np.int64], distances: NDArray[np.float32], metric: Metric
+    ) -> None:
+        self._rows = rows
+        self._slots = slots
+        self._metric = metric
+        self.distances = distances
+
+    @classmethod
+    def empty(cls, metric: Metric) -> Hits:
+        """No answers, from a collection without rows."""
+        view = SlotView.empty()
+        return cls(RowSnapshot(0, view, ()), np.empty(0, np.int64), np.empty(0, np.float32), metric)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, nearest first."""
+        return list(self._rows.view.ids[self._slots])
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """Similarities, float32 (k,): cosine similarity, dot product, or 1 / (1 + distance) for L2."""
+        return self._metric.scores(self.distances)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Hits: ...
+
+    def __getitem__(self, index: int | slice) -> Hit | Hits:
+        if isinstance(index, slice):
+            return Hits(self._rows, self._slots[index], self.distances[index], self._metric)
+        slot = int(self._slots[index])
+        distance = float(self.distances[index])
+        return Hit(self._rows.view.ids[slot], distance, float(self._metric.scores(self.distances[index])), slot, self._rows)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return (self[index] for index in range(len(self)))
+
+    def documents(self) -> list[Document]:
+        """Every document found."""
+        return [hit.document for hit in self]
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        """One dict a hit: id, distance, score and the metadata keys."""
+        return [{"id": hit.id, "distance": hit.distance, "score": hit.score, **hit.metadata} for hit in self]
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with the columns of `to_pylist` (needs `pip install vego[pandas]`)."""
+        import pandas
+
+        rows = self.to_pylist()
+        return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=["id", "distance", "score"])
+
+    def to_arrow(self) -> Any:
+        """A pyarrow Table with the columns of `to_pylist` (needs `pip install vego[arrow]`)."""
+        import pyarrow
+
+        rows = self.to_pylist()
+        names = list(dict.fromkeys(name for row in rows for name in row)) or ["id", "distance", "score"]
+        return pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self)} hits ({self._metric.value})"]
+        for position, hit in enumerate(self):
+            if position == 10:
+                lines.append(f"  ... {len(self) - 10} more")
+                break
+            lines.append(f"  {position + 1:>3}  {hit.distance:>9.4f}  {hit.id}  {_short(hit.metadata)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{position + 1}</td><td>{hit.distance:.4f}</td><td>{escape(hit.id)}</td>"
+            f"<td>{escape(_short(hit.metadata, 160))}</td></tr>"
+            for position, hit in enumerate(self[:50])
+        )
+        head = "<tr><th></th><th>distance</th><th>id</th><th>metadata</th></tr>"
+        return f"<table>{head}{rows}</table>"
+
+
+def _short(metadata: dict[str, Any], width: int = 72) -> str:
+    text = ", ".join(f"{key}={value!r}" for key, value in metadata.items())
+    return text if len(text) <= width else text[: width - 3] + "..."

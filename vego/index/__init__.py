@@ -1,0 +1,9 @@
+"""Vector indexes over slots: exact search and the HNSW graph. Importing this does not import numba; using it does."""
+
+from __future__ import annotations
+
+from vego.index.flat import exact_search
+from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, HnswIndex
+from vego.index.metrics import Metric
+
+__all__ = ["DEFAULT_EF", "DEFAULT_RERANK", "HnswIndex", "Metric", "exact_search"]

@@ -1,0 +1,56 @@
+"""Exact search over rows: the reference every index is measured against, and the path for rows not indexed yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.errors import InvalidArgumentError
+from vego.index.metrics import Metric
+from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, vector_rows
+
+Array = npt.NDArray[Any]
+
+NO_ROWS = np.empty(0, np.uint32)
+
+
+def exact_search(
+    metric: Metric,
+    vectors: Array,
+    inverse_norms: Array | None,
+    queries: Array,
+    k: int,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    rows: Array | None = None,
+    accept: Array | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The k nearest slots of each query, all scored in float32; ties go to the smaller slot.
+
+    `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine. Considered are the
+    slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot].
+    Returns slots int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest first.
+    Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError.
+    """
+    from vego.index.kernels.flat import exact_scan  # numba loads on first use
+
+    queries = np.asarray(queries)
+    if queries.ndim != 2:
+        raise InvalidArgumentError(f"queries: expected shape (m, dimension), found {queries.shape}")
+    vectors = vector_rows(vectors, queries.shape[1], "vectors")
+    queries = vector_rows(queries, queries.shape[1], "queries")
+    total = len(vectors)
+    stop = total if stop is None else stop
+    if not 0 <= start <= stop <= total:
+        raise InvalidArgumentError(f"start and stop: expected 0 <= start <= stop <= {total}, found {start}, {stop}")
+    norms = norms_row(inverse_norms if metric is Metric.COSINE else None, total, metric is Metric.COSINE)
+    candidates = NO_ROWS if rows is None else candidate_rows(rows, total)
+    mask = accept_mask(accept, total)
+    slots, distances = result_arrays(len(queries), k)
+    exact_scan(
+        metric.code, vectors, norms, queries, start, stop, candidates, rows is not None, mask, slots, distances
+    )
+    return slots, distances

@@ -1,0 +1,7 @@
+"""The graph index; see `HnswIndex`."""
+
+from __future__ import annotations
+
+from vego.index.hnsw.index import DEFAULT_EF, DEFAULT_RERANK, HnswIndex
+
+__all__ = ["DEFAULT_EF", "DEFAULT_RERANK", "HnswIndex"]

@@ -1,0 +1,152 @@
+"""Adding rows to a graph in batches, deterministic for any number of threads.
+
+The nodes of a batch each search the graph as it was before the batch and see the batch's earlier nodes by
+brute force, so the result is close to adding them one by one; then the reverse edges are merged per target.
+Both steps only read what other tasks of the same step do not write, so threads change nothing but the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.index.hnsw.graph import NONE, HnswGraph, with_room
+from vego.index.hnsw.params import HnswParams, levels_of
+from vego.index.metrics import Metric
+from vego.index.quantize import train_scale
+from vego.index.scratch import StampPool
+from vego.index.threads import thread_count
+from vego.index.views import aligned_empty
+
+Array = npt.NDArray[Any]
+
+FIRST_BATCH = 256
+LARGEST_BATCH = 1024
+TASK_NODES = 64  # nodes a thread takes at a time
+SCALE_SETTLES = 16_384  # rows after which the scale of the codes is final
+
+
+def grow(
+    graph: HnswGraph,
+    params: HnswParams,
+    vectors: Array,
+    inverse_norms: Array,
+    stop: int,
+    threads: int | None,
+    stamps: StampPool,
+) -> Iterator[HnswGraph]:
+    """Index the rows [graph.rows, stop), yielding the graph after each batch; each is complete in itself.
+
+    `vectors` and `inverse_norms` are kernel views with at least `stop` rows.
+    """
+    if len(graph.offset) < graph.rows:  # a loaded graph: files do not hold what searching does not need
+        graph = replace(graph, offset=offsets_of_codes(graph, params))
+    graph = with_room(graph, levels_of(params, graph.rows, stop))
+    graph = _with_codes(graph, params, vectors, inverse_norms, stop)
+    workers = thread_count(threads)
+    with ThreadPoolExecutor(workers) as pool:
+        run = pool.map if workers > 1 else map
+        while graph.rows < stop:
+            size = min(max(FIRST_BATCH, graph.rows // 4), LARGEST_BATCH, stop - graph.rows)
+            graph = _add_batch(graph, params, graph.rows + size, stamps, run)
+            yield graph
+
+
+def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Array, inverse_norms: Array, stop: int) -> HnswGraph:
+    """Encode the rows to come; while rows are few the scale is trained again whenever they double."""
+    from vego.index.kernels.distance import encode_rows  # numba loads on first use
+
+    start = graph.rows
+    if graph.scale_rows < SCALE_SETTLES and stop >= 2 * graph.scale_rows:
+        scale = train_scale(params.metric, vectors, inverse_norms, stop)
+        graph = replace(
+            graph,
+            scale=scale,
+            scale_rows=stop,
+            codes=aligned_empty(graph.codes.shape, np.uint8),
+            bias=np.empty(graph.capacity, np.int32),
+            offset=np.empty(graph.capacity, np.int32),
+        )
+        start = 0
+    scale = graph.scale
+    encode_rows(
+        params.metric.code, vectors, inverse_norms, start, stop, scale.centre, scale.inverse_step,
+        graph.codes, graph.bias, graph.offset,
+    )  # fmt: skip
+    return graph
+
+
+def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int32]:
+    """The `offset` of every code row; see kernels/distance.py."""
+    totals = 256 * graph.codes[: graph.rows].sum(axis=1, dtype=np.int64)
+    if params.metric is Metric.INNER_PRODUCT:
+        return (totals - 32_768 * params.dimension).astype(np.int32)
+    return (graph.bias[: graph.rows] + totals).astype(np.int32)
+
+
+def _add_batch(
+    graph: HnswGraph, params: HnswParams, stop: int, stamps: StampPool, run: Callable[..., Iterable[None]]
+) -> HnswGraph:
+    from vego.index.kernels.hnsw_build import link_batch, merge_links
+
+    start = graph.rows
+    codes, bias, offset = graph.codes, graph.bias, graph.offset
+
+    def link(first: int) -> None:
+        with stamps.borrow(graph.capacity) as mine:
+            link_batch(
+                codes, bias, offset, graph.links, graph.upper, graph.upper_start, graph.levels,
+                start, graph.entry, graph.top, first, min(first + TASK_NODES, stop),
+                params.m, params.ef_construction, mine,
+            )  # fmt: skip
+
+    def merge(table: Array, cap: int, edges: tuple[Array, Array, Array]) -> None:
+        rows, targets, sources = edges
+        order = np.argsort(rows, kind="stable")
+        rows, targets, sources = rows[order], targets[order], sources[order]
+        heads = np.flatnonzero(np.diff(rows, prepend=-1))
+        bounds = np.append(heads, len(rows))
+        rows, targets = rows[heads], targets[heads]
+
+        def task(first: int) -> None:
+            last = min(first + TASK_NODES, len(rows))
+            merge_links(codes, bias, offset, table, cap, rows, targets, bounds, sources, first, last)
+
+        _drain(run(task, range(0, len(rows), TASK_NODES)))
+
+    _drain(run(link, range(start, stop, TASK_NODES)))
+    merge(graph.links, 2 * params.m, _reverse_edges(graph, stop))
+    merge(graph.upper, params.m, _reverse_upper_edges(graph, stop))
+    best = start + int(np.argmax(graph.levels[start:stop]))
+    if start == 0 or graph.levels[best] > graph.top:
+        return replace(graph, rows=stop, entry=best, top=int(graph.levels[best]))
+    return replace(graph, rows=stop)
+
+
+def _reverse_edges(graph: HnswGraph, stop: int) -> tuple[Array, Array, Array]:
+    """Link rows to add to, the nodes they belong to, and the nodes to add: what the batch chose, turned round."""
+    chosen = graph.links[graph.rows : stop]
+    source, column = np.nonzero(chosen != NONE)
+    targets = chosen[source, column].astype(np.int64)
+    return targets, targets, (source + graph.rows).astype(np.uint32)
+
+
+def _reverse_upper_edges(graph: HnswGraph, stop: int) -> tuple[Array, Array, Array]:
+    """`_reverse_edges` for the layers above 0."""
+    first, last = int(graph.upper_start[graph.rows]), int(graph.upper_start[stop])
+    nodes = np.repeat(np.arange(graph.rows, stop), graph.levels[graph.rows : stop])
+    layers = np.arange(first, last) - graph.upper_start[nodes]
+    chosen = graph.upper[first:last]
+    source, column = np.nonzero(chosen != NONE)
+    targets = chosen[source, column].astype(np.int64)
+    return graph.upper_start[targets] + layers[source], targets, nodes[source].astype(np.uint32)
+
+
+def _drain(results: Iterable[None]) -> None:
+    for _ in results:
+        pass

@@ -1,0 +1,108 @@
+"""The graph as arrays, nothing else. See vego/index/kernels/walk.py for how they are read.
+
+A graph value is a snapshot: `rows` nodes count, though the arrays may be longer and another thread may be
+writing to entries past them. Growing never changes what an older snapshot holds beyond adding links to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.index.hnsw.params import HnswParams
+from vego.index.quantize import CodeScale
+from vego.index.views import aligned_empty
+
+NONE = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class HnswGraph:
+    """Nodes [0, rows) with their codes and links; the arrays have room for `capacity` nodes.
+
+    codes (capacity, code_width) uint8; bias and offset (capacity,) int32; levels (capacity,) uint8;
+    links (capacity, link_width) uint32, each row ended by NONE; upper (*, m) uint32: the links of node v on
+    layer l >= 1 are upper[upper_start[v] + l - 1]; upper_start (capacity + 1,) uint32.
+    """
+
+    scale: CodeScale
+    scale_rows: int
+    codes: npt.NDArray[np.uint8]
+    bias: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int32]
+    links: npt.NDArray[np.uint32]
+    levels: npt.NDArray[np.uint8]
+    upper_start: npt.NDArray[np.uint32]
+    upper: npt.NDArray[np.uint32]
+    rows: int
+    entry: int
+    top: int
+    shared: bool = False  # another index or a file has these arrays too: growing copies them
+
+    @property
+    def capacity(self) -> int:
+        """Nodes the arrays have room for."""
+        return len(self.codes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        arrays = (self.codes, self.bias, self.offset, self.links, self.levels, self.upper_start, self.upper)
+        return sum(array.nbytes for array in arrays)
+
+
+def empty_graph(params: HnswParams) -> HnswGraph:
+    """A graph of no nodes."""
+    return HnswGraph(
+        scale=CodeScale(np.zeros(params.dimension, np.float32), 1.0),
+        scale_rows=0,
+        codes=aligned_empty((0, params.code_width), np.uint8),
+        bias=np.empty(0, np.int32),
+        offset=np.empty(0, np.int32),
+        links=aligned_empty((0, params.link_width), np.uint32),
+        levels=np.empty(0, np.uint8),
+        upper_start=np.zeros(1, np.uint32),
+        upper=aligned_empty((0, params.m), np.uint32),
+        rows=0,
+        entry=0,
+        top=0,
+    )
+
+
+def with_room(graph: HnswGraph, new_levels: npt.NDArray[np.uint8]) -> HnswGraph:
+    """The same nodes in arrays with room for `len(new_levels)` more, whose levels are filled in.
+
+    The arrays are used again where they are large enough and not shared. They grow by half at least, so that
+    adding row by row copies each row a bounded number of times; a copy of shared ones has no room to spare.
+    """
+    rows = graph.rows
+    stop = rows + len(new_levels)
+    used = int(graph.upper_start[rows])
+    starts = used + np.cumsum(new_levels, dtype=np.int64)
+    needed = int(starts[-1])
+    capacity = graph.capacity
+    if stop > capacity or needed > len(graph.upper) or graph.shared:
+        capacity = stop if graph.shared else max(stop, rows * 3 // 2)
+        graph = replace(
+            graph,
+            codes=_grown(graph.codes, rows, capacity),
+            bias=_grown(graph.bias, rows, capacity),
+            offset=_grown(graph.offset, rows, capacity),
+            links=_grown(graph.links, rows, capacity),
+            levels=_grown(graph.levels, rows, capacity),
+            upper_start=_grown(graph.upper_start, rows + 1, capacity + 1),
+            upper=_grown(graph.upper, used, needed * capacity // stop + 64),
+            shared=False,
+        )
+    graph.levels[rows:stop] = new_levels
+    graph.upper_start[rows + 1 : stop + 1] = starts
+    return graph
+
+
+def _grown(array: npt.NDArray[Any], used: int, capacity: int) -> npt.NDArray[Any]:
+    larger = aligned_empty((capacity, *array.shape[1:]), array.dtype)
+    larger[:used] = array[:used]
+    return larger

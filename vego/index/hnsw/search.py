@@ -1,0 +1,132 @@
+"""Running the search kernels: scratch, threads, and what happens when a walk under a mask costs too much.
+
+A walk that keeps only accepted slots visits about 1 / (accepted share) times as many nodes. Where a scan of the
+accepted slots' codes is cheaper it is done instead, and a walk that meets its budget is finished by that scan:
+so k results come whenever k slots are accepted, at no more than about twice the cost of the cheaper way.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.index.hnsw.graph import HnswGraph
+from vego.index.scratch import StampPool
+from vego.index.views import kernel_view
+
+Array = npt.NDArray[Any]
+
+TASK_QUERIES = 32  # queries a thread takes at a time
+WALK_COST = 80  # rows a scan gets through in the time a walk takes per candidate held
+
+
+class Snapshot(NamedTuple):
+    """A graph in the order the kernels take it, every array a kernel view."""
+
+    codes: Array
+    bias: Array
+    links: Array
+    upper: Array
+    upper_start: Array
+    centre: Array
+    inverse_step: np.float32
+    rows: int
+    entry: int
+    top: int
+
+    @classmethod
+    def of(cls, graph: HnswGraph) -> Snapshot:
+        """The snapshot of a graph."""
+        arrays = (graph.codes, graph.bias, graph.links, graph.upper, graph.upper_start, graph.scale.centre)
+        return cls(*map(kernel_view, arrays), graph.scale.inverse_step, graph.rows, graph.entry, graph.top)
+
+
+class Search(NamedTuple):
+    """One call: where it looks and how hard. The queries, and where the results go, come with the method."""
+
+    metric: int
+    vectors: Array
+    inverse_norms: Array
+    snapshot: Snapshot
+    stamps: StampPool
+    ef: int
+    rerank: int
+
+    def walk(self, queries: Array, slots: Array, distances: Array, threads: int) -> None:
+        """Write the nearest slots of each query by the graph."""
+        from vego.index.kernels.hnsw_search import search_graph  # numba loads on first use
+
+        def task(first: int, last: int) -> None:
+            stamps = self.stamps.take(self.snapshot.rows)
+            search_graph(
+                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
+                self.ef, self.rerank, stamps, slots[first:last], distances[first:last],
+            )  # fmt: skip
+            self.stamps.give(stamps)
+
+        _in_threads(task, len(queries), threads)
+
+    def walk_accepted(
+        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array, budget: int
+    ) -> npt.NDArray[np.bool_]:
+        """`walk` among the accepted slots; returns which queries stayed within `budget` scored nodes."""
+        from vego.index.kernels.hnsw_search import search_accepted
+
+        complete = np.empty(len(queries), np.bool_)
+
+        def task(first: int, last: int) -> None:
+            stamps = self.stamps.take(self.snapshot.rows)
+            search_accepted(
+                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
+                self.ef, self.rerank, accept, budget, stamps,
+                slots[first:last], distances[first:last], complete[first:last],
+            )  # fmt: skip
+            self.stamps.give(stamps)
+
+        _in_threads(task, len(queries), threads)
+        return complete
+
+    def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
+        """Write the nearest of `candidates` (uint32 slots) to one query, by their codes."""
+        from vego.index.kernels.hnsw_search import scan_slots
+
+        s = self.snapshot
+        scan_slots(
+            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.centre, s.inverse_step,
+            candidates, query, self.rerank, slots, distances,
+        )  # fmt: skip
+
+    def accepted(self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array) -> None:
+        """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper."""
+        rows = self.snapshot.rows
+        accepted = int(np.count_nonzero(accept[:rows]))
+        if accepted * accepted <= WALK_COST * self.ef * rows:
+            left = np.arange(len(queries))
+        else:
+            budget = min(max(WALK_COST * self.ef, accepted), rows)
+            complete = self.walk_accepted(queries, slots, distances, threads, accept, budget)
+            complete &= slots[:, min(slots.shape[1], accepted) - 1] >= 0
+            left = np.flatnonzero(~complete)
+        if len(left) == 0:
+            return
+        candidates = np.flatnonzero(accept[:rows]).astype(np.uint32)
+
+        def task(first: int, last: int) -> None:
+            for i in left[first:last]:
+                self.scan(queries[i], candidates, slots[i], distances[i])
+
+        _in_threads(task, len(left), threads)
+
+
+def _in_threads(task: Any, total: int, threads: int) -> None:
+    """Call task(first, last) over [0, total), in pieces if there is more than one thread for them."""
+    if threads == 1 or total <= TASK_QUERIES:
+        task(0, total)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pieces = range(0, total, TASK_QUERIES)
+        for _ in pool.map(lambda first: task(first, min(first + TASK_QUERIES, total)), pieces):
+            pass

@@ -1,0 +1,136 @@
+"""Rows and the graph over them, kept in step: what a collection reads and writes.
+
+A search sees one `State`: a row snapshot and a graph that covers a prefix of its slots. The graph of a state
+is never changed; catching up extends a copy of its links (I5). Slots behind the graph are scanned exactly, so
+an answer is complete at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import lance_fmt
+from lance_fmt import CorruptFileError
+from vego import names
+from vego.errors import CorruptionError
+from vego.index.hnsw import HnswIndex
+from vego.index.metrics import Metric
+from vego.store import Store
+from vego.table.batch import RowBatch
+from vego.table.manifest import IndexEntry
+from vego.table.rowstore import RowSnapshot, RowStore
+from vego.table.segment import corruption, open_checked
+
+Progress = Callable[[int, int], None]
+
+MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are scanned in microseconds
+DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
+DIRECT_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one reader sees. `index` covers slots 0 to index.rows; None where there is no graph."""
+
+    snapshot: RowSnapshot
+    index: HnswIndex | None
+
+
+class IndexedRows:
+    """A RowStore with its graph. One thread at a time may call what changes something; any may read `state`."""
+
+    def __init__(self, store: Store, rows: RowStore, metric: Metric) -> None:
+        self._store = store
+        self.rows = rows
+        self._metric = metric
+        entry = rows.manifest.index
+        index = None if entry is None else load_index(store, rows.directory, entry, metric, rows.manifest.dimension)
+        self._saved_rows = 0 if index is None else index.rows
+        if index is not None and index.rows > rows.snapshot().view.rows:
+            raise CorruptionError(rows.directory, 0, "the index covers rows that do not exist")
+        self.state = State(rows.snapshot(), index)
+
+    def put(self, batch: RowBatch, progress: Progress | None = None) -> None:
+        """Insert or replace `batch`; durable and visible when this returns."""
+        if len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
+            self.rows.put_segment(batch)
+        else:
+            self.rows.put(batch)
+        self._publish()
+        self.catch_up(progress)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete live ids; durable and visible when this returns."""
+        self.rows.delete(ids)
+        self._publish()
+
+    def catch_up(self, progress: Progress | None = None, *, all_rows: bool = False) -> None:
+        """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
+        view = self.state.snapshot.view
+        index = self.state.index
+        covered = 0 if index is None else index.rows
+        waiting = view.rows - covered
+        options = self.rows.options
+        if options.index == "flat" or waiting < (1 if all_rows else max(MIN_BATCH, min(covered // 64, 8_192))):
+            return
+        extended = (
+            HnswIndex(self._metric, self.rows.manifest.dimension, m=options.m, ef_construction=options.ef_construction)
+            if index is None
+            else index.copy()
+        )
+        extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress)
+        self.state = State(self.state.snapshot, extended)
+        if extended.rows >= self._saved_rows + self._saved_rows // 4 and self.rows.buffered_rows == 0:
+            self.save_index()
+
+    def save_index(self) -> None:
+        """Write the graph to a file and commit it; flushes the write buffer, whose slots the graph may cover."""
+        index = self.state.index
+        if index is None or index.rows == self._saved_rows:
+            return
+        entry = write_index(self._store, self.rows.directory, index)
+        self.rows.flush("index", entry)
+        self._saved_rows = index.rows
+        self._publish()
+
+    def flush(self) -> None:
+        """Turn the write buffer into a segment."""
+        self.rows.flush("flush")
+        self._publish()
+
+    def close(self) -> None:
+        """Save what is worth saving and close; acknowledged rows are safe with or without this."""
+        try:
+            index = self.state.index
+            if not self._store.read_only and index is not None and index.rows - self._saved_rows >= MIN_BATCH:
+                self.save_index()
+        finally:
+            self.rows.close()
+
+    def _publish(self) -> None:
+        self.state = State(self.rows.snapshot(), self.state.index)
+
+
+def write_index(store: Store, directory: str, index: HnswIndex) -> IndexEntry:
+    """Write the graph as an `.lfmt` file, durable except for its directory entry (the commit syncs that)."""
+    columns, metadata = index.to_columns()
+    name = names.index(store.new_id())
+    with store.create(f"{directory}/{name}") as file:
+        summary = lance_fmt.write(file, columns, metadata=metadata, level="speed")
+        file.commit()
+    return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
+
+
+def load_index(store: Store, directory: str, entry: IndexEntry, metric: Metric, dimension: int) -> HnswIndex:
+    """Read a graph, every byte and every link of it checked; raises CorruptionError."""
+    path = f"{directory}/{entry.file}"
+    with open_checked(store, path, entry.length, entry.crc, entry.rows) as file:
+        try:
+            table = file.read()
+        except CorruptFileError as error:
+            raise corruption(error) from None
+        index = HnswIndex.from_columns(table, dict(file.metadata), path=path)
+    if index.metric != metric or index.dimension != dimension:
+        raise CorruptionError(path, 0, f"index of metric {index.metric.value}, dimension {index.dimension}")
+    return index

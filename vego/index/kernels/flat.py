@@ -1,0 +1,84 @@
+"""Exact search: every row scored in float32, the k best of each query kept in a heap as they come.
+
+Rows are taken in blocks that stay in the second-level cache while all queries pass over them. Ties go to the
+smaller slot. The heap of a query lies in its row of the results: greatest (distance, slot) at index 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lance_fmt.kernels.decorator import distance_kernel, kernel
+from vego.index.kernels.distance import COSINE, exact_distance, inverse_norm, reported_distance
+
+BLOCK_BYTES = 1 << 18
+UNFILLED = (1 << 63) - 1
+
+
+@kernel
+def sift_down(distances, slots, size, distance, slot):
+    """Put (distance, slot) in place of the top of the heap [:size]."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        other = child + 1
+        if other < size and (
+            distances[other] > distances[child]
+            or (distances[other] == distances[child] and slots[other] > slots[child])
+        ):
+            child = other
+        if distance > distances[child] or (distance == distances[child] and slot > slots[child]):
+            break
+        distances[place] = distances[child]
+        slots[place] = slots[child]
+        place = child
+    distances[place] = distance
+    slots[place] = slot
+
+
+@distance_kernel
+def exact_scan(metric, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances):
+    """k nearest of each query among the slots [start, stop), or `candidates` if `listed`, that `accept` allows.
+
+    `accept` of length 0 allows all. Results: slots int64 (m, k), -1 where there are none, and distances
+    float32 (m, k), infinite there; ascending by (distance, slot).
+    """
+    count, k = slots.shape
+    inverses = np.ones(count, np.float32)
+    if metric == COSINE:
+        for i in range(count):
+            inverses[i] = inverse_norm(queries[i])
+    distances[:] = np.inf
+    slots[:] = UNFILLED
+    first = 0 if listed else start
+    last = candidates.shape[0] if listed else stop
+    block = max(16, BLOCK_BYTES // (4 * vectors.shape[1]))
+    for low in range(first, last, block):
+        high = min(low + block, last)
+        for i in range(count):
+            heap_distances = distances[i]
+            heap_slots = slots[i]
+            query = queries[i]
+            for j in range(low, high):
+                slot = np.int64(candidates[j]) if listed else np.int64(j)
+                if accept.shape[0] and not accept[slot]:
+                    continue
+                value = exact_distance(metric, vectors, inverse_norms, slot, query, inverses[i])
+                if value > heap_distances[0]:
+                    continue
+                if value != value:  # a sum that overflowed is as far as can be
+                    value = np.float32(np.inf)
+                if value < heap_distances[0] or slot < heap_slots[0]:
+                    sift_down(heap_distances, heap_slots, k, value, slot)
+    for i in range(count):
+        for size in range(k - 1, 0, -1):
+            distance, slot = distances[i, size], slots[i, size]
+            distances[i, size], slots[i, size] = distances[i, 0], slots[i, 0]
+            sift_down(distances[i], slots[i], size, distance, slot)
+        for j in range(k):
+            if slots[i, j] == UNFILLED:
+                slots[i, j] = -1
+            else:
+                distances[i, j] = reported_distance(metric, distances[i, j])

@@ -1,0 +1,116 @@
+"""Construction of the graph in batches, on codes alone.
+
+`link_batch` searches the graph as it stood before the batch for each of some nodes of the batch, adds the nodes
+of the batch before it as candidates, and writes the node's own links. `merge_links` then adds the reverse
+edges, all those of one target together. A call touches only the rows it is given: any number may run at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lance_fmt.kernels.decorator import kernel
+from vego.index.kernels.intrinsics import dot_codes
+from vego.index.kernels.walk import NONE, SLOT_MASK, descend, insert, key_of, next_stamp, walk
+
+
+@kernel
+def signed_code(codes, slot, out):
+    """Write the signed code (a - 128, as i8) of a slot to `out`."""
+    row = codes[np.uint32(slot)]
+    for j in range(out.shape[0]):
+        out[j] = np.int8(row[j] ^ np.uint8(128))
+
+
+@kernel
+def select(codes, bias, offset, own, pool, count, limit, chosen, links):
+    """Pick up to `limit` of the sorted candidates pool[:count] of node `own`, writing `links`; returns how many.
+
+    A candidate nearer to one already picked than to the node is passed over (Malkov and Yashunin, algorithm 4).
+    `chosen` (>= limit, width) i8 receives the signed codes of those picked.
+    """
+    picked = 0
+    for i in range(count):
+        slot = np.uint32(pool[i] & SLOT_MASK)
+        to_node = (pool[i] >> 32) + offset[own]
+        keep = True
+        for j in range(picked):
+            between = bias[slot] - 2 * np.int64(dot_codes(codes, slot, chosen, j)) + offset[links[j]]
+            if between < to_node:
+                keep = False
+                break
+        if keep:
+            links[picked] = slot
+            signed_code(codes, slot, chosen[picked])
+            picked += 1
+            if picked == limit:
+                break
+    return picked
+
+
+@kernel
+def link_batch(
+    codes, bias, offset, links, upper, upper_start, levels, rows, entry, top,
+    start, stop, degree, ef, stamps,
+):  # fmt: skip
+    """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`."""
+    width = codes.shape[1]
+    code = np.empty((1, width), np.int8)
+    pool = np.empty(ef, np.int64)
+    fresh = np.empty(max(links.shape[1], upper.shape[1]), np.uint32)
+    chosen = np.empty((degree, width), np.int8)
+    for node in range(start, stop):
+        signed_code(codes, node, code[0])
+        level = np.int64(levels[node])
+        seed = np.uint32(entry)
+        if rows > 0:
+            seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, min(level, top))
+        for layer in range(level, -1, -1):
+            count = 0
+            table = links if layer == 0 else upper
+            if rows > 0 and layer <= top:
+                stamp = next_stamp(stamps)
+                count = walk(
+                    codes, bias, table, upper_start, layer, rows, code, 0, seed, ef, stamps, stamp, pool, fresh
+                )
+                seed = np.uint32(pool[0] & SLOT_MASK)
+            for other in range(rows, node):
+                if levels[other] >= layer:
+                    key = key_of(codes, bias, np.uint32(other), code, 0)
+                    if count < ef or key < pool[count - 1]:
+                        insert(pool, count, ef, key)
+                        count = min(count + 1, ef)
+            row = table[np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else np.uint32(node)]
+            picked = select(codes, bias, offset, node, pool, count, degree, chosen, row)
+            row[picked:] = NONE
+
+
+@kernel
+def merge_links(codes, bias, offset, links, cap, target_rows, targets, bounds, sources, start, stop):
+    """Add edges to existing link rows: group g adds sources[bounds[g]:bounds[g + 1]] to links[target_rows[g]].
+
+    A row that would exceed `cap` is chosen anew from old and new links together, once.
+    """
+    width = codes.shape[1]
+    code = np.empty((1, width), np.int8)
+    chosen = np.empty((cap, width), np.int8)
+    for group in range(start, stop):
+        row = links[np.uint32(target_rows[group])]
+        degree = 0
+        while degree < cap and row[degree] != NONE:
+            degree += 1
+        first, last = bounds[group], bounds[group + 1]
+        if degree + last - first <= cap:
+            for i in range(first, last):
+                row[degree + i - first] = sources[i]
+            continue
+        target = targets[group]
+        signed_code(codes, target, code[0])
+        limit = degree + last - first
+        pool = np.empty(limit, np.int64)
+        for i in range(degree):
+            insert(pool, i, limit, key_of(codes, bias, row[i], code, 0))
+        for i in range(first, last):
+            insert(pool, degree + i - first, limit, key_of(codes, bias, sources[i], code, 0))
+        picked = select(codes, bias, offset, target, pool, limit, cap, chosen, row)
+        row[picked:] = NONE

@@ -1,0 +1,117 @@
+"""LLVM reached directly: cache-line prefetch of a row, and the u8 x i8 dot product of two code rows.
+
+`dot_codes` uses the VNNI instruction `vpdpbusd` where the processor that numba compiles for has it (512 bits
+wide with AVX512-VNNI, 256 with AVX-VNNI), else the plain loop `dot_codes_loop`, which gives the same integer.
+The choice reads the feature string numba itself compiles with, so NUMBA_CPU_NAME and NUMBA_CPU_FEATURES hold,
+and numba's disk cache, keyed by that string, never hands a kernel to a processor that lacks the instruction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from lance_fmt.kernels.decorator import kernel
+
+CACHE_LINE = 64  # bytes; code rows are padded to a multiple of it
+INT8, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def dot_codes_loop(codes, row, queries, query_row):
+    """Sum over j of codes[row, j] (u8) * queries[query_row, j] (i8): the portable form of `dot_codes`."""
+    a = codes[np.uint32(row)]
+    b = queries[np.uint32(query_row)]
+    total = np.int32(0)
+    for j in range(a.shape[0]):
+        total += np.int32(a[j]) * np.int32(b[j])
+    return np.int32(total)
+
+
+def vnni_lanes(features: str) -> int:
+    """32-bit lanes of the widest `vpdpbusd` that an LLVM feature string such as "+avx2,+avxvnni" allows, or 0."""
+    enabled = set(features.split(","))
+    if "+avx512vnni" in enabled:
+        return 16
+    return 8 if "+avxvnni" in enabled else 0
+
+
+def _row_pointer(context, builder, array_type, array, row_type, row):
+    """Pointer to the first byte of a row of a 2-D array, or of an item of a 1-D one."""
+    view = context.make_array(array_type)(context, builder, array)
+    index = context.cast(builder, row, row_type, types.uint64)
+    stride = cgutils.unpack_tuple(builder, view.strides, array_type.ndim)[0]
+    start = builder.bitcast(view.data, INT8.as_pointer())
+    return view, builder.gep(start, [builder.mul(index, stride)])
+
+
+@intrinsic
+def _prefetch(typingctx, array, row):
+    """Ask for every cache line of `array[row]` ahead of its use."""
+
+    def codegen(context, builder, signature, args):
+        view, pointer = _row_pointer(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        strides = cgutils.unpack_tuple(builder, view.strides, signature.args[0].ndim)
+        lines = builder.udiv(builder.add(strides[0], INT64(CACHE_LINE - 1)), INT64(CACHE_LINE))
+        signature_type = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(builder.module, signature_type, "llvm.prefetch.p0")
+        with cgutils.for_range(builder, lines) as loop:
+            line = builder.gep(pointer, [builder.mul(loop.index, INT64(CACHE_LINE))])
+            builder.call(function, [line, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, row), codegen
+
+
+@intrinsic
+def _dot_codes(typingctx, codes, row, queries, query_row):
+    """`dot_codes_loop` with the widest instruction there is; rows are whole cache lines long."""
+
+    def codegen(context, builder, signature, args):
+        lanes = vnni_lanes(context.codegen().magic_tuple()[2])
+        if lanes == 0:
+            return context.compile_internal(builder, dot_codes_loop, signature, args)
+        kinds = signature.args
+        view, left = _row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
+        _, right = _row_pointer(context, builder, kinds[2], args[2], kinds[3], args[3])
+        vector = ir.VectorType(INT32, lanes)
+        multiply = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector, [vector, vector, vector]),
+            f"llvm.x86.avx512.vpdpbusd.{lanes * 32}",
+        )
+        width = cgutils.unpack_tuple(builder, view.shape, 2)[1]
+        total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0] * lanes))
+        with cgutils.for_range(builder, builder.udiv(width, INT64(lanes * 4))) as loop:
+            offset = builder.mul(loop.index, INT64(lanes * 4))
+            a, b = (
+                builder.load(builder.bitcast(builder.gep(side, [offset]), vector.as_pointer()), align=1)
+                for side in (left, right)
+            )
+            builder.store(builder.call(multiply, [builder.load(total), a, b]), total)
+        add_type = ir.FunctionType(INT32, [vector])
+        add = cgutils.get_or_insert_function(builder.module, add_type, f"llvm.vector.reduce.add.v{lanes}i32")
+        return builder.call(add, [builder.load(total)])
+
+    return types.int32(codes, row, queries, query_row), codegen
+
+
+if config.DISABLE_JIT:  # intrinsics exist only in compiled code
+
+    def prefetch(array, row):
+        """Nothing: interpreted code has no use for it."""
+
+    dot_codes = dot_codes_loop
+else:
+
+    @kernel
+    def prefetch(array, row):
+        """Ask for every cache line of `array[row]` (2-D: the row, 1-D: the item) ahead of its use."""
+        _prefetch(array, row)
+
+    @kernel
+    def dot_codes(codes, row, queries, query_row):
+        """Dot product of codes[row] (u8) and queries[query_row] (i8) as int32; both padded to 64 bytes with 0."""
+        return _dot_codes(codes, row, queries, query_row)

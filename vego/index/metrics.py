@@ -1,0 +1,60 @@
+"""The three metrics: names, kernel codes, and what a distance and a score mean under each.
+
+Distances ascend (nearest first): l2 is the Euclidean distance, cosine is 1 - cos, ip is -dot. Scores descend
+(best first) and are what a distance says: l2 1 / (1 + d), cosine 1 - d = cos, ip -d = dot.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.errors import InvalidArgumentError
+
+
+class Metric(Enum):
+    """A way to compare two vectors; the value is the name on disk."""
+
+    L2 = "l2"
+    COSINE = "cosine"
+    INNER_PRODUCT = "ip"
+
+    @property
+    def code(self) -> int:
+        """The number kernels know this metric by."""
+        return _CODES[self]
+
+    @classmethod
+    def parse(cls, name: str | Metric) -> Metric:
+        """The metric of that name or alias, in any case; raises InvalidArgumentError for another."""
+        if isinstance(name, Metric):
+            return name
+        found = _ALIASES.get(name.lower()) if isinstance(name, str) else None
+        if found is None:
+            known = ", ".join(sorted(_ALIASES))
+            raise InvalidArgumentError(f"unknown metric {name!r}; known are {known}")
+        return found
+
+    def scores(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """Scores (higher is better) of distances, element by element."""
+        if self is Metric.L2:
+            return 1 / (1 + distances)
+        if self is Metric.COSINE:
+            return 1 - distances
+        return -distances
+
+
+# The numbers of vego/index/kernels/distance.py, repeated here so that naming a metric does not import numba.
+_CODES = {Metric.L2: 0, Metric.COSINE: 1, Metric.INNER_PRODUCT: 2}
+_ALIASES = {
+    "l2": Metric.L2,
+    "euclidean": Metric.L2,
+    "cosine": Metric.COSINE,
+    "cos": Metric.COSINE,
+    "ip": Metric.INNER_PRODUCT,
+    "dot": Metric.INNER_PRODUCT,
+    "inner_product": Metric.INNER_PRODUCT,
+}

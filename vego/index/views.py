@@ -1,0 +1,105 @@
+"""Arrays in the one form kernels are compiled for: exact dtype, C-contiguous, flagged writable.
+
+Numba compiles a kernel anew for a read-only array, and a mapped file is read-only: without this each kernel
+would be compiled, cached and loaded twice. Kernels never write to an array that came through `kernel_view`
+unless the caller made it; writing to a mapped file would end the process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
+
+CACHE_LINE = 64  # bytes
+
+Array = npt.NDArray[Any]
+
+FLOAT32 = np.dtype(np.float32)
+NOTHING = np.empty(0, np.float32)
+ALL = np.empty(0, np.bool_)
+
+
+class _Alias:
+    """The memory of an array through the array interface, flagged writable; keeps the array alive."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+
+
+def kernel_view(array: Array) -> Array:
+    """The same memory, flagged writable; the array itself when it is already."""
+    return array if array.flags.writeable else np.asarray(_Alias(array))
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An uninitialised array that starts on a cache line, so that rows of whole lines stay whole."""
+    kind = np.dtype(dtype)
+    size = int(np.prod(shape)) * kind.itemsize
+    raw = np.empty(size + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + size].view(kind).reshape(shape)
+
+
+def vector_rows(vectors: Array, dimension: int, what: str) -> Array:
+    """`vectors` as float32 (n, dimension), C-contiguous, for a kernel; copies only if it must.
+
+    Raises DimensionMismatchError for another shape, InvalidVectorError for values that are not numbers.
+    """
+    if not isinstance(vectors, np.ndarray) or vectors.dtype is not FLOAT32 or not vectors.flags.c_contiguous:
+        try:
+            vectors = np.ascontiguousarray(vectors, np.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidVectorError(f"{what}: expected numbers, {error}") from error
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise DimensionMismatchError(f"{what}: expected shape (n, {dimension}), found {vectors.shape}")
+    return kernel_view(vectors)
+
+
+def norms_row(inverse_norms: Array | None, rows: int, needed: bool) -> Array:
+    """`inverse_norms` as float32 (>= rows,) for a kernel; not looked at unless the metric needs them."""
+    if not needed:
+        return NOTHING
+    if inverse_norms is None:
+        raise InvalidArgumentError("inverse_norms: the cosine metric needs 1 / |x| of every vector, found None")
+    if inverse_norms.dtype != np.float32 or not inverse_norms.flags.c_contiguous:
+        inverse_norms = np.ascontiguousarray(inverse_norms, np.float32)
+    if inverse_norms.ndim != 1 or len(inverse_norms) < rows:
+        raise DimensionMismatchError(
+            f"inverse_norms: expected {rows} values, found shape {inverse_norms.shape}; pass one per vector"
+        )
+    return kernel_view(inverse_norms)
+
+
+def candidate_rows(rows: Array, total: int) -> Array:
+    """`rows` as uint32 slots below `total` for a kernel; raises InvalidArgumentError for any other."""
+    slots = np.asarray(rows)
+    if slots.ndim != 1 or (slots.size and slots.dtype.kind not in "iu"):
+        raise InvalidArgumentError(f"rows: expected a list of slots, found {slots.dtype} {slots.shape}")
+    if slots.size and not 0 <= int(slots.min()) <= int(slots.max()) < total:
+        raise InvalidArgumentError(f"rows: slots run from 0 to {total - 1}, found {slots.min()} to {slots.max()}")
+    return kernel_view(np.ascontiguousarray(slots, np.uint32))
+
+
+def accept_mask(accept: Array | None, total: int) -> Array:
+    """`accept` as bool (>= total,) for a kernel, or an empty array for None, which accepts all."""
+    if accept is None:
+        return ALL
+    if accept.dtype != np.bool_ or accept.ndim != 1 or len(accept) < total:
+        raise InvalidArgumentError(
+            f"accept: expected a bool array of {total} slots, found {accept.dtype} {accept.shape}"
+        )
+    return kernel_view(np.ascontiguousarray(accept))
+
+
+def result_arrays(queries: int, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Uninitialised slots (queries, k) and distances (queries, k); raises InvalidArgumentError for k < 1."""
+    if k < 1:
+        raise InvalidArgumentError(f"k: expected at least 1, found {k}")
+    return np.empty((queries, k), np.int64), np.empty((queries, k), np.float32)

@@ -1,0 +1,180 @@
+"""The spellings in which documents come in, brought to one `RowBatch`; nothing is stored before all is valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lance_fmt import Column, Field, InvalidDataError, Table
+from vego.document import (
+    Document,
+    check_id,
+    check_key,
+    check_metadata,
+    check_value,
+    check_vectors,
+)
+from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidMetadataError
+from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_user
+from vego.table.batch import RowBatch
+
+NewId = Callable[[], str]
+
+
+def from_documents(
+    documents: Iterable[Document | Mapping[str, Any]], dimension: int | None, where: str, new_id: NewId
+) -> RowBatch:
+    """A list of Documents, or of dicts with the keys id, vector, metadata."""
+    ids: list[str] = []
+    vectors: list[Any] = []
+    rows: list[dict[str, Any]] = []
+    for position, given in enumerate(documents):
+        place = f"{where}, row {position}"
+        document = given if isinstance(given, Document) else _document_of(given, place)
+        if document.vector is None:
+            raise InvalidArgumentError(f"{place} (id {document.id!r}): the document has no vector")
+        ids.append(new_id() if document.id is None else check_id(document.id, place))
+        vectors.append(document.vector)
+        rows.append(check_metadata(document.metadata, f"{place} (id {document.id!r})"))
+    _check_distinct(ids, where)
+    return RowBatch(ids, _stack(vectors, dimension, where, ids), rows=rows)
+
+
+def _document_of(given: object, where: str) -> Document:
+    if not isinstance(given, Mapping):
+        raise InvalidArgumentError(f"{where}: expected a vego.Document or a dict, got {type(given).__name__}")
+    extra = set(given) - {"id", "vector", "metadata"}
+    if extra:
+        raise InvalidArgumentError(f"{where}: unknown keys {sorted(map(str, extra))}; use id, vector and metadata")
+    return Document(given.get("id"), given.get("vector"), given.get("metadata") or {})
+
+
+def _stack(vectors: Sequence[Any], dimension: int | None, where: str, ids: Sequence[str]) -> Any:
+    """Vectors one by one, so that a wrong one is named by its row."""
+    if not vectors:
+        return np.empty((0, dimension or 0), np.float32)
+    expected = dimension or len(np.asarray(vectors[0]).reshape(-1))
+    result = np.empty((len(vectors), expected), np.float32)
+    for row, vector in enumerate(vectors):
+        place = f"{where}, row {row} (id {ids[row]!r})"
+        array = np.asarray(vector) if not isinstance(vector, np.ndarray) else vector
+        result[row] = check_vectors(array[None] if array.ndim == 1 else array, expected, place, [])
+    return result
+
+
+def from_columns(
+    ids: Any, vectors: Any, metadata: Mapping[str, Any] | None, dimension: int | None, where: str, new_id: NewId
+) -> RowBatch:
+    """Columns: `ids` of n strings (or None), `vectors` (n, d), `metadata` a dict of n values a key."""
+    array = vectors if isinstance(vectors, np.ndarray) else _as_matrix(vectors, dimension, where)
+    rows = len(array)
+    names = [new_id() for _ in range(rows)] if ids is None else _id_list(ids, where)
+    if len(names) != rows:
+        raise InvalidArgumentError(f"{where}: {len(names)} ids for {rows} vectors")
+    _check_distinct(names, where)
+    width = dimension if dimension is not None else (array.shape[1] if array.ndim == 2 else 0)
+    checked = check_vectors(array, width, where, names)
+    columns: dict[str, tuple[Field, Column]] = {}
+    for key, values in (metadata or {}).items():
+        columns[check_key(key, where)] = _column(key, values, rows, where)
+    return RowBatch(names, checked, columns=columns)
+
+
+def _as_matrix(vectors: Any, dimension: int | None, where: str) -> Any:
+    if vectors is None:
+        raise InvalidArgumentError(f"{where}: vectors are missing")
+    vectors = list(vectors)
+    return _stack(vectors, dimension, where, [str(row) for row in range(len(vectors))])
+
+
+def _id_list(ids: Any, where: str) -> list[str]:
+    values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    for row, value in enumerate(values):
+        # The common case is checked inline: a call for each of a million ids would be most of the load.
+        if type(value) is not str or not value or len(value) > 128 or not value.isascii():
+            check_id(value, f"{where}, row {row}")
+    return values
+
+
+def _check_distinct(ids: Sequence[str], where: str) -> None:
+    if len(set(ids)) != len(ids):
+        seen: dict[str, int] = {}
+        for row, value in enumerate(ids):
+            if value in seen:
+                raise DuplicateIdError(f"{where}: id {value!r} occurs twice in the batch, in rows {seen[value]} and {row}")
+            seen[value] = row
+
+
+def _column(key: str, values: Any, rows: int, where: str) -> tuple[Field, Column]:
+    typed = column_from_user(key, values, rows)
+    if typed is not None:
+        return typed
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        raise InvalidMetadataError(f"{where}: metadata {key!r} must be a list of {rows} values, got {type(values).__name__}")
+    if len(values) != rows:
+        raise InvalidMetadataError(f"{where}: metadata {key!r} has {len(values)} values for {rows} rows")
+    listed = values.tolist() if hasattr(values, "tolist") else list(values)
+    kinds = set(map(type, listed))
+    if not kinds <= {int, float, bool, type(None)}:
+        listed = [check_value(value, f"{where}, row {row}", key) for row, value in enumerate(listed)]
+    return build_column(key, listed)
+
+
+def from_table(
+    table: Any, id_column: str, vector_column: str, dimension: int | None, where: str, new_id: NewId
+) -> RowBatch:
+    """A pandas DataFrame or a pyarrow Table with a vector column; every other column is metadata."""
+    if hasattr(table, "column_names"):
+        return _from_arrow(table, id_column, vector_column, dimension, where, new_id)
+    names = [str(name) for name in table.columns]
+    if vector_column not in names:
+        raise InvalidArgumentError(f"{where}: the DataFrame has no column {vector_column!r}; columns: {', '.join(names)}")
+    ids = table[id_column] if id_column in names else None
+    metadata = {
+        name: _series_values(table[name]) for name in table.columns if name not in (id_column, vector_column)
+    }
+    return from_columns(ids, list(table[vector_column]), metadata, dimension, where, new_id)
+
+
+def _series_values(series: Any) -> Any:
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf":
+        return series.to_numpy()
+    missing = series.isna().tolist()
+    return [None if absent else value for value, absent in zip(series.tolist(), missing, strict=True)]
+
+
+def _from_arrow(
+    table: Any, id_column: str, vector_column: str, dimension: int | None, where: str, new_id: NewId
+) -> RowBatch:
+    names = list(table.column_names)
+    if vector_column not in names:
+        raise InvalidArgumentError(f"{where}: the table has no column {vector_column!r}; columns: {', '.join(names)}")
+    ids = table.column(id_column).to_pylist() if id_column in names else None
+    batch = from_columns(ids, _arrow_vectors(table.column(vector_column)), None, dimension, where, new_id)
+    columns: dict[str, tuple[Field, Column]] = {}
+    for name in names:
+        if name not in (id_column, vector_column):
+            columns[check_key(name, where)] = _arrow_column(table.select([name]), name, len(batch), where)
+    return RowBatch(batch.ids, batch.vectors, columns=columns)
+
+
+def _arrow_vectors(column: Any) -> Any:
+    array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    chunks = getattr(array, "chunks", [array])
+    if len(chunks) == 1 and hasattr(chunks[0].type, "list_size") and not array.null_count:
+        size = chunks[0].type.list_size
+        return chunks[0].flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
+    return array.to_pylist()
+
+
+def _arrow_column(table: Any, name: str, rows: int, where: str) -> tuple[Field, Column]:
+    kind = table.schema.field(name).type
+    if str(kind).startswith(("timestamp", "date", "dictionary", "struct", "map", "list<item: bool")):
+        return _column(name, table.column(name).to_pylist(), rows, where)
+    try:
+        column = Table.from_arrow(table)[name]
+    except InvalidDataError:
+        return _column(name, table.column(name).to_pylist(), rows, where)
+    return Field(name, column.type, nullable=True, metadata={NULL_MEANING: NONE}), column

@@ -1,0 +1,85 @@
+"""Options of databases and collections: names, defaults, bounds; nothing else checks them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from vego.errors import UnknownOptionError
+
+MAX_DIMENSION = 32_768  # the 8-bit distance of that many components still fits an int32
+MAX_K = 16_384
+MAX_EF = 65_536
+MAX_ID_BYTES = 512
+MAX_METADATA_KEYS = 1_024
+MAX_METADATA_DEPTH = 32
+MAX_METADATA_BYTES = 1 << 20
+
+DURABILITIES = ("sync", "none")
+INDEX_KINDS = ("hnsw", "flat")
+
+
+def _bounded(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UnknownOptionError(f"option {name!r}: expected an integer from {low:,} to {high:,}, got {value!r}")
+
+
+def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UnknownOptionError(f"option {name!r}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CollectionOptions:
+    """How a collection is indexed and kept; stored in its manifest when it is created.
+
+    index: "hnsw" (a graph over 8-bit codes once there are enough rows) or "flat" (always exact).
+    m: links per node of the graph; level 0 has twice as many.
+    ef_construction: candidates weighed for each node while the graph is built.
+    ef_search: candidates kept by a search that does not say `ef=`; more is slower and finds more.
+    flush_bytes: size of the write buffer at which it becomes a segment file.
+    """
+
+    index: str = "hnsw"
+    m: int = 16
+    ef_construction: int = 200
+    ef_search: int = 64
+    flush_bytes: int = 10_000_000
+
+    def __post_init__(self) -> None:
+        _one_of("index", self.index, INDEX_KINDS)
+        _bounded("m", self.m, 4, 64)
+        _bounded("ef_construction", self.ef_construction, 8, 4_096)
+        _bounded("ef_search", self.ef_search, 1, MAX_EF)
+        _bounded("flush_bytes", self.flush_bytes, 1_000, 1 << 32)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> CollectionOptions:
+        """Options from keyword arguments; raises UnknownOptionError naming the nearest known one."""
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise UnknownOptionError(f"unknown option {name!r}{hint} Options are: {', '.join(known)}")
+        return cls(**options)
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as a JSON object."""
+        return asdict(self)
+
+
+def check_dimension(value: object) -> int:
+    """A vector dimension from 1 to MAX_DIMENSION."""
+    _bounded("dimension", value, 1, MAX_DIMENSION)
+    assert isinstance(value, int)
+    return value
+
+
+def check_durability(value: object) -> str:
+    """One of DURABILITIES."""
+    _one_of("durability", value, DURABILITIES)
+    assert isinstance(value, str)
+    return value

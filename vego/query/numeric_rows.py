@@ -1,0 +1,148 @@
+"""One field whose values are all numbers, or all times: an array and a mask of the rows that have a value.
+
+Comparisons are exact: a bound that the array's type cannot hold is moved to the neighbour that selects
+the same rows. Persistent: `appended` writes behind the rows of every older view of the same arrays and
+returns a longer view, so readers of older views see nothing change. One writer at a time, and only the
+longest view may be appended to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vego.query.values import COMPARISONS, Kind, Literal, counterpart
+
+Mask: TypeAlias = NDArray[np.bool_]
+Numbers: TypeAlias = NDArray[Any]
+"""Of dtype int64 or float64."""
+
+_INT64 = np.iinfo(np.int64)
+_UFUNCS = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+_FEW = 4
+
+
+def grown(buffer: NDArray[Any], count: int, extra: int) -> NDArray[Any]:
+    """Return `buffer` if `extra` more items fit behind the first `count`, else a larger copy of those."""
+    needed = count + extra
+    if needed <= len(buffer):
+        return buffer
+    larger = np.empty(max(needed, 2 * len(buffer), 64), dtype=buffer.dtype)
+    larger[:count] = buffer[:count]
+    return larger
+
+
+@dataclass(frozen=True)
+class NumericRows:
+    """Rows [0, count) of `values`; `present` is None where every row has a value.
+
+    `kind` is NUMBER (values int64 or float64) or TIME (int64, microseconds since 1970 UTC).
+    A missing value is 0.
+    """
+
+    kind: Kind
+    values: Numbers
+    present: Mask | None
+    count: int
+
+    @classmethod
+    def missing(cls, kind: Kind, dtype: np.dtype[Any], count: int) -> NumericRows:
+        """Return `count` rows without a value."""
+        present = np.zeros(count, dtype=np.bool_) if count else None
+        return cls(kind, np.zeros(count, dtype=dtype), present, count)
+
+    def appended(self, values: Numbers, present: Mask | None) -> NumericRows:
+        """Return these rows and those behind them; `values` has this array's dtype."""
+        extra = len(values)
+        numbers = grown(self.values, self.count, extra)
+        mask = self.present
+        if mask is None and present is not None:
+            mask = np.ones(len(numbers), dtype=np.bool_)
+        if mask is not None:
+            mask = grown(mask, self.count, extra)
+            mask[self.count : self.count + extra] = True if present is None else present
+        numbers[self.count : self.count + extra] = values if present is None else np.where(present, values, 0)
+        return NumericRows(self.kind, numbers, mask, self.count + extra)
+
+    def is_missing(self, rows: int) -> Mask:
+        """Return which of the first `rows` rows have no value."""
+        return np.zeros(rows, dtype=np.bool_) if self.present is None else ~self.present[:rows]
+
+    def compared(self, op: str, literal: Literal, negated: bool, rows: int) -> Mask:
+        """Return which of the first `rows` rows have a value with `(value op literal) != negated`."""
+        target = counterpart(literal, self.kind)
+        if target is None:
+            return self._present(np.full(rows, (op == "!=") != negated), rows)
+        bound = self._bound(op, target)
+        if isinstance(bound, bool):
+            return self._present(np.full(rows, bound != negated), rows)
+        exact_op, number = bound
+        mask: Mask = _UFUNCS[exact_op](self.values[:rows], number)
+        return self._present(np.logical_not(mask, out=mask) if negated else mask, rows)
+
+    def among(self, literals: Sequence[Literal], negated: bool, rows: int) -> Mask:
+        """Return which of the first `rows` rows have a value with `(value in literals) != negated`."""
+        targets = [counterpart(literal, self.kind) for literal in literals]
+        bounds = [self._bound("==", target) for target in targets if target is not None]
+        wanted = [bound[1] for bound in bounds if not isinstance(bound, bool)]
+        values = self.values[:rows]
+        if len(wanted) > _FEW:
+            mask: Mask = np.isin(values, np.array(wanted, dtype=values.dtype))
+        else:
+            mask = np.zeros(rows, dtype=np.bool_)
+            for number in wanted:
+                mask |= values == number
+        return self._present(np.logical_not(mask, out=mask) if negated else mask, rows)
+
+    def _present(self, mask: Mask, rows: int) -> Mask:
+        return mask if self.present is None else np.logical_and(mask, self.present[:rows], out=mask)
+
+    def _bound(self, op: str, target: int | float) -> tuple[str, int | float] | bool:
+        if self.kind is Kind.TIME:
+            microseconds, rest = divmod(target, 1000)
+            return _integer_bound(op, int(microseconds), rest == 0)
+        if self.values.dtype.kind == "i":
+            if math.isinf(target):
+                return COMPARISONS[op](0, target)
+            floor = math.floor(target)
+            return _integer_bound(op, floor, floor == target)
+        return _float_bound(op, target)
+
+
+def _integer_bound(op: str, floor: int, exact: bool) -> tuple[str, int] | bool:
+    """Return what decides `x op target` for int64 x: a comparison with an int64, or one answer for all."""
+    if not _INT64.min <= floor <= _INT64.max:
+        return COMPARISONS[op](0, floor)
+    if exact:
+        return op, floor
+    if op in ("==", "!="):
+        return op == "!="
+    return ("<=" if op[0] == "<" else ">"), floor
+
+
+def _float_bound(op: str, target: int | float) -> tuple[str, float] | bool:
+    """Return what decides `x op target` for float64 x: a comparison with a float, or one answer for all."""
+    try:
+        nearest = float(target)
+    except OverflowError:
+        nearest = math.inf if target > 0 else -math.inf
+    if nearest == target:
+        return op, nearest
+    if op in ("==", "!="):
+        return op == "!="
+    # No float lies between the target and the nearest one, so comparing with that one decides as well.
+    if nearest > target:
+        return ("<" if op[0] == "<" else ">="), nearest
+    return ("<=" if op[0] == "<" else ">"), nearest

@@ -1,0 +1,6 @@
+"""The only package that calls the operating system: files, directories, locks, clock, random ids."""
+
+from vego.store.base import AppendFile, Lock, NewFile, ReadAt, Store
+from vego.store.local import LocalStore
+
+__all__ = ["AppendFile", "LocalStore", "Lock", "NewFile", "ReadAt", "Store"]

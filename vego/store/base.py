@@ -1,0 +1,203 @@
+"""What the database asks of the place it lives in: files, directories, a lock, a clock and fresh ids.
+
+Every layer above takes a `Store`; none of them calls the operating system. Paths are relative POSIX paths, ""
+is the root. A missing file is a NotFoundError, an exclusive name that is taken a FileExistsError, anything
+else the medium refuses a StorageError or ReadOnlyError. After a failed sync every write raises PoisonedError.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class ReadAt(Protocol):
+    """A file open for reading. Thread-safe. Structurally the `ReadAt` of `lance_fmt`."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    def size(self) -> int:
+        """Bytes, as of opening."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes; CorruptionError if the file ends before that."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview | bytearray) -> None:
+        """Fill `buffer`; CorruptionError if the file ends before that."""
+        ...
+
+    def close(self) -> None:
+        """Reads in progress finish; later ones raise ClosedError."""
+        ...
+
+
+class NewFile(Protocol):
+    """A file being written that exists for others only once `commit` returns. One thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append all of `data`; its length in bytes."""
+        ...
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    def commit(self) -> None:
+        """Make the contents durable and close. The name is durable after `Store.sync_dir`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the file unless it was committed."""
+        ...
+
+
+class AppendFile(Protocol):
+    """A log. One thread appends; `sync` may run in another."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of all complete appends."""
+        ...
+
+    def append(self, data: bytes | bytearray | memoryview) -> int:
+        """Append all of `data` or nothing; the offset where it starts.
+
+        Raises StorageError when the disk is full (the file is as before and stays usable).
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make every append so far durable; a failure is a CommitUncertainError and poisons the store."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Drop the bytes from `size` on."""
+        ...
+
+    def close(self) -> None:
+        """Close without making anything durable."""
+        ...
+
+
+class Lock(Protocol):
+    """A lock held against other openings of the same database."""
+
+    def release(self) -> None:
+        """Give the lock back; doing so twice is allowed."""
+        ...
+
+
+class Store(Protocol):
+    """Files, directories, a lock, a clock and fresh ids. Thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """Root, for messages."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every write is refused."""
+        ...
+
+    @property
+    def poisoned(self) -> str | None:
+        """Why writes are refused since a sync failed; None while all is well."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a file."""
+        ...
+
+    def open_reader(self, path: str) -> ReadAt:
+        """Open a file for random reads."""
+        ...
+
+    def create(self, path: str) -> NewFile:
+        """Start a new file; FileExistsError if the name is taken."""
+        ...
+
+    def append_file(self, path: str) -> AppendFile:
+        """Start a new log; FileExistsError if the name is taken."""
+        ...
+
+    def put_if_absent(self, path: str, data: bytes) -> None:
+        """Create `path` with exactly `data`, durably, atomically and only if there is no such file.
+
+        Raises FileExistsError (it did not land), StorageError (it did not land) or CommitUncertainError
+        (unknown).
+        """
+        ...
+
+    def sync_dir(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """Sorted names in a directory."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or directory of that name."""
+        ...
+
+    def size(self, path: str) -> int:
+        """Length of a file in bytes."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        ...
+
+    def rename(self, path: str, new: str) -> None:
+        """Give a file or directory another name; FileExistsError if that is taken. Sync the directories
+        after.
+        """
+        ...
+
+    def make_dirs(self, path: str) -> None:
+        """Make a directory and those above it, durably; one that exists is no error."""
+        ...
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory and everything in it; one that is not there is no error."""
+        ...
+
+    def lock(self, path: str) -> Lock:
+        """Take the exclusive lock or raise DatabaseLockedError naming who holds it."""
+        ...
+
+    def now_us(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+    def new_id(self) -> str:
+        """32 fresh random hexadecimal digits."""
+        ...
+
+    def close(self) -> None:
+        """Refuse everything from now on with ClosedError."""
+        ...

@@ -1,0 +1,83 @@
+"""The writer's lock: `flock` on a file that is never replaced, with the holder's particulars inside.
+
+The kernel lets go of the lock when the holder dies, so a lock is never stale and the particulars only serve
+the message. `flock` and not `lockf`: that one is lost when any descriptor of the file is closed. A forked
+child would keep the lock alive, so its copy is closed at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from vego.errors import DatabaseLockedError
+from vego.store.descriptor import READ_OR_CREATE, Descriptor, write_all
+from vego.store.failures import NO_ROOM, writing
+from vego.store.guard import Guard, disown_in_child
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MAX_HOLDER = 4096
+
+
+class FileLock:
+    """Held from construction until `release`, the end of this process, or the last reference."""
+
+    def __init__(self, path: str, guard: Guard) -> None:
+        guard.check_write()
+        self._descriptor: Descriptor | None = None
+        with writing("lock", path):
+            descriptor = Descriptor(path, READ_OR_CREATE)
+            try:
+                fcntl.flock(descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor.number, _MAX_HOLDER, 0)
+                raise DatabaseLockedError(_locked_message(path, holder)) from None
+            try:
+                os.ftruncate(descriptor.number, 0)
+                write_all(descriptor.number, _holder(), 0)
+            except OSError as error:
+                if error.errno not in NO_ROOM:  # a full disk must not keep anyone from deleting
+                    raise
+        self._descriptor = descriptor
+        disown_in_child(self)
+
+    def release(self) -> None:
+        """Give the lock back; doing so twice is allowed."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            descriptor.close()
+
+    def disown(self) -> None:
+        """Close a forked child's copy; the parent's lock stays."""
+        self.release()
+
+
+def _holder() -> bytes:
+    facts = {
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "boot": _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": sys.argv[0] if sys.argv else "",
+    }
+    return json.dumps(facts).encode() + b"\n"
+
+
+def _locked_message(path: str, holder: bytes) -> str:
+    try:
+        facts = json.loads(holder)
+        pid, host, started = int(facts["pid"]), str(facts["host"]), str(facts["started"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        who = "another process"  # it has the lock but has not written yet who it is
+    else:
+        who = f"process {pid} on host {host} since {started} ({facts.get('command') or 'unknown command'})"
+        if pid == os.getpid() and host == os.uname().nodename:
+            who = f"this very process ({pid}) since {started}"
+    return (
+        f"{path}: the database is open for writing in {who}; "
+        "close it there, or open it here with read_only=True"
+    )

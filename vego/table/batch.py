@@ -1,0 +1,43 @@
+"""A batch of validated rows on its way into a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lance_fmt import Column, Field
+from vego.document import Vector
+from vego.table.attributes import columns_of, metadata_of
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """`ids` (distinct) and `vectors` (float32 (n, d)) with metadata as rows or as columns, whichever came."""
+
+    ids: Sequence[str]
+    vectors: Vector
+    rows: Sequence[dict[str, Any]] | None = None
+    columns: Mapping[str, tuple[Field, Column]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def metadata_rows(self) -> Sequence[dict[str, Any]]:
+        """One metadata dict a row."""
+        if self.rows is not None:
+            return self.rows
+        columns = self.columns or {}
+        fields = {name: field for name, (field, _) in columns.items()}
+        # JSON entries are decoded by metadata_of, so they are taken as they lie in the column.
+        lists = {name: column.to_pylist() for name, (_, column) in columns.items()}
+        return [
+            metadata_of({name: values[row] for name, values in lists.items()}, fields) for row in range(len(self))
+        ]
+
+    def metadata_columns(self) -> tuple[list[Field], dict[str, Column]]:
+        """Fields and columns of the metadata."""
+        if self.rows is not None:
+            return columns_of(self.rows)
+        columns = self.columns or {}
+        return [field for field, _ in columns.values()], {name: column for name, (_, column) in columns.items()}

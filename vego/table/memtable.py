@@ -1,0 +1,47 @@
+"""The write buffer: rows that are in the WAL but not yet in a segment."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from vego.document import Vector
+
+
+class MemTable:
+    """Metadata of buffered rows, in slot order; ids and vectors are in `Slots`.
+
+    `size` is the bytes the rows took in the WAL, the measure for flushing. Rows are only appended, so a reader
+    that knows a row number may look it up without a lock.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.keys: set[str] = set()
+        self._rows: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def append(self, metadata: dict[str, Any], size: int) -> None:
+        """Add one row."""
+        self._rows.append(metadata)
+        self.keys.update(metadata)
+        self.size += size
+
+    def metadata(self, row: int) -> dict[str, Any]:
+        """A copy of one row's metadata."""
+        return deepcopy(self._rows[row])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows; not copied."""
+        return self._rows
+
+    def values(self, name: str, start: int, stop: int) -> list[Any]:
+        """One key of the rows `start` to `stop`; None where it is missing."""
+        return [row.get(name) for row in self._rows[start:stop]]
+
+
+def row_size(vector: Vector, metadata: bytes) -> int:
+    """What one row adds to `MemTable.size`, in bytes."""
+    return vector.nbytes + len(metadata) + 64

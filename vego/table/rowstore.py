@@ -1,0 +1,340 @@
+"""The rows of one collection: manifest, segments, WAL and write buffer, kept as one durable whole.
+
+Write path and invariants I1..I6 are in `vego/DESIGN.md`. One thread at a time may call the methods that
+change something (the collection holds a lock); `snapshot()` may be called by any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vego import names
+from vego.document import Vector
+from vego.errors import CommitConflictError, CorruptionError, StorageError
+from vego.options import CollectionOptions
+from vego.store import Store
+from vego.table.batch import RowBatch
+from vego.table.commit import Action, AddSegment, AdvanceWal, SetDeletes, SetIndex, commit
+from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
+from vego.table.garbage import collect_garbage
+from vego.table.memtable import MemTable, row_size
+from vego.table.segment import Segment, read_deletes, write_deletes, write_segment
+from vego.table.slots import Slots, SlotView
+from vego.table.values import dump_metadata, load_metadata
+from vego.wal import Delete, Operation, Put, SegmentEnd, WalWriter, read_log, resume_log
+
+MAX_WAL_FILES = 16  # an opening that finds more turns them into a segment
+
+
+@dataclass(frozen=True, slots=True)
+class RowSnapshot:
+    """The rows as of one moment: arrays in slot order and where each slot's metadata lies."""
+
+    version: int
+    view: SlotView
+    sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
+
+    def metadata(self, slot: int) -> dict[str, Any]:
+        """The metadata of one slot, as it was inserted."""
+        for first, source in reversed(self.sources):
+            if slot >= first:
+                return source.metadata(slot - first)
+        raise IndexError(slot)
+
+
+class RowStore:
+    """See the module docstring. `durable` False leaves the WAL to the operating system's write-back."""
+
+    def __init__(self, store: Store, collection: str, manifest: Manifest, *, durable: bool = True) -> None:
+        self._store = store
+        self.collection = collection
+        self.directory = names.collection(collection)
+        self.manifest = manifest
+        self.options = CollectionOptions.of(manifest.options)
+        self._durable = durable
+        self._slots = Slots(manifest.dimension)
+        self._memtable = MemTable()
+        self._segments: list[Segment] = []
+        self._bases: list[int] = []
+        self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
+        self._load_segments()
+        self._memtable_base = self._slots.rows
+        self._wal: WalWriter | None = None
+        self._replay()
+        self._publish()
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _load_segments(self) -> None:
+        dimension = self.manifest.dimension
+        total = sum(entry.rows for entry in self.manifest.segments)
+        vectors: Vector | None = None
+        for entry in self.manifest.segments:
+            segment = Segment(self._store, self.directory, entry, dimension)
+            part = segment.vectors()
+            if vectors is None:
+                vectors = part if len(part) == total else np.empty((total, dimension), np.float32)
+                self._slots.adopt(vectors)
+            first = self._slots.rows
+            rows = vectors[first : first + len(part)]
+            if vectors is not part:
+                rows[:] = part
+            dead = None
+            if entry.deletes is not None:
+                dead = read_deletes(self._store, self.directory, entry.deletes, entry.rows)
+            ids = segment.ids()
+            self._slots.append(ids, rows, dead)
+            self._segments.append(segment)
+            self._bases.append(first)
+        if len(self._slots.slot_of) != self._slots.live_count:
+            raise CorruptionError(self.directory, 0, "an id is live in two rows")
+
+    def _replay(self) -> None:
+        log = read_log(
+            self._store,
+            self.directory,
+            collection_id=self.manifest.collection_id,
+            first=self.manifest.first_wal,
+            flushed_lsn=self.manifest.flushed_lsn,
+        )
+        for batch in log.batches:
+            for operation in batch.operations:
+                if isinstance(operation, Delete):
+                    self._kill([operation.id])
+                else:
+                    vector, metadata = self._decoded(operation)
+                    self._buffer([operation.id], vector, [metadata], [operation.metadata])
+        self.next_lsn = log.next_lsn
+        self._previous: SegmentEnd | None = log.segments[-1].end if log.segments else None
+        self._next_wal = log.next_number
+        if self._store.read_only:
+            return
+        if not log.clean:
+            # What was read of the tail may be in the page cache only: it is made durable before it is served.
+            self._wal = resume_log(
+                self._store, self.directory, log, collection_id=self.manifest.collection_id
+            )
+            self._next_wal = self._wal.number + 1
+        if len(log.segments) > MAX_WAL_FILES:
+            self.flush("many log files")
+        collect_garbage(self._store, self.directory, self.manifest)
+
+    def _decoded(self, operation: Put) -> tuple[Vector, dict[str, Any]]:
+        where = f"{self._store.name}/{self.directory}/{names.WAL}"
+        vector = np.frombuffer(operation.vector, "<f4")
+        if len(vector) != self.manifest.dimension or not np.isfinite(vector).all():
+            raise CorruptionError(where, 0, f"document {operation.id!r} has an impossible vector")
+        try:
+            return vector.reshape(1, -1), load_metadata(operation.metadata)
+        except ValueError as error:
+            raise CorruptionError(where, 0, f"document {operation.id!r}: {error}") from None
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> RowSnapshot:
+        """What is there now; a finished write is in it, an unfinished one is not."""
+        return self._snapshot
+
+    def slot_of(self, name: str) -> int | None:
+        """The slot of a live id. Exact only for the writer; a reader checks it against its snapshot."""
+        return self._slots.slot_of.get(name)
+
+    def keys(self) -> set[str]:
+        """Every metadata key that occurs."""
+        found = set(self._memtable.keys)
+        for segment in self._segments:
+            found.update(segment.fields)
+        return found
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Size of the write buffer."""
+        return self._memtable.size
+
+    @property
+    def buffered_rows(self) -> int:
+        """Rows in the write buffer."""
+        return len(self._memtable)
+
+    @property
+    def segments(self) -> Sequence[SegmentEntry]:
+        """The segments of the newest manifest."""
+        return self.manifest.segments
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def put(self, batch: RowBatch) -> None:
+        """Insert or replace through the WAL; returns when the batch is durable and visible."""
+        rows = batch.metadata_rows()
+        encoded = [dump_metadata(row) for row in rows]
+        self._log(
+            tuple(
+                Put(name, vector.tobytes(), text)
+                for name, vector, text in zip(batch.ids, batch.vectors, encoded, strict=True)
+            )
+        )
+        self._buffer(batch.ids, batch.vectors, rows, encoded)
+        self._publish()
+        self._flush_if_full()
+
+    def put_segment(self, batch: RowBatch) -> None:
+        """Insert or replace as a segment of its own, committed at once; cheaper than the WAL for many rows."""
+        replaced = [slot for slot in map(self._slots.slot_of.get, batch.ids) if slot is not None]
+        before = self._memtable_base + len(self._memtable)
+        entries, actions = self._flush_actions(replaced)
+        try:
+            entry = write_segment(self._store, self.directory, batch)
+        except Exception:
+            self._discard(entries)
+            raise
+        self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", [*entries, entry])
+        self._slots.append(batch.ids, batch.vectors)
+        self._slots.kill(replaced)
+        self._segments.append(Segment(self._store, self.directory, entry, self.manifest.dimension))
+        self._bases.append(before)
+        self._memtable_base = self._slots.rows
+        self._publish()
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete live ids."""
+        self._log(tuple(Delete(name) for name in ids))
+        self._kill(ids)
+        self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
+        self._publish()
+        self._flush_if_full()
+
+    def flush(self, reason: str, index: IndexEntry | None = None) -> None:
+        """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
+        entries, actions = self._flush_actions([])
+        if index is not None:
+            actions.append(SetIndex(index))
+        if actions:
+            self._commit(actions, reason, entries)
+            self._publish()
+
+    def close(self) -> None:
+        """Seal the WAL, so that a later opening can tell damage from a torn tail, and close every file."""
+        try:
+            if self._wal is not None and self._store.poisoned is None:
+                self._wal.seal()
+        finally:
+            self._wal = None
+            for segment in self._segments:
+                segment.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _writer(self) -> WalWriter:
+        """The log to append to, created when something is first written."""
+        if self._wal is None:
+            self._wal = WalWriter.create(
+                self._store,
+                self.directory,
+                collection_id=self.manifest.collection_id,
+                number=self._next_wal,
+                first_lsn=self.next_lsn,
+                previous=self._previous,
+            )
+            self._next_wal = self._wal.number + 1
+        return self._wal
+
+    def _log(self, operations: tuple[Operation, ...]) -> None:
+        wal = self._writer()
+        self.next_lsn = wal.append(operations) + 1
+        if self._durable:
+            wal.sync()
+
+    def _flush_if_full(self) -> None:
+        if self._memtable.size >= self.options.flush_bytes:
+            self.flush("write buffer full")
+
+    def _buffer(
+        self,
+        ids: Sequence[str],
+        vectors: Vector,
+        rows: Sequence[dict[str, Any]],
+        encoded: Sequence[bytes] | None = None,
+    ) -> None:
+        replaced = [slot for slot in map(self._slots.slot_of.get, ids) if slot is not None]
+        for position, row in enumerate(rows):
+            text = encoded[position] if encoded is not None else dump_metadata(row)
+            self._memtable.append(row, row_size(vectors[position], text))
+        self._slots.append(ids, vectors)
+        self._kill_slots(replaced)
+
+    def _kill(self, ids: Sequence[str]) -> None:
+        self._kill_slots([slot for slot in map(self._slots.slot_of.get, ids) if slot is not None])
+
+    def _kill_slots(self, slots: Sequence[int]) -> None:
+        self._slots.kill(slots)
+        self._stale_deletes.update(self._segments_of(slots))
+
+    def _segments_of(self, slots: Sequence[int]) -> set[int]:
+        if not slots or not self._segments:
+            return set()
+        inside = np.asarray([slot for slot in slots if slot < self._memtable_base], np.int64)
+        return set((np.searchsorted(self._bases, inside, side="right") - 1).tolist())
+
+    def _flush_actions(self, replaced: Sequence[int]) -> tuple[list[SegmentEntry], list[Action]]:
+        """The actions that put buffer and deletes into files; `replaced` are slots about to die as well."""
+        view = self._slots.view()
+        dead = ~view.live
+        dead[np.asarray(replaced, np.int64)] = True
+        actions: list[Action] = []
+        entries: list[SegmentEntry] = []
+        stale = self._stale_deletes | self._segments_of(replaced)
+        if len(self._memtable):
+            first = self._memtable_base
+            buffered = RowBatch(view.ids[first:].tolist(), view.vectors[first:], rows=self._memtable.rows())
+            entries.append(write_segment(self._store, self.directory, buffered))
+            actions.append(AddSegment(entries[0]))
+            if dead[first:].any():
+                rows = np.flatnonzero(dead[first:])
+                actions.append(SetDeletes(entries[0].file, write_deletes(self._store, self.directory, rows)))
+        for index in sorted(stale):
+            segment = self._segments[index]
+            rows = np.flatnonzero(dead[self._bases[index] : self._bases[index] + segment.rows])
+            actions.append(SetDeletes(segment.entry.file, write_deletes(self._store, self.directory, rows)))
+        if self.next_lsn - 1 != self.manifest.flushed_lsn:
+            self._end_log()
+            actions.append(AdvanceWal(flushed_lsn=self.next_lsn - 1, first_wal=self._next_wal))
+        return entries, actions
+
+    def _end_log(self) -> None:
+        """Seal the open log; the next write starts another that names this one's end."""
+        if self._wal is not None:
+            self._wal.seal()
+            self._previous = self._wal.end
+            self._wal = None
+
+    def _commit(self, actions: Sequence[Action], summary: str, entries: Sequence[SegmentEntry]) -> None:
+        """Commit, then make memory agree: the buffer is a segment now and its WAL is done with."""
+        try:
+            self.manifest = commit(self._store, self.directory, self.manifest, actions, summary=summary)
+        except CommitConflictError:
+            self._discard(entries)
+            raise
+        self._stale_deletes.clear()
+        if len(self._memtable):
+            self._segments.append(Segment(self._store, self.directory, entries[0], self.manifest.dimension))
+            self._bases.append(self._memtable_base)
+            self._memtable_base += len(self._memtable)
+        self._memtable = MemTable()
+        collect_garbage(self._store, self.directory, self.manifest)
+
+    def _discard(self, entries: Sequence[SegmentEntry]) -> None:
+        """Best effort: what stays behind is collected when the database is opened next."""
+        for entry in entries:
+            try:
+                self._store.delete(f"{self.directory}/{entry.file}")
+            except StorageError:
+                return
+
+    def _publish(self) -> None:
+        sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
+        sources.append((self._memtable_base, self._memtable))
+        self._snapshot = RowSnapshot(self.manifest.version, self._slots.view(), tuple(sources))

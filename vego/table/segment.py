@@ -1,0 +1,145 @@
+"""A segment: an immutable `.lfmt` file of rows. Columns `$id`, `$vector`, and one for each metadata key.
+
+`$` is reserved in metadata keys, so a user's own `id` or `vector` key never collides with these two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lance_fmt
+from lance_fmt import Column, CorruptFileError, Field, Schema
+from vego import names
+from vego.document import Vector
+from vego.errors import CorruptionError
+from vego.store import Store
+from vego.table.attributes import metadata_of, python_values
+from vego.table.batch import RowBatch
+from vego.table.manifest import DeletesEntry, SegmentEntry
+
+ID = "$id"
+VECTOR = "$vector"
+_SALVAGE = "The file must be restored from a backup; `vego inspect` shows what is left of it"
+
+
+def write_segment(store: Store, directory: str, batch: RowBatch) -> SegmentEntry:
+    """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that)."""
+    fields, columns = batch.metadata_columns()
+    dimension = batch.vectors.shape[1]
+    schema = Schema(
+        [
+            Field(ID, lance_fmt.string(), nullable=False),
+            Field(VECTOR, lance_fmt.vector(lance_fmt.float32(), dimension), nullable=False),
+            *fields,
+        ]
+    )
+    data: dict[str, Column] = {
+        ID: Column.from_pylist(list(batch.ids), lance_fmt.string()),
+        VECTOR: Column.from_numpy(batch.vectors),
+        **columns,
+    }
+    name = names.data(store.new_id())
+    with store.create(f"{directory}/{name}") as file:
+        summary = lance_fmt.write(file, data, schema=schema)
+        file.commit()
+    return SegmentEntry(file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None)
+
+
+def write_deletes(store: Store, directory: str, rows: NDArray[np.int64]) -> DeletesEntry:
+    """Write the sorted row numbers that are deleted from one segment."""
+    name = names.deletes(store.new_id())
+    with store.create(f"{directory}/{name}") as file:
+        summary = lance_fmt.write(file, {"row": Column.from_numpy(rows.astype(np.uint32))})
+        file.commit()
+    return DeletesEntry(file=name, count=len(rows), length=summary.length, crc=summary.footer_crc)
+
+
+class Segment:
+    """An open segment; `dead` is the mask of rows its deletes file names, or None."""
+
+    def __init__(self, store: Store, directory: str, entry: SegmentEntry, dimension: int) -> None:
+        self.entry = entry
+        self.rows = entry.rows
+        self.path = f"{directory}/{entry.file}"
+        self.file = open_checked(store, self.path, entry.length, entry.crc, entry.rows)
+        expected = lance_fmt.vector(lance_fmt.float32(), dimension)
+        fields = {field.name: field for field in self.file.schema}
+        if VECTOR not in fields or ID not in fields or fields[VECTOR].type != expected:
+            raise CorruptionError(self.path, 0, f"a segment needs columns {ID} and {VECTOR}: {expected}", _SALVAGE)
+        self.fields = {name: field for name, field in fields.items() if name not in (ID, VECTOR)}
+        self._names = list(self.fields)
+
+    def vectors(self) -> Vector:
+        """Float32 (rows, d)."""
+        return np.ascontiguousarray(self._column(VECTOR).to_numpy(), np.float32)
+
+    def ids(self) -> list[str]:
+        """The id of every row."""
+        return [str(value) for value in self._column(ID).to_pylist()]
+
+    def values(self, name: str) -> Column | list[Any]:
+        """One metadata key: the typed column, or the decoded values where it is a JSON column."""
+        column = self._column(name)
+        return python_values(column) if column.type == lance_fmt.json() else column
+
+    def metadata(self, row: int) -> dict[str, Any]:
+        """The metadata of one row, as it was inserted."""
+        try:
+            return metadata_of(self.file.row(row, self._names), self.fields)
+        except CorruptFileError as error:
+            raise corruption(error) from None
+        except (ValueError, KeyError) as error:
+            raise CorruptionError(self.path, 0, f"row {row}: {error}", _SALVAGE) from None
+
+    def _column(self, name: str) -> Column:
+        try:
+            return self.file.read([name])[name]
+        except CorruptFileError as error:
+            raise corruption(error) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def read_deletes(store: Store, directory: str, entry: DeletesEntry, rows: int) -> NDArray[np.bool_]:
+    """The mask (rows,) of the deleted rows of a segment."""
+    path = f"{directory}/{entry.file}"
+    with open_checked(store, path, entry.length, entry.crc, entry.count) as file:
+        try:
+            dead = np.asarray(file.read(["row"])["row"].to_numpy())
+        except CorruptFileError as error:
+            raise corruption(error) from None
+    if dead.dtype != np.uint32 or (len(dead) and int(dead.max()) >= rows):
+        raise CorruptionError(path, 0, f"names rows outside of the segment's {rows}", _SALVAGE)
+    mask = np.zeros(rows, np.bool_)
+    mask[dead] = True
+    return mask
+
+
+def open_checked(store: Store, path: str, length: int, crc: int, rows: int) -> lance_fmt.File:
+    """Open a file the manifest names, and see that it is the one the manifest means."""
+    try:
+        file = lance_fmt.open(store.open_reader(path))
+    except CorruptFileError as error:
+        raise corruption(error) from None
+    found = (file.length, file.footer_crc, file.num_rows)
+    if found != (length, crc, rows):
+        file.close()
+        raise CorruptionError(
+            path,
+            0,
+            f"not the file the manifest names: expected (bytes, footer CRC, rows) {(length, crc, rows)}, found {found}",
+            _SALVAGE,
+        )
+    return file
+
+
+def corruption(error: CorruptFileError) -> CorruptionError:
+    """The database's error for a damaged `.lfmt` file."""
+    return CorruptionError(error.path, error.offset, error.what, _SALVAGE)
+
+

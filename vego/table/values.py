@@ -1,0 +1,91 @@
+"""Metadata values as JSON text and back, exactly: the payload of the WAL and of JSON columns.
+
+JSON lacks some of the values Vego keeps. Those are written as an object with one key that starts with `$`:
+`{"$bytes": base64}`, `{"$time": ISO 8601, "zone": IANA name, "fold": 0|1}`, `{"$date": ISO 8601}`,
+`{"$float": "nan"}`, `{"$none": true}` (None where null means "not there"), and `{"$object": {...}}` around an
+object of the user's with a key that starts with `$`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+EXPLICIT_NONE: dict[str, Any] = {"$none": True}
+
+_PLAIN = (str, bool, int, type(None))
+
+
+def to_jsonable(value: Any) -> Any:
+    """`value` with everything JSON lacks written as `$` objects."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if kind is list:
+        return [to_jsonable(item) for item in value]
+    if kind is dict:
+        inner = {key: to_jsonable(item) for key, item in value.items()}
+        return {"$object": inner} if any(key.startswith("$") for key in inner) else inner
+    if kind is bytes:
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, datetime):
+        zone = getattr(value.tzinfo, "key", None)
+        text = {"$time": value.isoformat()}
+        return text | {"zone": zone, "fold": value.fold} if zone else text
+    if kind is date:
+        return {"$date": value.isoformat()}
+    raise TypeError(f"not a storable value: {kind.__name__}")
+
+
+def from_jsonable(value: Any) -> Any:
+    """The value that `to_jsonable` was given; ValueError or KeyError for an object it never writes."""
+    if type(value) is list:
+        return [from_jsonable(item) for item in value]
+    if type(value) is not dict:
+        return value
+    first = next(iter(value), "")
+    if not first.startswith("$"):
+        return {key: from_jsonable(item) for key, item in value.items()}
+    if first == "$object":
+        return {key: from_jsonable(item) for key, item in value[first].items()}
+    if first == "$bytes":
+        return base64.b64decode(value[first], validate=True)
+    if first == "$time":
+        return _datetime(value)
+    if first == "$date":
+        return date.fromisoformat(value[first])
+    if first == "$float":
+        return float(value[first])
+    if first == "$none":
+        return None
+    raise ValueError(f"unknown value {first!r}")
+
+
+def _datetime(value: dict[str, Any]) -> datetime:
+    moment = datetime.fromisoformat(value["$time"])
+    if "zone" in value:
+        return moment.replace(tzinfo=ZoneInfo(value["zone"]), fold=value["fold"])
+    if moment.tzinfo is not None and moment.utcoffset() == timedelta(0):
+        return moment.replace(tzinfo=timezone.utc)
+    return moment
+
+
+def dump_metadata(metadata: dict[str, Any]) -> bytes:
+    """UTF-8 JSON of a metadata dict."""
+    plain = {key: to_jsonable(value) for key, value in metadata.items()}
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+
+
+def load_metadata(data: bytes) -> dict[str, Any]:
+    """The dict that `dump_metadata` was given; ValueError if the bytes are not such JSON."""
+    try:
+        loaded = json.loads(data)
+        return {key: from_jsonable(value) for key, value in loaded.items()}
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not metadata: {error!r}") from None

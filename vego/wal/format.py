@@ -1,0 +1,155 @@
+"""Constants and fixed structures of a log segment; shared by its writer and its reader, owned by neither.
+
+segment  = header | batch | batch | ... | seal? header   = magic version segment_id collection_id number
+first_lsn previous{number length crc} crc batch    = magic type length count lsn durable_lsn header_crc |
+payload | payload_crc
+
+A batch's length has a checksum of its own, so that a damaged length cannot swallow the rest of the log. Both
+checksums of a batch are seeded with the segment's id, the payload's with the LSN as well: bytes of another
+segment, or a user's bytes that imitate a batch, never pass. LSNs (log sequence numbers) number batches,
+densely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lance_fmt.checksum import crc32c
+from lance_fmt.wire import Builder, Cursor
+
+FORMAT_VERSION = 1
+
+SEGMENT_MAGIC = b"VWAL"
+BATCH_MAGIC = b"VBAT"
+SEGMENT_HEADER_SIZE = 84
+BATCH_HEADER_SIZE = 36
+PAYLOAD_CRC_SIZE = 4
+MAX_BATCH_BYTES = 64 << 20  # of a payload
+
+
+class BatchType(IntEnum):
+    """What a batch is; never renumbered."""
+
+    OPERATIONS = 1
+    SEAL = 2  # nothing follows: the segment was closed on purpose
+
+
+class OperationType(IntEnum):
+    """What an operation does; never renumbered."""
+
+    PUT = 1
+    DELETE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """Where a segment's valid bytes end: `crc` is the CRC32C of its first `length` bytes.
+
+    The next segment repeats it, so that nothing can be cut off or exchanged unnoticed.
+    """
+
+    number: int
+    length: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """First bytes of a segment. `previous` is sealed; None means that no segment before this one is needed."""
+
+    segment_id: str
+    collection_id: str
+    number: int
+    first_lsn: int
+    previous: SegmentEnd | None
+    version: int = FORMAT_VERSION
+
+    def to_bytes(self) -> bytes:
+        """SEGMENT_HEADER_SIZE bytes."""
+        previous = self.previous or SegmentEnd(0, 0, 0)
+        body = (
+            Builder()
+            .raw(SEGMENT_MAGIC)
+            .u32(self.version)
+            .raw(bytes.fromhex(self.segment_id))
+            .raw(bytes.fromhex(self.collection_id))
+            .u64(self.number)
+            .u64(self.first_lsn)
+            .u32(0 if self.previous is None else 1)
+            .u64(previous.number)
+            .u64(previous.length)
+            .u32(previous.crc)
+            .finish()
+        )
+        return body + Builder().u32(crc32c(body)).finish()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str) -> SegmentHeader:
+        """The header at the start of `data`, else CorruptFileError. `version` is the caller's to judge."""
+        cursor = Cursor(data[:SEGMENT_HEADER_SIZE], path=path)
+        body = cursor.take(SEGMENT_HEADER_SIZE - 4, "segment header")
+        if cursor.u32("segment header checksum") != crc32c(body):
+            raise Cursor(data, path=path).fail("checksum of the segment header does not match")
+        cursor = Cursor(body, path=path)
+        if cursor.take(4) != SEGMENT_MAGIC:
+            raise Cursor(data, path=path).fail(f"{SEGMENT_MAGIC!r} expected: not a log segment")
+        version = cursor.u32()
+        segment_id, collection_id = bytes(cursor.take(16)).hex(), bytes(cursor.take(16)).hex()
+        number, first_lsn = cursor.u64(), cursor.u64()
+        has_previous = cursor.u32()
+        end = SegmentEnd(cursor.u64(), cursor.u64(), cursor.u32())
+        previous = end if has_previous else None
+        return cls(segment_id, collection_id, number, first_lsn, previous, version)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHeader:
+    """First bytes of a batch. Every batch up to `durable_lsn` was durable before this one was written."""
+
+    type: int
+    length: int
+    count: int
+    lsn: int
+    durable_lsn: int
+
+    def to_bytes(self, seed: int) -> bytes:
+        """BATCH_HEADER_SIZE bytes; `seed` is `batch_seed` of the segment."""
+        body = (
+            Builder()
+            .raw(BATCH_MAGIC)
+            .u32(self.type)
+            .u32(self.length)
+            .u32(self.count)
+            .u64(self.lsn)
+            .u64(self.durable_lsn)
+            .finish()
+        )
+        return body + Builder().u32(crc32c(body, seed)).finish()
+
+    def record(self, payload: bytes, seed: int) -> bytes:
+        """The whole batch: header, payload and the payload's checksum."""
+        return b"".join(
+            [self.to_bytes(seed), payload, Builder().u32(payload_crc(payload, self.lsn, seed)).finish()]
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, offset: int, seed: int, path: str) -> BatchHeader:
+        """The header at `offset` of `data`; CorruptFileError if there is none."""
+        raw = data[offset : offset + BATCH_HEADER_SIZE]
+        cursor = Cursor(raw, path=path, base=offset)
+        body = cursor.take(BATCH_HEADER_SIZE - 4, "batch header")
+        if cursor.u32("batch header checksum") != crc32c(body, seed) or raw[:4] != BATCH_MAGIC:
+            raise Cursor(raw, path=path, base=offset).fail("checksum of the batch header does not match")
+        cursor = Cursor(body[4:], path=path, base=offset)
+        return cls(cursor.u32(), cursor.u32(), cursor.u32(), cursor.u64(), cursor.u64())
+
+
+def batch_seed(segment_id: str) -> int:
+    """Seed of the checksums of a segment's batch headers."""
+    return crc32c(bytes.fromhex(segment_id))
+
+
+def payload_crc(payload: bytes | memoryview, lsn: int, seed: int) -> int:
+    """Checksum of the payload of batch `lsn`."""
+    return crc32c(payload, crc32c(Builder().u64(lsn).finish(), seed))

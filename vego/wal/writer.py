@@ -1,0 +1,151 @@
+"""Appends batches of operations to one log segment.
+
+A batch is in the log or it is not; it is durable once `sync` returned. A segment is created, appended to and
+perhaps sealed by one process and never opened for writing again: recovery goes on in a new segment, whose
+header says where the valid bytes of the old one end. Not thread-safe, except that `sync` may run beside
+`append`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lance_fmt.checksum import crc32c
+from vego import names
+from vego.errors import ClosedError, InvalidArgumentError
+from vego.store import AppendFile, Store
+from vego.wal.format import BatchHeader, BatchType, SegmentEnd, SegmentHeader, batch_seed
+from vego.wal.record import Operation, encode
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Where the next batch goes. One value, so that an interrupt finds all of it old or all of it new."""
+
+    length: int
+    crc: int
+    next_lsn: int
+
+
+class WalWriter:
+    """One segment, from `create` to `close`. Every failure leaves the store poisoned or the segment as it
+    was.
+    """
+
+    def __init__(self, file: AppendFile, header: SegmentHeader) -> None:
+        self._file = file
+        self._header = header
+        self._seed = batch_seed(header.segment_id)
+        self._sealed = False
+        self._durable_lsn = header.first_lsn - 1
+        self._position = _Position(file.size, crc32c(header.to_bytes()), header.first_lsn)
+
+    @classmethod
+    def create(
+        cls,
+        store: Store,
+        directory: str,
+        *,
+        collection_id: str,
+        number: int,
+        first_lsn: int,
+        previous: SegmentEnd | None,
+    ) -> WalWriter:
+        """Start segment `number` of the collection in `directory`, durably.
+
+        `previous` is the end of the segment before it, which must be sealed; None if no earlier segment is
+        needed. Raises FileExistsError if the segment is there already.
+        """
+        if previous is not None and previous.number != number - 1:
+            raise InvalidArgumentError(f"log segment {number} cannot follow segment {previous.number}")
+        header = SegmentHeader(store.new_id(), collection_id, number, first_lsn, previous)
+        file = store.append_file(f"{directory}/{names.wal(number)}")
+        file.append(header.to_bytes())
+        file.sync()
+        store.sync_dir(f"{directory}/{names.WAL}")
+        return cls(file, header)
+
+    @property
+    def number(self) -> int:
+        """Number of this segment."""
+        return self._header.number
+
+    @property
+    def next_lsn(self) -> int:
+        """LSN of the next batch."""
+        return self._position.next_lsn
+
+    @property
+    def durable_lsn(self) -> int:
+        """LSN of the last batch known to be durable."""
+        return self._durable_lsn
+
+    @property
+    def size(self) -> int:
+        """Bytes in this segment."""
+        return self._position.length
+
+    @property
+    def end(self) -> SegmentEnd:
+        """What the next segment has to name as its `previous`."""
+        return SegmentEnd(self.number, self._position.length, self._position.crc)
+
+    def append(self, operations: Sequence[Operation]) -> int:
+        """Append one atomic batch and return its LSN; it is durable after the next `sync`.
+
+        Raises InvalidArgumentError for an empty batch or one of more than 64 MiB, StorageError when the disk
+        is full; the log is as before then.
+        """
+        payload = encode(operations)
+        return self._append(BatchType.OPERATIONS, payload, len(operations))
+
+    def sync(self) -> None:
+        """Make every batch appended so far durable; CommitUncertainError if that failed."""
+        written = self._position.next_lsn - 1
+        if written > self._durable_lsn:
+            self._file.sync()
+            self._durable_lsn = max(self._durable_lsn, written)
+
+    def seal(self) -> None:
+        """Say durably that nothing follows, and close. Damage to the last batch can be told from a crash
+        then.
+        """
+        if self._sealed:
+            return
+        self.sync()
+        self._append(BatchType.SEAL, b"", 0)
+        self._sealed = True
+        self._file.sync()
+        self._file.close()
+
+    def close(self) -> None:
+        """Close without making anything durable, as after a failure."""
+        self._sealed = True
+        self._file.close()
+
+    def follow(self, store: Store, directory: str) -> WalWriter:
+        """Seal this segment and start the next one."""
+        self.seal()
+        return WalWriter.create(
+            store,
+            directory,
+            collection_id=self._header.collection_id,
+            number=self.number + 1,
+            first_lsn=self.next_lsn,
+            previous=self.end,
+        )
+
+    def _append(self, kind: BatchType, payload: bytes, count: int) -> int:
+        if self._sealed:
+            raise ClosedError(f"{self._file.name}: appended to after it was sealed or closed")
+        position = self._position
+        if self._file.size > position.length:
+            self._file.truncate(position.length)  # an interrupt came between an append and its bookkeeping
+        lsn = position.next_lsn
+        record = BatchHeader(kind, len(payload), count, lsn, self._durable_lsn).record(payload, self._seed)
+        crc = crc32c(record, position.crc)
+        self._file.append(record)
+        next_lsn = lsn + 1 if kind is BatchType.OPERATIONS else lsn
+        self._position = _Position(position.length + len(record), crc, next_lsn)
+        return lsn
