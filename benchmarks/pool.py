@@ -120,7 +120,7 @@ class Pool:
             try:
                 worker = Process(name, self._folder, self._threads, self._folder / f"{name}.log")
             except EngineError as error:
-                self._skip(name, error)
+                self.skip(name, str(error))
             else:
                 self._workers[name] = worker
                 self.versions[name] = worker.about["version"]
@@ -136,7 +136,7 @@ class Pool:
         try:
             return self._workers[name].ask(task, **arguments)
         except EngineError as error:
-            self._skip(name, error)
+            self.skip(name, str(error))
             return None
 
     def stop(self, names: Iterable[str]) -> None:
@@ -144,8 +144,9 @@ class Pool:
         for name in self.names(names):
             self._workers.pop(name).stop()
 
-    def _skip(self, name: str, error: EngineError) -> None:
-        self.skipped[name] = str(error)
-        self._say(f"{name} left out: {error}")
+    def skip(self, name: str, reason: str) -> None:
+        """Leave the engine out from here on."""
+        self.skipped[name] = reason
+        self._say(f"{name} left out: {reason}")
         if name in self._workers:
             self._workers.pop(name).stop()

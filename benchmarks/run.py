@@ -31,6 +31,7 @@ MEASURES = ("load", "batch", "search", "filter", "get", "start")
 LOAD_ROUNDS = 2
 ROUND_SECONDS = 4.0  # a slow engine answers fewer queries, no engine holds a round up
 TUNE_SECONDS = 2.0
+START_SECONDS = 120
 
 
 class Run:
@@ -143,36 +144,37 @@ class Run:
     def _start(self, engines: Sequence[str]) -> None:
         query = self.folder / "query.npy"
         np.save(query, self.dataset.queries[0])
-        rounds: report.Rounds = {}
+        rounds: report.Rounds = {name: [] for name in engines}
         for number in range(self.options.rounds + 1):
-            for name in engines:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.first_answer",
-                    name,
-                    str(self.paths[name]),
-                    str(query),
-                ]
-                begun = perf_counter()
-                done = subprocess.run(
-                    command,
-                    capture_output=True,
-                    text=True,
-                    env=environment(self.options.cores),
-                    check=False,
-                    timeout=120,
-                )
-                seconds = perf_counter() - begun
-                if done.returncode or not done.stdout:
-                    self.pool.skipped[name] = (
-                        f"start: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}"
-                    )
-                    self.say(f"{name} left out: {self.pool.skipped[name]}")
+            for name in list(rounds):
+                answer = self._first_answer(name, query)
+                if answer is None:
+                    del rounds[name]
                 elif number:  # the first fills the caches
-                    rounds.setdefault(name, []).append({**json.loads(done.stdout), "process_s": seconds})
+                    rounds[name].append(answer)
         self.say("start done")
         self.results.append(report.Result(report.MEASURES["start"], report.best_of(rounds), rounds))
+
+    def _first_answer(self, name: str, query: Path) -> dict[str, Any] | None:
+        command = [sys.executable, "-m", "benchmarks.first_answer", name, str(self.paths[name]), str(query)]
+        begun = perf_counter()
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                env=environment(self.options.cores),
+                check=True,
+                timeout=START_SECONDS,
+            )
+        except subprocess.CalledProcessError as error:
+            self.pool.skip(name, f"start: {error.stderr.strip().splitlines()[-1:]}")
+            return None
+        except subprocess.TimeoutExpired:
+            self.pool.skip(name, f"start: no answer within {START_SECONDS} s")
+            return None
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return {**answer, "process_s": perf_counter() - begun}
 
     def to_json(self, pinned: Sequence[int]) -> dict[str, Any]:
         """The whole run."""

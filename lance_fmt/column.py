@@ -91,7 +91,10 @@ class Column:
 
     @staticmethod
     def from_pylist(
-        values: Sequence[Any], type: DataType, *, validity: Sequence[bool] | None = None  # noqa: A002
+        values: Sequence[Any],
+        type: DataType,  # noqa: A002
+        *,
+        validity: Sequence[bool] | None = None,
     ) -> Column:
         """A column of Python values; None is a null.
 
@@ -180,10 +183,11 @@ class Column:
         validity = None if self.validity is None else _none_if_full(self.validity[rows])
         if self.offsets is None:
             return Column(self.type, self.array[rows], None, validity)
-        lengths = np.diff(self.offsets)[rows]
+        begins = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - begins
         out_offsets = pyvalues.offsets_of(lengths)
         if isinstance(self.values, Column):
-            inner = np.repeat(self.offsets[:-1][rows] - out_offsets[:-1], lengths)
+            inner = np.repeat(begins - out_offsets[:-1], lengths)
             return Column(self.type, self.values.take(inner + np.arange(len(inner))), out_offsets, validity)
         out = np.empty(int(out_offsets[-1]), np.uint8)
         if out.size:
@@ -201,8 +205,10 @@ class Column:
             return False
         if not mine.all():
             rows = np.flatnonzero(mine)
-            return Column(self.type, self.values, self.offsets).take(rows).equals(
-                Column(self.type, other.values, other.offsets).take(rows)
+            return (
+                Column(self.type, self.values, self.offsets)
+                .take(rows)
+                .equals(Column(self.type, other.values, other.offsets).take(rows))
             )
         if self.offsets is None:
             return np.ascontiguousarray(self.array).tobytes() == np.ascontiguousarray(other.array).tobytes()
@@ -218,7 +224,9 @@ class Column:
         if self.offsets is None or (self.offsets[0] == 0 and self.offsets[-1] == len(self.values)):
             return self
         start, stop = int(self.offsets[0]), int(self.offsets[-1])
-        inside = self.values.slice(start, stop) if isinstance(self.values, Column) else self.values[start:stop]
+        inside = (
+            self.values.slice(start, stop) if isinstance(self.values, Column) else self.values[start:stop]
+        )
         return Column(self.type, inside, self.offsets - start, self.validity)
 
     def to_pylist(self) -> list[Any]:

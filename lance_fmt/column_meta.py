@@ -152,7 +152,9 @@ def _encodings(pages: np.ndarray[Any, Any]) -> list[EncodingId]:
     return [EncodingId(code) for code in codes]
 
 
-def _check_handles(cursor: Cursor, pages: np.ndarray[Any, Any], num_rows: int, page_shift: int, file_length: int) -> None:
+def _check_handles(
+    cursor: Cursor, pages: np.ndarray[Any, Any], num_rows: int, page_shift: int, file_length: int
+) -> None:
     rows = pages["rows"].astype(np.int64)
     full = 1 << page_shift
     if len(pages) != -(-num_rows // full) or int(rows.sum()) != num_rows or (rows[:-1] != full).any():

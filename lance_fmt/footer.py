@@ -56,7 +56,10 @@ def check_header(data: bytes | memoryview, path: str) -> None:
     cursor = Cursor(data, path=path)
     if bytes(cursor.take(4, "magic")) != MAGIC:
         raise CorruptFileError(path, 0, f"the file does not start with {MAGIC!r}")
-    if crc32c(memoryview(data)[: HEADER_SIZE - 4]) != Cursor(memoryview(data)[HEADER_SIZE - 4 :], path=path).u32():
+    if (
+        crc32c(memoryview(data)[: HEADER_SIZE - 4])
+        != Cursor(memoryview(data)[HEADER_SIZE - 4 :], path=path).u32()
+    ):
         raise CorruptFileError(path, 0, "header does not match its checksum")
     _check_version(path, cursor.u16(), cursor.u16(), cursor.u32())
 
@@ -64,7 +67,7 @@ def check_header(data: bytes | memoryview, path: str) -> None:
 def _check_version(path: str, major: int, minor: int, features: int) -> None:
     if major != VERSION_MAJOR:
         raise UnsupportedVersionError(
-            f"{path}: format version {major}.{minor}; this reader knows {VERSION_MAJOR}.x: use a newer release"
+            f"{path}: format version {major}.{minor}; this reader knows {VERSION_MAJOR}.x: use a newer one"
         )
     if features & ~KNOWN_FEATURES:
         raise UnsupportedVersionError(
@@ -122,7 +125,9 @@ class Footer:
         end = Cursor(raw[-8:], path=path, base=file_length - 8)
         checksum, magic = end.u32(), bytes(end.take(4))
         if magic != MAGIC:
-            raise CorruptFileError(path, file_length - 4, f"the file does not end with {MAGIC!r}: not such a file, or cut off")
+            raise CorruptFileError(
+                path, file_length - 4, f"the file does not end with {MAGIC!r}: not such a file, or cut off"
+            )
         if crc32c(raw[:-8]) != checksum:
             raise CorruptFileError(path, base, "footer does not match its checksum")
         cursor = Cursor(raw, path=path, base=base)

@@ -22,7 +22,9 @@ def bitmap_size(rows: int) -> int:
     return -(-rows // (8 * BITMAP_ALIGNMENT)) * BITMAP_ALIGNMENT
 
 
-def write_block(values: Buffer, validity: np.ndarray[tuple[int], np.dtype[np.bool_]] | None) -> tuple[Buffer, int]:
+def write_block(
+    values: Buffer, validity: np.ndarray[tuple[int], np.dtype[np.bool_]] | None
+) -> tuple[Buffer, int]:
     """The block's bytes and how many of its rows are null."""
     if validity is None:
         return values, 0
@@ -36,7 +38,13 @@ def write_block(values: Buffer, validity: np.ndarray[tuple[int], np.dtype[np.boo
 
 
 def read_block(
-    block: Cursor, rows: int, nulls: int, data_type: DataType, encoding: Encoding, shared: Column | None
+    block: Cursor,
+    rows: int,
+    nulls: int,
+    data_type: DataType,
+    *,
+    encoding: Encoding,
+    shared: Column | None,
 ) -> Column:
     """The `rows` rows of a block of which the page index says that `nulls` are null."""
     if not nulls:

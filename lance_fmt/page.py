@@ -8,13 +8,14 @@ counts and what they share; its own checksum lies in the page handle.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
-from lance_fmt.constants import MAX_BLOCK_BYTES, PAGE_ALIGNMENT, EncodingId
+from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_BLOCK_ITEMS, PAGE_ALIGNMENT, EncodingId
 from lance_fmt.encodings import ENCODINGS, lists
 from lance_fmt.encodings.protocol import Buffer
 from lance_fmt.encodings.select import Level, choose, values_size
@@ -69,7 +70,9 @@ def build_page(column: Column, block_shift: int, level: Level) -> PageImage:
 
 
 def _check_block_sizes(column: Column, starts: list[int]) -> None:
-    sizes = [values_size(column.slice(a, b)) for a, b in zip(starts, starts[1:], strict=False)]
+    sizes = [values_size(column.slice(a, b)) for a, b in pairwise(starts)]
+    if column.type.is_list and int(np.diff(column.bounds[starts]).max()) > MAX_BLOCK_ITEMS:
+        raise InvalidDataError(f"more than {MAX_BLOCK_ITEMS} items of {column.type} in {starts[1]} rows")
     if max(sizes) > MAX_BLOCK_BYTES:
         raise InvalidDataError(
             f"{max(sizes)} bytes of {column.type} in one block of {starts[1]} rows; a block holds "
@@ -117,7 +120,14 @@ class PageIndex:
 
 
 def read_page_index(
-    cursor: Cursor, *, rows: int, nulls: int, block_shift: int, data_length: int, encoding: EncodingId, kind: DataType
+    cursor: Cursor,
+    *,
+    rows: int,
+    nulls: int,
+    block_shift: int,
+    data_length: int,
+    encoding: EncodingId,
+    kind: DataType,
 ) -> PageIndex:
     """Parse a page index (its checksum verified before) and hold it against the page's handle."""
     count = cursor.u32("block count")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -208,7 +209,9 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidDataError(f"time zone {name!r} is neither an offset like +02:00 nor known here") from None
+        raise InvalidDataError(
+            f"time zone {name!r} is neither an offset like +02:00 nor known here"
+        ) from None
 
 
 def _times(ticks: np.ndarray[Any, Any], data_type: DataType) -> list[Any]:
@@ -239,7 +242,7 @@ def to_pylist(parts: Parts, data_type: DataType) -> list[Any]:
         assert parts.offsets is not None
         flat = to_pylist(parts.values, data_type.element)
         bounds = parts.offsets.tolist()
-        rows = [flat[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        rows = [flat[a:b] for a, b in pairwise(bounds)]
     elif data_type.is_variable:
         assert parts.offsets is not None
         rows = _strings(parts.values, parts.offsets.tolist(), data_type)
@@ -260,7 +263,7 @@ def _strings(values: np.ndarray[Any, Any], bounds: list[int], data_type: DataTyp
     raw = values[first : bounds[-1]].tobytes()
     if first:
         bounds = [b - first for b in bounds]
-    pairs = zip(bounds, bounds[1:], strict=False)
+    pairs = pairwise(bounds)
     if data_type.id is TypeId.BINARY:
         return [raw[a:b] for a, b in pairs]
     if raw.isascii():

@@ -39,7 +39,7 @@ class FileSource:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
-        self._file = Path(path).open("rb", buffering=0)
+        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (close() closes it)
         self._lock = None if hasattr(os, "pread") else threading.Lock()
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -47,11 +47,11 @@ class FileSource:
         if self._lock is None and length <= _LARGEST_READ:
             return os.pread(self._file.fileno(), length, offset)
         buffer = np.empty(length, np.uint8)
-        return memoryview(buffer)[: self.read_into(offset, buffer)].tobytes()
+        return buffer[: self.read_into(offset, buffer)].tobytes()
 
     def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> int:
         """Fill `buffer` from `offset`; returns the bytes read, fewer only at the end of the file."""
-        view = memoryview(buffer)
+        view = buffer.data
         done = 0
         while done < len(view):
             count = self._read_some(offset + done, view[done : done + _LARGEST_READ])
@@ -103,7 +103,9 @@ def open_source(source: object) -> ReadAt:
         return BytesSource(source)
     if isinstance(source, ReadAt):
         return source
-    raise InvalidDataError(f"{type(source).__name__} is not a path, bytes, or an object with read_at and size")
+    raise InvalidDataError(
+        f"{type(source).__name__} is not a path, bytes, or an object with read_at and size"
+    )
 
 
 def read_exactly(source: ReadAt, offset: int, length: int, what: str) -> memoryview:

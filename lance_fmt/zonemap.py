@@ -99,14 +99,18 @@ def _string_bounds(column: Column) -> Bounds:
 def _extreme(
     column: Column, lengths: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], *, largest: bool
 ) -> bytes:
-    """Smallest or largest byte string: narrow the candidates by 8 bytes at a time, then compare the few left."""
+    """Smallest or largest byte string: 8 bytes at a time narrow the candidates, then the few left compare."""
     starts, values = column.bounds, column.array
     depth = 0
     while len(rows) > _FEW and depth < STATISTIC_BYTES + _STEP:
         keys = np.zeros(len(rows), np.uint64)
         for j in range(depth, depth + _STEP):
             inside = lengths[rows] > j
-            byte = values[np.where(inside, starts[rows] + j, 0)] if len(values) else np.zeros(len(rows), np.uint8)
+            byte = (
+                values[np.where(inside, starts[rows] + j, 0)]
+                if len(values)
+                else np.zeros(len(rows), np.uint8)
+            )
             keys = (keys << np.uint64(8)) | np.where(inside, byte, 0).astype(np.uint64)
         rows = rows[keys == (keys.max() if largest else keys.min())]
         depth += _STEP

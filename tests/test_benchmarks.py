@@ -1,4 +1,4 @@
-"""The benchmark code runs, counts recall rightly, and turns ratios the right way round; no figure is judged."""
+"""The benchmark code runs, counts recall rightly, and turns ratios the right way; no figure is judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import report, run
+from benchmarks import compare, report, run
 from benchmarks.data import Dataset, Judge, K, choose_filters, mask, prepare, synthetic
 from benchmarks.engines.base import DATABASES, ENGINES, INDEXES
 from benchmarks.measure import curve, rate_at
@@ -208,6 +208,14 @@ def test_tables_fit_a_hundred_columns() -> None:
 def test_best_of_takes_the_best_way_round() -> None:
     rounds = {"a": [{"p50_ms": 2.0, "rows_per_s": 5.0}, {"p50_ms": 1.0, "rows_per_s": 4.0}], "b": []}
     assert report.best_of(rounds, ("rows_per_s",)) == {"a": {"p50_ms": 1.0, "rows_per_s": 5.0}}
+
+
+def test_comparing_two_runs_tells_better_from_worse() -> None:
+    old, new = result("search", 1.0, 1.0), result("search", 0.5, 1.0)
+    runs = [{"results": [one.to_json()]} for one in (old, new)]
+    assert compare.compare(*runs)[0].endswith("+100%  better")
+    assert compare.compare(*reversed(runs))[0].endswith("-50%  WORSE")
+    assert not compare.compare(runs[0], runs[0])[0].endswith(("better", "WORSE"))
 
 
 def test_options_default_to_everything() -> None:

@@ -113,7 +113,7 @@ class Database:
         InvalidArgumentError where the collection exists with another dimension, metric or option.
         """
         self._check_open()
-        names.check_collection_name(name)
+        names.check_collection(name)
         with self._lock:
             found = self._open.get(name)
             if found is None:
@@ -140,8 +140,8 @@ class Database:
             collection = self._open.pop(name, None)
             if collection is not None:
                 collection._close()
-            doomed = f"{names.COLLECTIONS}/{names.temporary(self._store.new_id())}"
-            self._store.rename(names.collection(name), doomed)
+            doomed = names.dropped_path(self._store.new_id())
+            self._store.rename(names.collection_path(name), doomed)
             self._store.sync_dir(names.COLLECTIONS)
             self._store.remove_tree(doomed)
 
@@ -198,12 +198,12 @@ class Database:
 
     def _stored(self) -> list[str]:
         try:
-            return [name for name in self._store.list(names.COLLECTIONS) if not name.startswith(".")]
+            return [name for name in self._store.list(names.COLLECTIONS) if names.is_collection(name)]
         except NotFoundError:
             return []
 
     def _latest(self, name: str) -> Manifest | None:
-        return load_latest(self._store, names.collection(name))
+        return load_latest(self._store, name)
 
     def _no_collection(self, name: str) -> str:
         return f"no collection {name!r} in {self.path}; there are: {', '.join(self.collections()) or 'none'}"

@@ -63,21 +63,12 @@ def check_id(value: object, where: str) -> str:
     return value
 
 
-def check_vector(value: object, dimension: int, where: str) -> Vector:
-    """`value` as a finite float32 array of shape (dimension,)."""
-    return check_vectors([value] if value is None else np.asarray(_numeric(value, where))[None], dimension, where, [])[0]
-
-
 def _numeric(value: object, where: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise InvalidVectorError(f"{where}: vectors differ in length; each needs the same dimension") from None
-    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
-        if array.dtype.kind == "O":
-            lengths = {len(item) for item in value if isinstance(item, Sequence | np.ndarray)}  # type: ignore[attr-defined]
-            if len(lengths) > 1:
-                raise DimensionMismatchError(f"{where}: vectors of different lengths {sorted(lengths)[:5]}")
+        raise DimensionMismatchError(f"{where}: vectors of different lengths; each needs the same dimension") from None
+    if array.dtype.kind not in "fiu":
         raise InvalidVectorError(f"{where}: a vector needs numbers, got {array.dtype} ({type(value).__name__})")
     return array
 

@@ -1,8 +1,12 @@
 """Every file and directory name of a database: built here and parsed here, nowhere else.
 
-Names are relative POSIX paths. Those of a collection's files are relative to the collection's directory, so
-that a manifest stays true when its directory moves. Parsers return None for a name that is not of their kind,
-which is how a directory listing is filtered. Numbers have a fixed width, so that names sort as numbers do.
+    VEGO                                marker           LOCK    held by the one process that writes
+    collections/<name>/manifests/<version>.manifest      collections/<name>/wal/<number>.wal
+    collections/<name>/data/<id>.lfmt    deletes/<id>.del    index/<id>.lfmt
+
+Paths are POSIX paths relative to the root. A manifest holds bare file names, so that it stays true when its
+directory moves. Parsers return None for a name that is not of their kind: a directory listing is filtered so.
+Numbers have a fixed width, so that names sort as numbers do.
 """
 
 from __future__ import annotations
@@ -19,7 +23,6 @@ DATA = "data"
 DELETES = "deletes"
 INDEX = "index"
 WAL = "wal"
-COLLECTION_DIRECTORIES = (MANIFESTS, DATA, DELETES, INDEX, WAL)
 
 MAX_NUMBER = 2**63 - 1
 
@@ -27,26 +30,37 @@ _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MANIFEST = re.compile(r"([0-9]{20})\.manifest", re.ASCII)
 _WAL = re.compile(r"([0-9]{20})\.wal", re.ASCII)
-_ID_FILE = re.compile(r"(data|index)/[0-9a-f]{32}\.lfmt|(deletes)/[0-9a-f]{32}\.del", re.ASCII)
-_TEMPORARY_PREFIX = ".tmp-"
+_TEMPORARY = ".tmp-"
+_DROPPED = ".dropped-"
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))]
 )
+_RULE = (
+    "a collection name has 1 to 64 characters from A-Z a-z 0-9 _ . -, starts with a letter or digit, does "
+    "not end with a dot and has no two dots in a row"
+)
 
 
-def check_collection_name(name: str) -> str:
+def check_collection(name: str) -> str:
     """`name` itself if a collection may be called that on any file system, else InvalidArgumentError."""
-    rule = (
-        "a collection name has 1 to 64 characters from A-Z a-z 0-9 _ . -, starts with a letter or digit, "
-        "does not end with a dot and has no two dots in a row"
-    )
     if not isinstance(name, str):
-        raise InvalidArgumentError(f"collection name: a string expected, found {type(name).__name__}; {rule}")
+        raise InvalidArgumentError(
+            f"collection name: a string expected, found {type(name).__name__}; {_RULE}"
+        )
     if not _COLLECTION.fullmatch(name) or name.endswith(".") or ".." in name:
-        raise InvalidArgumentError(f"collection name {name[:80]!r} is not allowed: {rule}")
+        raise InvalidArgumentError(f"collection name {name[:80]!r} is not allowed: {_RULE}")
     if name.partition(".")[0].lower() in _DEVICES:
         raise InvalidArgumentError(f"collection name {name!r} is not allowed: Windows keeps it for a device")
     return name
+
+
+def is_collection(name: str) -> bool:
+    """Whether `check_collection` accepts `name`."""
+    try:
+        check_collection(name)
+    except InvalidArgumentError:
+        return False
+    return True
 
 
 def is_id(value: str) -> bool:
@@ -54,62 +68,105 @@ def is_id(value: str) -> bool:
     return _ID.fullmatch(value) is not None
 
 
-def collection(name: str) -> str:
-    """Directory of the collection `name`."""
-    return f"{COLLECTIONS}/{check_collection_name(name)}"
+def collection_path(name: str) -> str:
+    """Directory of a collection."""
+    return f"{COLLECTIONS}/{check_collection(name)}"
 
 
-def manifest(version: int) -> str:
-    """Manifest of `version`, within the collection."""
-    return f"{MANIFESTS}/{_number(version)}.manifest"
+def dropped_path(file_id: str) -> str:
+    """Directory of a collection that was dropped and is about to be removed."""
+    return f"{COLLECTIONS}/{_DROPPED}{_checked_id(file_id)}"
 
 
-def parse_manifest(file_name: str) -> int | None:
-    """Version of a manifest, from its name within the manifest directory."""
-    return _parse(_MANIFEST, file_name)
+def is_dropped(name: str) -> bool:
+    """Whether a name in the directory of collections is one of `dropped_path`."""
+    return name.startswith(_DROPPED) and is_id(name.removeprefix(_DROPPED))
 
 
-def wal(number: int) -> str:
-    """Write-ahead log segment `number`, within the collection."""
-    return f"{WAL}/{_number(number)}.wal"
+def manifest_directory(name: str) -> str:
+    """Where the collection `name` has its manifests."""
+    return f"{collection_path(name)}/{MANIFESTS}"
 
 
-def parse_wal(file_name: str) -> int | None:
-    """Number of a log segment, from its name within the log directory."""
-    return _parse(_WAL, file_name)
+def wal_directory(name: str) -> str:
+    """Where the collection `name` has its log segments."""
+    return f"{collection_path(name)}/{WAL}"
 
 
-def data(file_id: str) -> str:
-    """Row segment `file_id`, within the collection."""
-    return f"{DATA}/{_checked_id(file_id)}.lfmt"
+def file_directories(name: str) -> tuple[str, str, str]:
+    """Where the collection `name` has the files that manifests name: rows, row masks, indexes."""
+    path = collection_path(name)
+    return f"{path}/{DATA}", f"{path}/{DELETES}", f"{path}/{INDEX}"
 
 
-def deletes(file_id: str) -> str:
-    """Row mask `file_id`, within the collection."""
-    return f"{DELETES}/{_checked_id(file_id)}.del"
+def manifest_path(name: str, version: int) -> str:
+    """Manifest `version` of the collection `name`."""
+    return f"{manifest_directory(name)}/{_number(version)}.manifest"
 
 
-def index(file_id: str) -> str:
-    """Index segment `file_id`, within the collection."""
-    return f"{INDEX}/{_checked_id(file_id)}.lfmt"
+def parse_manifest(file: str) -> int | None:
+    """Version of a manifest, from its name in the manifest directory."""
+    return _parse(_MANIFEST, file)
 
 
-def directory_of(path: str) -> str | None:
-    """`data`, `index` or `deletes` for a path that `data()`, `index()` or `deletes()` builds; None for any
-    other.
-    """
-    found = _ID_FILE.fullmatch(path)
-    return (found[1] or found[2]) if found else None
+def wal_path(name: str, number: int) -> str:
+    """Log segment `number` of the collection `name`."""
+    return f"{wal_directory(name)}/{_number(number)}.wal"
 
 
-def temporary(file_id: str) -> str:
-    """A file that is being written and will be linked to its real name."""
-    return f"{_TEMPORARY_PREFIX}{_checked_id(file_id)}"
+def parse_wal(file: str) -> int | None:
+    """Number of a log segment, from its name in the log directory."""
+    return _parse(_WAL, file)
 
 
-def is_temporary(file_name: str) -> bool:
-    """Whether `file_name` is one of `temporary()`; such a file without a live writer is rubbish."""
-    return file_name.startswith(_TEMPORARY_PREFIX) and is_id(file_name.removeprefix(_TEMPORARY_PREFIX))
+def segment_file(file_id: str) -> str:
+    """Name of a row segment."""
+    return f"{_checked_id(file_id)}.lfmt"
+
+
+def deletes_file(file_id: str) -> str:
+    """Name of a row mask."""
+    return f"{_checked_id(file_id)}.del"
+
+
+def index_file(file_id: str) -> str:
+    """Name of an index segment."""
+    return f"{_checked_id(file_id)}.lfmt"
+
+
+def is_segment_file(file: str) -> bool:
+    """Whether `file` is a name of `segment_file`, and so also one of `index_file`."""
+    return file.endswith(".lfmt") and is_id(file.removesuffix(".lfmt"))
+
+
+def is_deletes_file(file: str) -> bool:
+    """Whether `file` is a name of `deletes_file`."""
+    return file.endswith(".del") and is_id(file.removesuffix(".del"))
+
+
+def data_path(name: str, file: str) -> str:
+    """Row segment `file` of the collection `name`."""
+    return f"{collection_path(name)}/{DATA}/{file}"
+
+
+def deletes_path(name: str, file: str) -> str:
+    """Row mask `file` of the collection `name`."""
+    return f"{collection_path(name)}/{DELETES}/{file}"
+
+
+def index_path(name: str, file: str) -> str:
+    """Index segment `file` of the collection `name`."""
+    return f"{collection_path(name)}/{INDEX}/{file}"
+
+
+def temporary_file(file_id: str) -> str:
+    """Name of a file that is being written and will be linked to its real name."""
+    return f"{_TEMPORARY}{_checked_id(file_id)}"
+
+
+def is_temporary(file: str) -> bool:
+    """Whether `file` is a name of `temporary_file`; without a live writer such a file is rubbish."""
+    return file.startswith(_TEMPORARY) and is_id(file.removeprefix(_TEMPORARY))
 
 
 def parent(path: str) -> str:
@@ -123,8 +180,8 @@ def _number(value: int) -> str:
     return f"{value:020d}"
 
 
-def _parse(pattern: re.Pattern[str], file_name: str) -> int | None:
-    found = pattern.fullmatch(file_name)
+def _parse(pattern: re.Pattern[str], file: str) -> int | None:
+    found = pattern.fullmatch(file)
     if found is None or int(found[1]) > MAX_NUMBER:
         return None
     return int(found[1])

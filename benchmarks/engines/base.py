@@ -40,6 +40,11 @@ class Rows:
     vectors: np.ndarray
     metadata: Mapping[str, list[Any]]
 
+    def head(self, count: int) -> Rows:
+        """The first ``count`` of them."""
+        columns = {column: values[:count] for column, values in self.metadata.items()}
+        return Rows(self.ids[:count], self.vectors[:count], columns)
+
 
 class Index(ABC):
     """A vector index alone: built from an array, searched with an array of queries."""
@@ -61,6 +66,9 @@ class Index(ABC):
     def batch_rows(self, answer: Any) -> np.ndarray:
         """That answer as row numbers ``(m, k)``, -1 where there is none (not timed)."""
         return np.asarray(answer)
+
+    def close(self) -> None:  # noqa: B027 - an index in memory has nothing to release
+        """Release what the engine holds."""
 
 
 class Database(ABC):

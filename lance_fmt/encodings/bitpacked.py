@@ -1,8 +1,12 @@
-"""Integers and timestamps as bit-packed distances from the smallest of their block (FORMAT.md, "Bit-packed")."""
+"""Integers and timestamps as bit-packed distances from the smallest value of their block.
+
+FORMAT.md, "Bit-packed".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +32,7 @@ class BitPacked:
         """Integers of each block, its smallest value as the base, in two's complement of 64 bits."""
         values = column.array
         blocks: list[Buffer] = []
-        for a, b in zip(starts, starts[1:], strict=False):
+        for a, b in pairwise(starts):
             part = values[a:b]
             base = int(part.min()) & 0xFFFFFFFFFFFFFFFF if b > a else 0
             wide = part.astype(np.int64) if part.dtype.kind == "i" else part

@@ -7,12 +7,13 @@ files. They lie in the page index, read and checked once for all blocks of the p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from lance_fmt.column import Column
-from lance_fmt.constants import MAX_BLOCK_BYTES, EncodingId, TypeId
+from lance_fmt.constants import MAX_DICTIONARY_VALUES, EncodingId, TypeId
 from lance_fmt.encodings.integers import read_integers, write_integers
 from lance_fmt.encodings.plain import Plain
 from lance_fmt.encodings.protocol import Buffer, Encoded
@@ -21,7 +22,7 @@ from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
 
 # A dictionary is read for the first row of its page, so it must stay small beside the page.
-_MAX_VALUES = 1 << 15
+_MAX_VALUES = MAX_DICTIONARY_VALUES // 2
 _MAX_BYTES = 1 << 18
 _PROBE = 512
 
@@ -45,15 +46,13 @@ class Dictionary:
         if 2 * len(distinct) > last - first or len(distinct) > _MAX_VALUES or distinct.nbytes > _MAX_BYTES:
             return None
         values = Plain().encode(distinct, [0, len(distinct)], effort).blocks[0]
-        blocks: list[Buffer] = [
-            write_integers(codes[a - first : b - first], 0) for a, b in zip(starts, starts[1:], strict=False)
-        ]
+        blocks: list[Buffer] = [write_integers(codes[a - first : b - first], 0) for a, b in pairwise(starts)]
         return Encoded(blocks, Builder().u64(len(distinct)).raw(values).finish())
 
     def open(self, shared: Cursor, data_type: DataType) -> Column:
         """The distinct values."""
         count = shared.u64("dictionary length")
-        if count > MAX_BLOCK_BYTES // max(data_type.stride, 1) or not count:
+        if not 1 <= count <= MAX_DICTIONARY_VALUES:
             raise shared.fail(f"dictionary of {count} values")
         return Plain().decode(shared, count, data_type, None)
 
@@ -84,7 +83,7 @@ def _distinct(column: Column) -> tuple[Column, np.ndarray[Any, np.dtype[np.uint6
     compact = column.compact()
     raw = compact.array.tobytes()
     ends = compact.bounds.tolist()
-    rows = [raw[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    rows = [raw[a:b] for a, b in pairwise(ends)]
     places = {value: place for place, value in enumerate(sorted(set(rows)))}
     numbers = np.fromiter(map(places.__getitem__, rows), np.uint64, len(rows))
     values = np.frombuffer(b"".join(places), np.uint8)

@@ -70,5 +70,3 @@ def read_lengths(cursor: Cursor, rows: int, limit: int) -> NDArray[np.int64]:
         if offsets[-1] > limit:
             raise cursor.fail(f"lengths sum to {offsets[-1]}, more than the {limit} possible here")
     return offsets
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lance_fmt.column import Column
-from lance_fmt.constants import MAX_BLOCK_BYTES
+from lance_fmt.constants import MAX_BLOCK_ITEMS
 from lance_fmt.encodings.integers import read_lengths, write_lengths
 from lance_fmt.encodings.protocol import Buffer, Encoded, Encoding
 from lance_fmt.schema import DataType
@@ -37,10 +37,12 @@ def open_shared(encoding: Encoding, shared: Cursor, data_type: DataType) -> Colu
     return encoding.open(shared, data_type.element if data_type.is_list else data_type)
 
 
-def decode(encoding: Encoding, block: Cursor, rows: int, data_type: DataType, shared: Column | None) -> Column:
+def decode(
+    encoding: Encoding, block: Cursor, rows: int, data_type: DataType, shared: Column | None
+) -> Column:
     """`encoding.decode`, also for lists."""
     if not data_type.is_list:
         return encoding.decode(block, rows, data_type, shared)
     item = data_type.element
-    offsets = read_lengths(block, rows, MAX_BLOCK_BYTES // max(item.stride, 1))
+    offsets = read_lengths(block, rows, MAX_BLOCK_ITEMS)
     return Column(data_type, encoding.decode(block, int(offsets[-1]), item, shared), offsets)

@@ -7,6 +7,7 @@ vector column one zero-copy view.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,17 +33,14 @@ class Plain:
         """One piece of bytes for each block; numbers are views of the column, not copies."""
         blocks: list[Buffer]
         if column.type.is_variable:
-            blocks = [_strings(column, a, b) for a, b in zip(starts, starts[1:], strict=False)]
+            blocks = [_strings(column, a, b) for a, b in pairwise(starts)]
         elif column.type.id is TypeId.BOOL:
             bits = column.array
-            blocks = [
-                np.packbits(bits[a:b], bitorder="little").tobytes()
-                for a, b in zip(starts, starts[1:], strict=False)
-            ]
+            blocks = [np.packbits(bits[a:b], bitorder="little").tobytes() for a, b in pairwise(starts)]
         else:
-            raw = memoryview(np.ascontiguousarray(column.array).reshape(-1).view(np.uint8))
+            raw = np.ascontiguousarray(column.array).reshape(-1).view(np.uint8).data
             size = column.type.stride
-            blocks = [raw[a * size : b * size] for a, b in zip(starts, starts[1:], strict=False)]
+            blocks = [raw[a * size : b * size] for a, b in pairwise(starts)]
         return Encoded(blocks)
 
     def open(self, shared: Cursor, data_type: DataType) -> None:  # noqa: ARG002
@@ -58,6 +56,8 @@ class Plain:
         raw = block.take(rows * data_type.stride, "values")
         block.expect_end("block")
         values = np.frombuffer(raw, data_type.dtype)
+        if not values.flags.aligned:
+            values = values.copy()
         if data_type.is_vector:
             values = values.reshape(rows, data_type.dimension)
         return Column(data_type, values)
@@ -89,7 +89,10 @@ def _read_strings(block: Cursor, rows: int, data_type: DataType) -> Column:
 
 
 def _check_text(
-    block: Cursor, raw: bytes, values: np.ndarray[tuple[int], np.dtype[np.uint8]], offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
+    block: Cursor,
+    raw: bytes,
+    values: np.ndarray[tuple[int], np.dtype[np.uint8]],
+    offsets: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> None:
     """Every string is UTF-8: the whole is, and no string starts inside a character."""
     if raw.isascii():

@@ -56,7 +56,9 @@ def choose(column: Column, starts: list[int], level: Level) -> Choice:
     effort = EFFORT[level]
     candidates = [e for e in ENCODINGS.values() if lists.accepts(e, column.type)]
     if len(candidates) == 1:
-        return Choice(candidates[0], _encoded(candidates[0], column, starts, effort), f"only {candidates[0].name}")
+        return Choice(
+            candidates[0], _encoded(candidates[0], column, starts, effort), f"only {candidates[0].name}"
+        )
     sample, sample_starts = _sample(column, starts)
     raw, sampled = values_size(column), values_size(sample)
     scale = raw / sampled if sampled else 1.0

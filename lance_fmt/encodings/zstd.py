@@ -47,7 +47,9 @@ class Zstd:
         blocks: list[Buffer] = []
         for raw in Plain().encode(column, starts, effort).blocks:
             planes = _to_planes(raw, _plane_count(column.type))
-            blocks.append(Builder().u64(len(raw)).raw(compressor.compress(planes)).finish() if len(raw) else b"")
+            blocks.append(
+                Builder().u64(len(raw)).raw(compressor.compress(planes)).finish() if len(raw) else b""
+            )
         return Encoded(blocks)
 
     def open(self, shared: Cursor, data_type: DataType) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Vector indexes over slots: exact search and the HNSW graph. Importing this does not import numba; using it does."""
+"""Vector indexes over slots: exact search and the HNSW graph. numba is imported on first use, not here."""
 
 from __future__ import annotations
 

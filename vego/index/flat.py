@@ -1,4 +1,4 @@
-"""Exact search over rows: the reference every index is measured against, and the path for rows not indexed yet."""
+"""Exact search over rows: what every index is measured against, and the path for rows not indexed yet."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def exact_search(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The k nearest slots of each query, all scored in float32; ties go to the smaller slot.
 
-    `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine. Considered are the
-    slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot].
-    Returns slots int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest first.
+    `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine. Considered are
+    the slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot].
+    Returns slots int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest
+    first.
     Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError.
     """
     from vego.index.kernels.flat import exact_scan  # numba loads on first use
@@ -45,12 +46,24 @@ def exact_search(
     total = len(vectors)
     stop = total if stop is None else stop
     if not 0 <= start <= stop <= total:
-        raise InvalidArgumentError(f"start and stop: expected 0 <= start <= stop <= {total}, found {start}, {stop}")
+        raise InvalidArgumentError(
+            f"start, stop: expected 0 <= start <= stop <= {total}, found {start}, {stop}"
+        )
     norms = norms_row(inverse_norms if metric is Metric.COSINE else None, total, metric is Metric.COSINE)
     candidates = NO_ROWS if rows is None else candidate_rows(rows, total)
     mask = accept_mask(accept, total)
     slots, distances = result_arrays(len(queries), k)
     exact_scan(
-        metric.code, vectors, norms, queries, start, stop, candidates, rows is not None, mask, slots, distances
+        metric.code,
+        vectors,
+        norms,
+        queries,
+        start,
+        stop,
+        candidates,
+        rows is not None,
+        mask,
+        slots,
+        distances,
     )
     return slots, distances

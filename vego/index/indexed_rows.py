@@ -45,10 +45,16 @@ class IndexedRows:
         self.rows = rows
         self._metric = metric
         entry = rows.manifest.index
-        index = None if entry is None else load_index(store, rows.directory, entry, metric, rows.manifest.dimension)
+        index = (
+            None
+            if entry is None
+            else load_index(store, rows.collection, entry, metric, rows.manifest.dimension)
+        )
         self._saved_rows = 0 if index is None else index.rows
         if index is not None and index.rows > rows.snapshot().view.rows:
-            raise CorruptionError(rows.directory, 0, "the index covers rows that do not exist")
+            raise CorruptionError(
+                names.collection_path(rows.collection), 0, "the index covers rows that do not exist"
+            )
         self.state = State(rows.snapshot(), index)
 
     def put(self, batch: RowBatch, progress: Progress | None = None) -> None:
@@ -72,10 +78,17 @@ class IndexedRows:
         covered = 0 if index is None else index.rows
         waiting = view.rows - covered
         options = self.rows.options
-        if options.index == "flat" or waiting < (1 if all_rows else max(MIN_BATCH, min(covered // 64, 8_192))):
+        if options.index == "flat" or waiting < (
+            1 if all_rows else max(MIN_BATCH, min(covered // 64, 8_192))
+        ):
             return
         extended = (
-            HnswIndex(self._metric, self.rows.manifest.dimension, m=options.m, ef_construction=options.ef_construction)
+            HnswIndex(
+                self._metric,
+                self.rows.manifest.dimension,
+                m=options.m,
+                ef_construction=options.ef_construction,
+            )
             if index is None
             else index.copy()
         )
@@ -89,7 +102,7 @@ class IndexedRows:
         index = self.state.index
         if index is None or index.rows == self._saved_rows:
             return
-        entry = write_index(self._store, self.rows.directory, index)
+        entry = write_index(self._store, self.rows.collection, index)
         self.rows.flush("index", entry)
         self._saved_rows = index.rows
         self._publish()
@@ -112,19 +125,19 @@ class IndexedRows:
         self.state = State(self.rows.snapshot(), self.state.index)
 
 
-def write_index(store: Store, directory: str, index: HnswIndex) -> IndexEntry:
+def write_index(store: Store, collection: str, index: HnswIndex) -> IndexEntry:
     """Write the graph as an `.lfmt` file, durable except for its directory entry (the commit syncs that)."""
     columns, metadata = index.to_columns()
-    name = names.index(store.new_id())
-    with store.create(f"{directory}/{name}") as file:
+    name = names.index_file(store.new_id())
+    with store.create(names.index_path(collection, name)) as file:
         summary = lance_fmt.write(file, columns, metadata=metadata, level="speed")
         file.commit()
     return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
 
 
-def load_index(store: Store, directory: str, entry: IndexEntry, metric: Metric, dimension: int) -> HnswIndex:
+def load_index(store: Store, collection: str, entry: IndexEntry, metric: Metric, dimension: int) -> HnswIndex:
     """Read a graph, every byte and every link of it checked; raises CorruptionError."""
-    path = f"{directory}/{entry.file}"
+    path = names.index_path(collection, entry.file)
     with open_checked(store, path, entry.length, entry.crc, entry.rows) as file:
         try:
             table = file.read()

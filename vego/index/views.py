@@ -67,7 +67,9 @@ def norms_row(inverse_norms: Array | None, rows: int, needed: bool) -> Array:
     if not needed:
         return NOTHING
     if inverse_norms is None:
-        raise InvalidArgumentError("inverse_norms: the cosine metric needs 1 / |x| of every vector, found None")
+        raise InvalidArgumentError(
+            "inverse_norms: the cosine metric needs 1 / |x| of each vector, found None"
+        )
     if inverse_norms.dtype != np.float32 or not inverse_norms.flags.c_contiguous:
         inverse_norms = np.ascontiguousarray(inverse_norms, np.float32)
     if inverse_norms.ndim != 1 or len(inverse_norms) < rows:
@@ -83,7 +85,9 @@ def candidate_rows(rows: Array, total: int) -> Array:
     if slots.ndim != 1 or (slots.size and slots.dtype.kind not in "iu"):
         raise InvalidArgumentError(f"rows: expected a list of slots, found {slots.dtype} {slots.shape}")
     if slots.size and not 0 <= int(slots.min()) <= int(slots.max()) < total:
-        raise InvalidArgumentError(f"rows: slots run from 0 to {total - 1}, found {slots.min()} to {slots.max()}")
+        raise InvalidArgumentError(
+            f"rows: expected slots below {total}, found {slots.min()} to {slots.max()}"
+        )
     return kernel_view(np.ascontiguousarray(slots, np.uint32))
 
 

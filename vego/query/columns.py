@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lance_fmt import Column
 from vego.query.dictionary_rows import DictionaryRows, ValueDictionary
 from vego.query.numeric_rows import Mask, Numbers, NumericRows
 from vego.query.values import NAN, Key, Kind, key_of
-
-if TYPE_CHECKING:
-    from lance_fmt import Column
 
 Rows: TypeAlias = NumericRows | DictionaryRows
 

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.query.numeric_rows import Mask, grown
-from vego.query.values import Kind, Literal, counterpart
+from vego.query.values import COMPARISONS, Kind, Literal, counterpart
 
 Codes: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]"
 
+_NO_CODES = np.empty(0, dtype=np.intp)
 _FEW = 6
 """So many comparisons of codes cost less than one gather from a table."""
 
@@ -71,34 +72,44 @@ class ValueDictionary:
                     found.add(code)
         return sorted(found)
 
-    def ordered(self, op: str, literal: Literal) -> list[int]:
+    def ordered(self, op: str, literal: Literal) -> NDArray[np.intp]:
         """Return the codes of all values for which `value op literal` holds; `op` is one of `< <= > >=`."""
-        found: list[int] = []
+        found = [_NO_CODES]
         for kind in self._present_kinds():
             other = counterpart(literal, kind)
-            if other is not None:
-                codes, values = self._sorted(kind)
-                position = (bisect_left if op in ("<", ">=") else bisect_right)(values, other)
-                found.extend(codes[:position] if op[0] == "<" else codes[position:])
-        return found
+            if other is None:
+                continue
+            order = self._order(kind)
+            position = (bisect_left if op in ("<", ">=") else bisect_right)(order.values, other)
+            found.append(order.codes[:position] if op[0] == "<" else order.codes[position:])
+            holds = COMPARISONS[op]
+            late = [code for code in self._codes_from(order.size, kind) if holds(self._values[code], other)]
+            found.append(np.array(late, dtype=np.intp))
+        return np.concatenate(found)
 
     def _present_kinds(self) -> list[Kind]:
         return [kind for kind, codes in self._codes.items() if codes]
 
-    def _sorted(self, kind: Kind) -> tuple[list[int], list[Any]]:
-        """Return the values of a kind in order, NaN left out, and their codes.
+    def _codes_from(self, start: int, kind: Kind) -> list[int]:
+        kinds = self._kinds
+        return [code for code in range(start, len(self._values)) if kinds[code] is kind]
+
+    def _order(self, kind: Kind) -> _Order:
+        """Return the values of a kind in order, but for the latest: few, and cheaper one by one.
 
         Kept between calls. Two readers may both make it, at the price of doing so twice.
         """
-        order = self._orders.get(kind, _Order(0, [], []))
+        order = self._orders.get(kind, _Order(0, _NO_CODES, []))
         size = len(self._values)
-        if order.size < size:
-            values, kinds = self._values, self._kinds
-            new = [code for code in range(order.size, size) if kinds[code] is kind and _ordered(values[code])]
-            codes = sorted(order.codes + new, key=values.__getitem__)
-            order = _Order(size, codes, [values[code] for code in codes])
+        if size - order.size > max(_FEW, order.size // 8):
+            values = self._values
+            new = [
+                code for code in self._codes_from(order.size, kind) if code < size and _ordered(values[code])
+            ]
+            codes = sorted(order.codes.tolist() + new, key=values.__getitem__)
+            order = _Order(size, np.array(codes, dtype=np.intp), [values[code] for code in codes])
             self._orders[kind] = order
-        return order.codes, order.values
+        return order
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class _Order:
     """The codes below `size` of one kind, by ascending value."""
 
     size: int
-    codes: list[int]
+    codes: NDArray[np.intp]
     values: list[Any]
 
 
@@ -146,7 +157,7 @@ class DictionaryRows:
         """Return which of the first `rows` rows have a value with `(value in literals) != negated`."""
         return self._selected(self.dictionary.equal_to(literals), negated, rows)
 
-    def _selected(self, wanted: list[int], negated: bool, rows: int) -> Mask:
+    def _selected(self, wanted: Sequence[int] | NDArray[np.intp], negated: bool, rows: int) -> Mask:
         codes = self.codes[:rows]
         if len(wanted) > _FEW:
             table = np.full(len(self.dictionary), negated, dtype=np.bool_)
@@ -159,7 +170,7 @@ class DictionaryRows:
             for code in wanted:
                 mask &= codes != code
             return mask
-        mask = codes == wanted[0] if wanted else np.zeros(rows, dtype=np.bool_)
+        mask = codes == wanted[0] if len(wanted) else np.zeros(rows, dtype=np.bool_)
         for code in wanted[1:]:
             mask |= codes == code
         return mask

@@ -31,7 +31,8 @@ _UFUNCS = {
     ">": np.greater,
     ">=": np.greater_equal,
 }
-_FEW = 4
+_FEW = 32
+"""So many comparisons of a column cost less than one `np.isin`."""
 
 
 def grown(buffer: NDArray[Any], count: int, extra: int) -> NDArray[Any]:

@@ -129,7 +129,7 @@ def _check_size(spelled: Mapping[str, Any] | Sequence[Any], path: str, depth: in
 
 
 def _unknown_operator(operator: str, path: str, known: tuple[str, ...]) -> FilterSyntaxError:
-    close = difflib.get_close_matches(operator.lower(), known, n=1)
+    close = difflib.get_close_matches(operator.lower(), known, n=1, cutoff=0.7)
     way_out = f"did you mean {close[0]}?" if close else f"the operators here are {' '.join(known)}"
     return _error(path, f"unknown operator {operator[:40]!r}; {way_out}")
 

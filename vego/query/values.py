@@ -37,6 +37,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 
+_NO_VALUE = "a filter compares with a value, found {}; test for missing values with `is null`"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -162,15 +163,18 @@ def as_literal(value: object) -> Literal:
 
 
 def _literal_datetime64(value: np.datetime64) -> dt.datetime:
-    plain = None if np.isnat(value) else value.astype("datetime64[us]").item()
-    if not isinstance(plain, dt.datetime) or plain.replace(tzinfo=None) != value:
+    if np.isnat(value):
+        raise FilterError(_NO_VALUE.format("NaT"))
+    microseconds = value.astype("datetime64[us]")
+    plain = microseconds.item()
+    if not isinstance(plain, dt.datetime) or microseconds != value:
         raise FilterError(f"{value!r} is no datetime of whole microseconds between the years 1 and 9999")
     return plain.replace(tzinfo=dt.UTC)
 
 
 def _utc(value: dt.datetime) -> dt.datetime:
     if _is_nat(value):
-        raise FilterError("a filter compares with a value, found NaT; test for missing values with `is null`")
+        raise FilterError(_NO_VALUE.format("NaT"))
     if value.utcoffset() is None:
         plain = value.replace(tzinfo=dt.UTC)
     else:

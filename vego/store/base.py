@@ -174,8 +174,8 @@ class Store(Protocol):
         """
         ...
 
-    def make_dirs(self, path: str) -> None:
-        """Make a directory and those above it, durably; one that exists is no error."""
+    def make_dirs(self, *paths: str) -> None:
+        """Make directories and those above them, durably; one that exists is no error."""
         ...
 
     def remove_tree(self, path: str) -> None:
@@ -183,7 +183,7 @@ class Store(Protocol):
         ...
 
     def lock(self, path: str) -> Lock:
-        """Take the exclusive lock or raise DatabaseLockedError naming who holds it."""
+        """Take the exclusive lock, until `close` at the latest; DatabaseLockedError names who holds it."""
         ...
 
     def now_us(self) -> int:
@@ -199,5 +199,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Refuse everything from now on with ClosedError."""
+        """Refuse everything from now on with ClosedError, and release the locks."""
         ...

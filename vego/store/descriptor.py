@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 FILE_MODE = 0o600
@@ -40,13 +41,10 @@ class Descriptor:
         if number >= 0:
             os.close(number)
 
-    def __del__(self) -> None:
-        number, self.number = self.number, -1
-        if number >= 0:
-            with suppress(
-                OSError
-            ):  # nobody is left to tell; what had to be durable was closed by name before
-                os.close(number)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self.number >= 0:
+            with suppress(OSError):  # nobody is left to tell; what had to be durable was closed by name
+                close(self.number)
 
 
 def open_regular(path: str) -> Descriptor:

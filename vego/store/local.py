@@ -6,7 +6,7 @@ link, unlink, sync the directory) cannot leave a torn file under the final name,
 """
 
 # The calls of `os` are the seam at which the tests inject faults.
-# ruff: noqa: PTH102, PTH104, PTH108, PTH116, PTH208
+# ruff: noqa: PTH102, PTH104, PTH108, PTH112, PTH116, PTH208
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class LocalStore:
     def __init__(self, root: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.root = Path(root).absolute()
         self._guard = Guard(str(self.root), read_only=read_only)
+        self._locks: list[FileLock] = []
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r}{', read_only=True' if self.read_only else ''})"
@@ -82,7 +83,7 @@ class LocalStore:
         directory = self._full(names.parent(path))
         with writing("open directory", directory):
             opened = Descriptor(directory, DIRECTORY)
-        with LocalNewFile(f"{directory}/{names.temporary(self.new_id())}", guard) as temporary:
+        with LocalNewFile(f"{directory}/{names.temporary_file(self.new_id())}", guard) as temporary:
             temporary.write(data)
             temporary.commit()
         landed = True  # until the contrary is known
@@ -156,27 +157,24 @@ class LocalStore:
                 os.link(old, target, follow_symlinks=False)
                 os.unlink(old)
 
-    def make_dirs(self, path: str) -> None:
-        """Make a directory and those above it, durably; one that exists is no error.
+    def make_dirs(self, *paths: str) -> None:
+        """Make directories and those above them, durably; one that exists is no error.
 
         Below the root even a directory that is there already has its parent synced: whoever made it may have
         died between making and syncing it.
         """
         guard = self._writing()
-        full = Path(self._full(path))
-        chain = [full, *full.parents]
-        below_root = len(full.parts) - len(self.root.parts) if path else 0
-        with writing("make directory", str(full)):
+        parents: list[str] = []
+        for full in map(Path, map(self._full, paths)):
+            chain = [full, *full.parents]
             missing = next(i for i, directory in enumerate(chain) if directory.is_dir())
-        for depth in reversed(range(max(missing, below_root))):
-            directory = chain[depth]
-            with writing("make directory", str(directory)):
-                try:
-                    os.mkdir(directory, DIRECTORY_MODE)
-                except FileExistsError:
-                    if not directory.is_dir():
-                        raise
-            _sync_directory(guard, str(directory.parent))
+            below_root = len(full.parts) - len(self.root.parts)
+            for directory in reversed(chain[: max(missing, below_root)]):
+                with writing("make directory", str(directory)):
+                    _make_directory(str(directory))
+                parents.append(str(directory.parent))
+        for parent in dict.fromkeys(parents):
+            _sync_directory(guard, parent)
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory and everything in it; one that is not there is no error."""
@@ -187,8 +185,10 @@ class LocalStore:
                 shutil.rmtree(full)
 
     def lock(self, path: str) -> Lock:
-        """Take the exclusive lock or raise DatabaseLockedError naming who holds it."""
-        return FileLock(self._full(path), self._writing())
+        """Take the exclusive lock, until `close` at the latest; DatabaseLockedError names who holds it."""
+        lock = FileLock(self._full(path), self._writing())
+        self._locks.append(lock)
+        return lock
 
     def now_us(self) -> int:
         """Microseconds since 1970-01-01 UTC."""
@@ -203,8 +203,10 @@ class LocalStore:
         return uuid.uuid4().hex
 
     def close(self) -> None:
-        """Refuse everything from now on with ClosedError."""
+        """Refuse everything from now on with ClosedError, and release the locks."""
         self._guard.close()
+        while self._locks:
+            self._locks.pop().release()
 
     def _reading(self) -> Guard:
         self._guard.check_read()
@@ -235,6 +237,14 @@ def _sync_directory(guard: Guard, full: str) -> None:
         if isinstance(error, OSError):
             raise storage_error(error, "sync directory", full, writing=False) from error
         raise
+
+
+def _make_directory(full: str) -> None:
+    try:
+        os.mkdir(full, DIRECTORY_MODE)
+    except FileExistsError:
+        if not os.path.isdir(full):
+            raise
 
 
 def _remove_quietly(full: str) -> None:

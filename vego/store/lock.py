@@ -24,7 +24,7 @@ _MAX_HOLDER = 4096
 
 
 class FileLock:
-    """Held from construction until `release`, the end of this process, or the last reference."""
+    """Held from construction until `release` or the end of this process."""
 
     def __init__(self, path: str, guard: Guard) -> None:
         guard.check_write()
@@ -49,11 +49,12 @@ class FileLock:
         """Give the lock back; doing so twice is allowed."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            fcntl.flock(descriptor.number, fcntl.LOCK_UN)  # a child just being forked may have a copy open
             descriptor.close()
 
     def disown(self) -> None:
         """Close a forked child's copy; the parent's lock stays."""
-        self.release()
+        self._descriptor = None
 
 
 def _holder() -> bytes:

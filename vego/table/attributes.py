@@ -8,7 +8,7 @@ not have the key", or, where the field is marked `null=none`, "the key is there 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -70,14 +70,16 @@ def _timestamp_type(values: Sequence[datetime]) -> DataType | None:
     if len(zones) != 1:
         return None
     zone = zones.pop()
-    # An instant in a named zone does not say which side of a clock change (fold) was meant; UTC has none.
+    # An instant alone does not tell which side of a clock change (fold) was meant; JSON does.
     return None if zone == "?" else lance_fmt.timestamp("us", zone)
 
 
 def _zone_name(value: datetime) -> str | None:
+    if value.fold:
+        return "?"
     if value.tzinfo is None:
-        return "?" if value.fold else None
-    return "UTC" if value.tzinfo is timezone.utc else "?"
+        return None
+    return "UTC" if value.tzinfo is UTC else "?"
 
 
 def build_column(name: str, values: Sequence[Any]) -> tuple[Field, Column]:

@@ -8,7 +8,7 @@ from vego.store import Store
 from vego.table.manifest import Manifest, load_version
 
 
-def collect_garbage(store: Store, directory: str, manifest: Manifest) -> None:
+def collect_garbage(store: Store, collection: str, manifest: Manifest) -> None:
     """Delete files of a collection that neither its newest manifest nor the one before names (I6).
 
     The one before is kept whole, its log included, so that a damaged newest manifest can be set aside without
@@ -17,45 +17,42 @@ def collect_garbage(store: Store, directory: str, manifest: Manifest) -> None:
     kept = [manifest]
     if manifest.parent is not None:
         try:
-            kept.append(load_version(store, directory, manifest.parent.version))
+            kept.append(load_version(store, collection, manifest.parent.version))
         except (CorruptionError, NotFoundError, StorageError):
             return  # what the damaged one needs is not known
-    needed = {path for one in kept for path in _files_of(one)}
-    first_wal = min(one.first_wal for one in kept)
-    doomed = []
-    for place in names.COLLECTION_DIRECTORIES:
-        for file in _listed(store, f"{directory}/{place}"):
-            path = f"{place}/{file}"
-            if place == names.WAL:
-                number = names.parse_wal(file)
-                old = number is not None and number < first_wal
-            elif place == names.MANIFESTS:
-                version = names.parse_manifest(file)
-                old = names.is_temporary(file) or (version is not None and version < kept[-1].version)
-            else:
-                old = path not in needed and (names.directory_of(path) is not None or names.is_temporary(file))
-            if old:
-                doomed.append(f"{directory}/{path}")
-    for path in doomed:
-        try:
-            store.delete(path)
-        except StorageError:
-            return
-
-
-def _listed(store: Store, directory: str) -> list[str]:
     try:
-        return store.list(directory)
-    except NotFoundError:
-        return []
+        for path in _garbage(store, collection, kept):
+            store.delete(path)
+    except (NotFoundError, StorageError):
+        return
 
 
-def _files_of(manifest: Manifest) -> list[str]:
+def _garbage(store: Store, collection: str, kept: list[Manifest]) -> list[str]:
+    needed = {path for manifest in kept for path in _files_of(collection, manifest)}
+    found = [
+        path
+        for directory in names.file_directories(collection)
+        for path in (f"{directory}/{file}" for file in store.list(directory))
+        if path not in needed
+    ]
+    first_wal = min(manifest.first_wal for manifest in kept)
+    for file in store.list(names.wal_directory(collection)):
+        number = names.parse_wal(file)
+        if names.is_temporary(file) or (number is not None and number < first_wal):
+            found.append(f"{names.wal_directory(collection)}/{file}")
+    for file in store.list(names.manifest_directory(collection)):
+        version = names.parse_manifest(file)
+        if names.is_temporary(file) or (version is not None and version < kept[-1].version):
+            found.append(f"{names.manifest_directory(collection)}/{file}")
+    return found
+
+
+def _files_of(collection: str, manifest: Manifest) -> list[str]:
     paths = []
     for entry in manifest.segments:
-        paths.append(entry.file)
+        paths.append(names.data_path(collection, entry.file))
         if entry.deletes is not None:
-            paths.append(entry.deletes.file)
+            paths.append(names.deletes_path(collection, entry.deletes.file))
     if manifest.index is not None:
-        paths.append(manifest.index.file)
+        paths.append(names.index_path(collection, manifest.index.file))
     return paths

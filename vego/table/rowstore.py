@@ -52,7 +52,6 @@ class RowStore:
     def __init__(self, store: Store, collection: str, manifest: Manifest, *, durable: bool = True) -> None:
         self._store = store
         self.collection = collection
-        self.directory = names.collection(collection)
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
         self._durable = durable
@@ -74,7 +73,7 @@ class RowStore:
         total = sum(entry.rows for entry in self.manifest.segments)
         vectors: Vector | None = None
         for entry in self.manifest.segments:
-            segment = Segment(self._store, self.directory, entry, dimension)
+            segment = Segment(self._store, self.collection, entry, dimension)
             part = segment.vectors()
             if vectors is None:
                 vectors = part if len(part) == total else np.empty((total, dimension), np.float32)
@@ -85,18 +84,19 @@ class RowStore:
                 rows[:] = part
             dead = None
             if entry.deletes is not None:
-                dead = read_deletes(self._store, self.directory, entry.deletes, entry.rows)
+                dead = read_deletes(self._store, self.collection, entry.deletes, entry.rows)
             ids = segment.ids()
             self._slots.append(ids, rows, dead)
             self._segments.append(segment)
             self._bases.append(first)
         if len(self._slots.slot_of) != self._slots.live_count:
-            raise CorruptionError(self.directory, 0, "an id is live in two rows")
+            place = f"{self._store.name}/{names.collection_path(self.collection)}"
+            raise CorruptionError(place, 0, "an id is live in two rows")
 
     def _replay(self) -> None:
         log = read_log(
             self._store,
-            self.directory,
+            self.collection,
             collection_id=self.manifest.collection_id,
             first=self.manifest.first_wal,
             flushed_lsn=self.manifest.flushed_lsn,
@@ -116,15 +116,15 @@ class RowStore:
         if not log.clean:
             # What was read of the tail may be in the page cache only: it is made durable before it is served.
             self._wal = resume_log(
-                self._store, self.directory, log, collection_id=self.manifest.collection_id
+                self._store, self.collection, log, collection_id=self.manifest.collection_id
             )
             self._next_wal = self._wal.number + 1
         if len(log.segments) > MAX_WAL_FILES:
             self.flush("many log files")
-        collect_garbage(self._store, self.directory, self.manifest)
+        collect_garbage(self._store, self.collection, self.manifest)
 
     def _decoded(self, operation: Put) -> tuple[Vector, dict[str, Any]]:
-        where = f"{self._store.name}/{self.directory}/{names.WAL}"
+        where = f"{self._store.name}/{names.wal_directory(self.collection)}"
         vector = np.frombuffer(operation.vector, "<f4")
         if len(vector) != self.manifest.dimension or not np.isfinite(vector).all():
             raise CorruptionError(where, 0, f"document {operation.id!r} has an impossible vector")
@@ -187,14 +187,14 @@ class RowStore:
         before = self._memtable_base + len(self._memtable)
         entries, actions = self._flush_actions(replaced)
         try:
-            entry = write_segment(self._store, self.directory, batch)
+            entry = write_segment(self._store, self.collection, batch)
         except Exception:
             self._discard(entries)
             raise
         self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", [*entries, entry])
         self._slots.append(batch.ids, batch.vectors)
         self._slots.kill(replaced)
-        self._segments.append(Segment(self._store, self.directory, entry, self.manifest.dimension))
+        self._segments.append(Segment(self._store, self.collection, entry, self.manifest.dimension))
         self._bases.append(before)
         self._memtable_base = self._slots.rows
         self._publish()
@@ -233,7 +233,7 @@ class RowStore:
         if self._wal is None:
             self._wal = WalWriter.create(
                 self._store,
-                self.directory,
+                self.collection,
                 collection_id=self.manifest.collection_id,
                 number=self._next_wal,
                 first_lsn=self.next_lsn,
@@ -290,15 +290,15 @@ class RowStore:
         if len(self._memtable):
             first = self._memtable_base
             buffered = RowBatch(view.ids[first:].tolist(), view.vectors[first:], rows=self._memtable.rows())
-            entries.append(write_segment(self._store, self.directory, buffered))
+            entries.append(write_segment(self._store, self.collection, buffered))
             actions.append(AddSegment(entries[0]))
             if dead[first:].any():
                 rows = np.flatnonzero(dead[first:])
-                actions.append(SetDeletes(entries[0].file, write_deletes(self._store, self.directory, rows)))
+                actions.append(SetDeletes(entries[0].file, write_deletes(self._store, self.collection, rows)))
         for index in sorted(stale):
             segment = self._segments[index]
             rows = np.flatnonzero(dead[self._bases[index] : self._bases[index] + segment.rows])
-            actions.append(SetDeletes(segment.entry.file, write_deletes(self._store, self.directory, rows)))
+            actions.append(SetDeletes(segment.entry.file, write_deletes(self._store, self.collection, rows)))
         if self.next_lsn - 1 != self.manifest.flushed_lsn:
             self._end_log()
             actions.append(AdvanceWal(flushed_lsn=self.next_lsn - 1, first_wal=self._next_wal))
@@ -314,23 +314,23 @@ class RowStore:
     def _commit(self, actions: Sequence[Action], summary: str, entries: Sequence[SegmentEntry]) -> None:
         """Commit, then make memory agree: the buffer is a segment now and its WAL is done with."""
         try:
-            self.manifest = commit(self._store, self.directory, self.manifest, actions, summary=summary)
+            self.manifest = commit(self._store, self.collection, self.manifest, actions, summary=summary)
         except CommitConflictError:
             self._discard(entries)
             raise
         self._stale_deletes.clear()
         if len(self._memtable):
-            self._segments.append(Segment(self._store, self.directory, entries[0], self.manifest.dimension))
+            self._segments.append(Segment(self._store, self.collection, entries[0], self.manifest.dimension))
             self._bases.append(self._memtable_base)
             self._memtable_base += len(self._memtable)
         self._memtable = MemTable()
-        collect_garbage(self._store, self.directory, self.manifest)
+        collect_garbage(self._store, self.collection, self.manifest)
 
     def _discard(self, entries: Sequence[SegmentEntry]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""
         for entry in entries:
             try:
-                self._store.delete(f"{self.directory}/{entry.file}")
+                self._store.delete(names.data_path(self.collection, entry.file))
             except StorageError:
                 return
 

@@ -25,7 +25,7 @@ VECTOR = "$vector"
 _SALVAGE = "The file must be restored from a backup; `vego inspect` shows what is left of it"
 
 
-def write_segment(store: Store, directory: str, batch: RowBatch) -> SegmentEntry:
+def write_segment(store: Store, collection: str, batch: RowBatch) -> SegmentEntry:
     """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that)."""
     fields, columns = batch.metadata_columns()
     dimension = batch.vectors.shape[1]
@@ -41,17 +41,17 @@ def write_segment(store: Store, directory: str, batch: RowBatch) -> SegmentEntry
         VECTOR: Column.from_numpy(batch.vectors),
         **columns,
     }
-    name = names.data(store.new_id())
-    with store.create(f"{directory}/{name}") as file:
+    name = names.segment_file(store.new_id())
+    with store.create(names.data_path(collection, name)) as file:
         summary = lance_fmt.write(file, data, schema=schema)
         file.commit()
     return SegmentEntry(file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None)
 
 
-def write_deletes(store: Store, directory: str, rows: NDArray[np.int64]) -> DeletesEntry:
+def write_deletes(store: Store, collection: str, rows: NDArray[np.int64]) -> DeletesEntry:
     """Write the sorted row numbers that are deleted from one segment."""
-    name = names.deletes(store.new_id())
-    with store.create(f"{directory}/{name}") as file:
+    name = names.deletes_file(store.new_id())
+    with store.create(names.deletes_path(collection, name)) as file:
         summary = lance_fmt.write(file, {"row": Column.from_numpy(rows.astype(np.uint32))})
         file.commit()
     return DeletesEntry(file=name, count=len(rows), length=summary.length, crc=summary.footer_crc)
@@ -60,10 +60,10 @@ def write_deletes(store: Store, directory: str, rows: NDArray[np.int64]) -> Dele
 class Segment:
     """An open segment; `dead` is the mask of rows its deletes file names, or None."""
 
-    def __init__(self, store: Store, directory: str, entry: SegmentEntry, dimension: int) -> None:
+    def __init__(self, store: Store, collection: str, entry: SegmentEntry, dimension: int) -> None:
         self.entry = entry
         self.rows = entry.rows
-        self.path = f"{directory}/{entry.file}"
+        self.path = names.data_path(collection, entry.file)
         self.file = open_checked(store, self.path, entry.length, entry.crc, entry.rows)
         expected = lance_fmt.vector(lance_fmt.float32(), dimension)
         fields = {field.name: field for field in self.file.schema}
@@ -105,9 +105,9 @@ class Segment:
         self.file.close()
 
 
-def read_deletes(store: Store, directory: str, entry: DeletesEntry, rows: int) -> NDArray[np.bool_]:
+def read_deletes(store: Store, collection: str, entry: DeletesEntry, rows: int) -> NDArray[np.bool_]:
     """The mask (rows,) of the deleted rows of a segment."""
-    path = f"{directory}/{entry.file}"
+    path = names.deletes_path(collection, entry.file)
     with open_checked(store, path, entry.length, entry.crc, entry.count) as file:
         try:
             dead = np.asarray(file.read(["row"])["row"].to_numpy())

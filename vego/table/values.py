@@ -1,7 +1,7 @@
 """Metadata values as JSON text and back, exactly: the payload of the WAL and of JSON columns.
 
 JSON lacks some of the values Vego keeps. Those are written as an object with one key that starts with `$`:
-`{"$bytes": base64}`, `{"$time": ISO 8601, "zone": IANA name, "fold": 0|1}`, `{"$date": ISO 8601}`,
+`{"$bytes": base64}`, `{"$time": ISO 8601, "zone": IANA name, "fold": 1}` (the last two only where they say something), `{"$date": ISO 8601}`,
 `{"$float": "nan"}`, `{"$none": true}` (None where null means "not there"), and `{"$object": {...}}` around an
 object of the user's with a key that starts with `$`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,9 +35,13 @@ def to_jsonable(value: Any) -> Any:
     if kind is bytes:
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, datetime):
+        moment: dict[str, Any] = {"$time": value.isoformat()}
         zone = getattr(value.tzinfo, "key", None)
-        text = {"$time": value.isoformat()}
-        return text | {"zone": zone, "fold": value.fold} if zone else text
+        if zone is not None:
+            moment["zone"] = zone
+        if value.fold:
+            moment["fold"] = 1
+        return moment
     if kind is date:
         return {"$date": value.isoformat()}
     raise TypeError(f"not a storable value: {kind.__name__}")
@@ -68,11 +72,11 @@ def from_jsonable(value: Any) -> Any:
 
 
 def _datetime(value: dict[str, Any]) -> datetime:
-    moment = datetime.fromisoformat(value["$time"])
+    moment = datetime.fromisoformat(value["$time"]).replace(fold=value.get("fold", 0))
     if "zone" in value:
-        return moment.replace(tzinfo=ZoneInfo(value["zone"]), fold=value["fold"])
+        return moment.replace(tzinfo=ZoneInfo(value["zone"]))
     if moment.tzinfo is not None and moment.utcoffset() == timedelta(0):
-        return moment.replace(tzinfo=timezone.utc)
+        return moment.replace(tzinfo=UTC)
     return moment
 
 

@@ -56,7 +56,9 @@ class SegmentEnd:
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """First bytes of a segment. `previous` is sealed; None means that no segment before this one is needed."""
+    """First bytes of a segment. `previous` is the sealed one that it continues, None where a new chain
+    starts.
+    """
 
     segment_id: str
     collection_id: str

@@ -1,10 +1,9 @@
 """The log of one collection: its segments in order, and how a new process goes on after any kind of stop.
 
-A chain of segments starts at the newest one that names no predecessor and ends at the newest one of all;
-older files are rubbish. Only a sealed segment is ever followed by one that names it. After a crash the last
-segment has no seal, and what was read of it may be in the page cache only (its process may have died because
-a sync failed). So it is not continued: everything still needed is copied to a new segment that starts a new
-chain, atomically, before anything is served from it.
+Only a sealed segment is continued by one that names it. After a crash the last segment has no seal, and what
+was read of it may be in the page cache only (its process may have died because a sync failed). So it is not
+continued: what is still needed must become durable again first. Either it is flushed and the manifest moves
+past it, or `resume_log` copies it to a new segment, atomically; both start a new chain.
 """
 
 from __future__ import annotations
@@ -29,7 +28,12 @@ class Log:
     batches: tuple[Batch, ...]
     next_number: int
     next_lsn: int
-    clean: bool  # whether the next segment may follow the last one: that is sealed, or there is none
+    clean: bool  # everything read is durable and the last segment may be continued (or there is none)
+
+    @property
+    def previous(self) -> SegmentEnd | None:
+        """What the next segment has to name; None if it starts a new chain."""
+        return self.segments[-1].end if self.segments and self.clean else None
 
     @property
     def first_number(self) -> int:
@@ -42,47 +46,47 @@ class Log:
         return sum(segment.torn_bytes for segment in self.segments)
 
 
-def read_log(store: Store, directory: str, *, collection_id: str, first: int, flushed_lsn: int) -> Log:
-    """The log of the collection in `directory`.
+def read_log(store: Store, collection: str, *, collection_id: str, first: int, flushed_lsn: int) -> Log:
+    """The log of a collection.
 
     `first` and `flushed_lsn` are the manifest's: no segment before `first` and no batch up to `flushed_lsn`
     is needed. No segment at all is legal (nothing was written since the last flush). Raises CorruptionError
     for damage, a gap included; NewerVersionError.
     """
-    last = max(_numbers(store, directory), default=0)
+    last = max(_numbers(store, collection), default=0)
     segments: list[WalContents] = []
     expected: SegmentEnd | None = None
     for number in range(last, first - 1, -1):
         try:
-            contents = read_wal(store, directory, number, collection_id=collection_id, expected=expected)
+            contents = read_wal(store, collection, number, collection_id=collection_id, expected=expected)
         except NotFoundError:
-            missing = f"{store.name}/{directory}/{names.wal(number)}"
-            raise damage(missing, 0, f"the segment is missing, but segment {number + 1} needs it") from None
+            if expected is None:
+                break  # before the start of a chain; `_merge` sees whether something is missing
+            missing = f"{store.name}/{names.wal_path(collection, number)}"
+            raise damage(
+                missing, 0, f"the segment is missing, but segment {number + 1} continues it"
+            ) from None
         segments.insert(0, contents)
         if contents.header is not None:
             expected = contents.header.previous
-            if expected is None:
+            if expected is None and contents.header.first_lsn <= flushed_lsn + 1:
                 break
-    next_lsn, log_end = _check_order(segments, flushed_lsn)
-    batches = tuple(batch for s in segments for batch in s.batches if batch.lsn > flushed_lsn)
+    batches, log_end = _merge(segments, flushed_lsn)
+    # Without syncs a flush may outlive the log before it: the log then ends before what is in the segments.
+    next_lsn = max(log_end, flushed_lsn + 1)
     clean = not segments or (segments[-1].sealed and log_end == next_lsn)
-    return Log(tuple(segments), batches, max(last + 1, first), next_lsn, clean)
+    return Log(tuple(segments), tuple(batches), max(last + 1, first), next_lsn, clean)
 
 
-def resume_log(store: Store, directory: str, log: Log, *, collection_id: str) -> WalWriter:
-    """A writer that goes on where `log` ends. Call it before anything of `log` is served to anyone.
-
-    The old segments stay until the caller deletes those before `first_number` of the next `read_log`, or
-    advances the manifest.
-    """
-    number = log.next_number
-    previous = log.segments[-1].end if log.segments else None
+def resume_log(store: Store, collection: str, log: Log, *, collection_id: str) -> WalWriter:
+    """A writer that goes on where `log` ends. Call it before anything of `log` is served to anyone."""
+    number, previous = log.next_number, log.previous
     if not log.clean:
-        previous = _carry_over(store, directory, log, collection_id)
+        previous = _carry_over(store, collection, log, collection_id)
         number += 1
     return WalWriter.create(
         store,
-        directory,
+        collection,
         collection_id=collection_id,
         number=number,
         first_lsn=log.next_lsn,
@@ -90,32 +94,41 @@ def resume_log(store: Store, directory: str, log: Log, *, collection_id: str) ->
     )
 
 
-def _numbers(store: Store, directory: str) -> list[int]:
+def _numbers(store: Store, collection: str) -> list[int]:
     try:
-        files = store.list(f"{directory}/{names.WAL}")
+        files = store.list(names.wal_directory(collection))
     except NotFoundError:
         return []
     return [number for file in files if (number := names.parse_wal(file)) is not None]
 
 
-def _check_order(segments: list[WalContents], flushed_lsn: int) -> tuple[int, int]:
-    """LSN of the next batch, and the LSN behind the last batch that was read, after checking that none is
+def _merge(segments: list[WalContents], flushed_lsn: int) -> tuple[list[Batch], int]:
+    """The batches after `flushed_lsn` and the LSN behind the last batch read, after checking that none is
     missing.
+
+    A segment that starts a chain may repeat batches of the chain before it; those are the same.
     """
+    batches: list[Batch] = []
+    next_lsn = flushed_lsn + 1
     log_end = 0
     for contents in segments:
         if contents.header is None:
             continue
         start = contents.header.first_lsn
-        expected = log_end or flushed_lsn + 1
-        if start > expected or (log_end and start != log_end):
-            raise damage(contents.path, 0, f"it starts at LSN {start}, but LSN {expected} is the next one")
+        continues = log_end and contents.header.previous is not None
+        if start > next_lsn or (continues and start != log_end):
+            raise damage(
+                contents.path, 0, f"it starts at LSN {start}, but {log_end or next_lsn} is the next one"
+            )
+        for batch in contents.batches:
+            if batch.lsn == next_lsn:
+                batches.append(batch)
+                next_lsn += 1
         log_end = start + len(contents.batches)
-    # Without syncs a flush may outlive the log before it: the log then ends before what is in the segments.
-    return max(log_end, flushed_lsn + 1), log_end
+    return batches, log_end
 
 
-def _carry_over(store: Store, directory: str, log: Log, collection_id: str) -> SegmentEnd:
+def _carry_over(store: Store, collection: str, log: Log, collection_id: str) -> SegmentEnd:
     """Write a sealed segment with every batch that is still needed. It names no predecessor: it replaces
     them.
     """
@@ -129,5 +142,5 @@ def _carry_over(store: Store, directory: str, log: Log, collection_id: str) -> S
         parts.append(entry.record(payload, seed))
     parts.append(BatchHeader(BatchType.SEAL, 0, 0, log.next_lsn, log.next_lsn - 1).record(b"", seed))
     data = b"".join(parts)
-    store.put_if_absent(f"{directory}/{names.wal(log.next_number)}", data)
+    store.put_if_absent(names.wal_path(collection, log.next_number), data)
     return SegmentEnd(log.next_number, len(data), crc32c(data))

@@ -62,14 +62,14 @@ class WalContents:
 
 
 def read_wal(
-    store: Store, directory: str, number: int, *, collection_id: str, expected: SegmentEnd | None = None
+    store: Store, collection: str, number: int, *, collection_id: str, expected: SegmentEnd | None = None
 ) -> WalContents:
-    """Segment `number` of the collection in `directory`.
+    """Segment `number` of a collection.
 
     `expected` is where the next segment says that this one ends; None if it is the last one. Raises
     CorruptionError for damage, naming the byte; NewerVersionError for a segment of a newer Vego.
     """
-    path = f"{directory}/{names.wal(number)}"
+    path = names.wal_path(collection, number)
     data = store.read(path)
     full = f"{store.name}/{path}"
     try:

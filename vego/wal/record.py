@@ -68,7 +68,7 @@ def encode(operations: Sequence[Operation]) -> bytes:
 
 
 def decode(payload: bytes | memoryview, count: int, *, path: str, base: int) -> tuple[Operation, ...]:
-    """Inverse of `encode`; CorruptFileError if `payload`, at `base` of the file, is not `count` operations."""
+    """Inverse of `encode`; CorruptFileError if `payload`, at byte `base`, is not `count` operations."""
     cursor = Cursor(payload, path=path, base=base)
     if count < 1 or count * _PER_OPERATION > cursor.remaining:
         raise cursor.fail(f"{count} operations do not fit in {cursor.remaining} bytes")

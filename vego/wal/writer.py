@@ -45,14 +45,14 @@ class WalWriter:
     def create(
         cls,
         store: Store,
-        directory: str,
+        collection: str,
         *,
         collection_id: str,
         number: int,
         first_lsn: int,
         previous: SegmentEnd | None,
     ) -> WalWriter:
-        """Start segment `number` of the collection in `directory`, durably.
+        """Start segment `number` of a collection, durably.
 
         `previous` is the end of the segment before it, which must be sealed; None if no earlier segment is
         needed. Raises FileExistsError if the segment is there already.
@@ -60,10 +60,10 @@ class WalWriter:
         if previous is not None and previous.number != number - 1:
             raise InvalidArgumentError(f"log segment {number} cannot follow segment {previous.number}")
         header = SegmentHeader(store.new_id(), collection_id, number, first_lsn, previous)
-        file = store.append_file(f"{directory}/{names.wal(number)}")
+        file = store.append_file(names.wal_path(collection, number))
         file.append(header.to_bytes())
         file.sync()
-        store.sync_dir(f"{directory}/{names.WAL}")
+        store.sync_dir(names.wal_directory(collection))
         return cls(file, header)
 
     @property
@@ -124,12 +124,12 @@ class WalWriter:
         self._sealed = True
         self._file.close()
 
-    def follow(self, store: Store, directory: str) -> WalWriter:
+    def follow(self, store: Store, collection: str) -> WalWriter:
         """Seal this segment and start the next one."""
         self.seal()
         return WalWriter.create(
             store,
-            directory,
+            collection,
             collection_id=self._header.collection_id,
             number=self.number + 1,
             first_lsn=self.next_lsn,

@@ -42,6 +42,8 @@ def grow(
 ) -> Iterator[HnswGraph]:
     """Index the rows [graph.rows, stop), yielding the graph after each batch; each is complete in itself.
 
+    In the end, if an eighth of the rows came since the last time, nodes that nothing leads to get a link.
+
     `vectors` and `inverse_norms` are kernel views with at least `stop` rows.
     """
     if len(graph.offset) < graph.rows:  # a loaded graph: files do not hold what searching does not need
@@ -55,9 +57,13 @@ def grow(
             size = min(max(FIRST_BATCH, graph.rows // 4), LARGEST_BATCH, stop - graph.rows)
             graph = _add_batch(graph, params, graph.rows + size, stamps, run)
             yield graph
+    if graph.rows - graph.checked >= graph.rows // 8:
+        yield _with_all_reachable(graph, params, stamps)
 
 
-def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Array, inverse_norms: Array, stop: int) -> HnswGraph:
+def _with_codes(
+    graph: HnswGraph, params: HnswParams, vectors: Array, inverse_norms: Array, stop: int
+) -> HnswGraph:
     """Encode the rows to come; while rows are few the scale is trained again whenever they double."""
     from vego.index.kernels.distance import encode_rows  # numba loads on first use
 
@@ -84,9 +90,23 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Array, inverse_no
 def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int32]:
     """The `offset` of every code row; see kernels/distance.py."""
     totals = 256 * graph.codes[: graph.rows].sum(axis=1, dtype=np.int64)
-    if params.metric is Metric.INNER_PRODUCT:
-        return (totals - 32_768 * params.dimension).astype(np.int32)
-    return (graph.bias[: graph.rows] + totals).astype(np.int32)
+    product = params.metric is Metric.INNER_PRODUCT
+    offset: npt.NDArray[np.int64] = totals + (
+        -32_768 * params.dimension if product else graph.bias[: graph.rows]
+    )
+    return offset.astype(np.int32)
+
+
+def _with_all_reachable(graph: HnswGraph, params: HnswParams, stamps: StampPool) -> HnswGraph:
+    from vego.index.kernels.repair import attach_unreachable
+
+    with stamps.borrow(graph.capacity) as mine:
+        attach_unreachable(
+            graph.codes, graph.bias, graph.links, graph.upper_start,
+            graph.rows, np.uint32(graph.entry), 2 * params.m, params.ef_construction, mine,
+            np.zeros(graph.rows, np.bool_), np.empty(graph.rows, np.uint32),
+        )  # fmt: skip
+    return replace(graph, checked=graph.rows)
 
 
 def _add_batch(
@@ -102,7 +122,7 @@ def _add_batch(
             link_batch(
                 codes, bias, offset, graph.links, graph.upper, graph.upper_start, graph.levels,
                 start, graph.entry, graph.top, first, min(first + TASK_NODES, stop),
-                params.m, params.ef_construction, mine,
+                params.m, params.strictness, params.ef_construction, mine,
             )  # fmt: skip
 
     def merge(table: Array, cap: int, edges: tuple[Array, Array, Array]) -> None:
@@ -115,7 +135,20 @@ def _add_batch(
 
         def task(first: int) -> None:
             last = min(first + TASK_NODES, len(rows))
-            merge_links(codes, bias, offset, table, cap, rows, targets, bounds, sources, first, last)
+            merge_links(
+                codes,
+                bias,
+                offset,
+                table,
+                cap,
+                params.strictness,
+                rows,
+                targets,
+                bounds,
+                sources,
+                first,
+                last,
+            )
 
         _drain(run(task, range(0, len(rows), TASK_NODES)))
 
@@ -129,7 +162,7 @@ def _add_batch(
 
 
 def _reverse_edges(graph: HnswGraph, stop: int) -> tuple[Array, Array, Array]:
-    """Link rows to add to, the nodes they belong to, and the nodes to add: what the batch chose, turned round."""
+    """Link rows to add to, the nodes they belong to, the nodes to add: what the batch chose, turned round."""
     chosen = graph.links[graph.rows : stop]
     source, column = np.nonzero(chosen != NONE)
     targets = chosen[source, column].astype(np.int64)

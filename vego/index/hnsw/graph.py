@@ -40,6 +40,7 @@ class HnswGraph:
     rows: int
     entry: int
     top: int
+    checked: int = 0  # rows when last every node was made reachable
     shared: bool = False  # another index or a file has these arrays too: growing copies them
 
     @property

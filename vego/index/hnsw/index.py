@@ -1,6 +1,7 @@
-"""HnswIndex: the graph index as the database uses it. Vectors stay with the caller, slots are their positions.
+"""HnswIndex: the graph index as the database uses it. Vectors stay with the caller; a slot is a position.
 
-Searches may run in any number of threads, also while one thread extends: each works on the snapshot it began with.
+Searches may run in any number of threads, also while one thread extends: each works on the snapshot it
+began with.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class HnswIndex:
     """
 
     def __init__(
-        self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 200, seed: int = 0
+        self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
     ) -> None:
         self.params = HnswParams(
             metric=Metric.parse(metric), dimension=dimension, m=m, ef_construction=ef_construction, seed=seed
@@ -54,7 +55,7 @@ class HnswIndex:
         self._snapshot = Snapshot.of(graph)
 
     def copy(self) -> HnswIndex:
-        """An index of the same rows; extending either leaves the other as it is. Arrays are shared until then."""
+        """An index of the same rows; extending one leaves the other as it is. They share arrays until then."""
         p = self.params
         other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         with self._extending:
@@ -117,13 +118,13 @@ class HnswIndex:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
 
         `progress(done, total)` is called after each batch of up to 1,024 rows. When `cancel` says so the call
-        returns early, with all finished batches indexed. The same slots give the same graph for any `threads`.
+        returns early, with all finished batches indexed. The graph does not depend on `threads`.
         """
         vectors = vector_rows(vectors, self.params.dimension, "vectors")
         if not self.rows <= stop <= len(vectors):
             raise InvalidArgumentError(f"stop: expected {self.rows} to {len(vectors)} rows, found {stop}")
         if stop > MAX_ROWS:
-            raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows; split the collection")
+            raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows, found {stop:,}")
         norms = norms_row(inverse_norms, stop, self.metric is Metric.COSINE)
         stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
         with self._extending:
@@ -147,14 +148,16 @@ class HnswIndex:
         rerank: int = DEFAULT_RERANK,
         accept: Array | None = None,
     ) -> Found:
-        """The k nearest indexed slots of one query (d,) float32, nearest first: slots int64, distances float32.
+        """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
         `ef` candidates are held on the walk and the best `rerank` scored exactly (both at least k). With
         `accept` (bool, one per slot) only accepted slots are returned, k of them whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
         query = np.asarray(query, np.float32)
-        slots, distances = self.search_batch(vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept)
+        slots, distances = self.search_batch(
+            vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
+        )
         return _trimmed(slots[0], distances[0])
 
     def search_batch(
@@ -168,7 +171,7 @@ class HnswIndex:
         accept: Array | None = None,
         threads: int | None = 1,
     ) -> Found:
-        """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances (m, k) with infinity."""
+        """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
         queries = vector_rows(queries, self.params.dimension, "queries")
         slots, distances = result_arrays(len(queries), k)
         search = self._search(vectors, inverse_norms, max(ef, k), max(rerank, k))
@@ -184,7 +187,7 @@ class HnswIndex:
     def scan_codes(
         self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array
     ) -> Found:
-        """The k nearest of the given indexed slots (uint32, no repeats) by a scan of their codes, as `search`."""
+        """`search` among the given indexed slots (uint32, no repeats), by a scan of all their codes."""
         query = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
         slots, distances = result_arrays(1, k)
         search = self._search(vectors, inverse_norms, 1, max(rerank, k))

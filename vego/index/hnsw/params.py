@@ -27,7 +27,7 @@ class HnswParams:
     metric: Metric
     dimension: int
     m: int = 16
-    ef_construction: int = 200
+    ef_construction: int = 128
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -40,7 +40,14 @@ class HnswParams:
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InvalidArgumentError(f"{name}: expected a whole number of {low} to {high}, found {value!r}")
+                raise InvalidArgumentError(
+                    f"{name}: expected a whole number, {low} to {high}, found {value!r}"
+                )
+
+    @property
+    def strictness(self) -> int:
+        """Sixteenths for the choice of links (kernels/hnsw_build.py); products have a sign and get no slack."""
+        return 16 if self.metric is Metric.INNER_PRODUCT else 14
 
     @property
     def code_width(self) -> int:
@@ -64,4 +71,5 @@ def levels_of(params: HnswParams, start: int, stop: int) -> npt.NDArray[np.uint8
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(31)
     uniform = ((x >> np.uint64(11)).astype(np.float64) + 0.5) / (1 << 53)
-    return np.minimum(-np.log(uniform) / np.log(params.m), MAX_LEVEL).astype(np.uint8)
+    levels: npt.NDArray[np.float64] = np.minimum(-np.log(uniform) / np.log(params.m), MAX_LEVEL)
+    return levels.astype(np.uint8)

@@ -1,8 +1,8 @@
 """Running the search kernels: scratch, threads, and what happens when a walk under a mask costs too much.
 
-A walk that keeps only accepted slots visits about 1 / (accepted share) times as many nodes. Where a scan of the
-accepted slots' codes is cheaper it is done instead, and a walk that meets its budget is finished by that scan:
-so k results come whenever k slots are accepted, at no more than about twice the cost of the cheaper way.
+A walk that keeps only accepted slots visits about 1 / (accepted share) times as many nodes. Where a scan of
+the accepted slots' codes is cheaper it is done instead, and a walk that meets its budget is finished by that
+scan: so k results come whenever k slots are accepted, at about twice the cost of the cheaper way at most.
 """
 
 from __future__ import annotations
@@ -40,8 +40,18 @@ class Snapshot(NamedTuple):
     @classmethod
     def of(cls, graph: HnswGraph) -> Snapshot:
         """The snapshot of a graph."""
-        arrays = (graph.codes, graph.bias, graph.links, graph.upper, graph.upper_start, graph.scale.centre)
-        return cls(*map(kernel_view, arrays), graph.scale.inverse_step, graph.rows, graph.entry, graph.top)
+        return cls(
+            codes=kernel_view(graph.codes),
+            bias=kernel_view(graph.bias),
+            links=kernel_view(graph.links),
+            upper=kernel_view(graph.upper),
+            upper_start=kernel_view(graph.upper_start),
+            centre=kernel_view(graph.scale.centre),
+            inverse_step=graph.scale.inverse_step,
+            rows=graph.rows,
+            entry=graph.entry,
+            top=graph.top,
+        )
 
 
 class Search(NamedTuple):

@@ -81,7 +81,9 @@ def read_graph(
     levels, upper_start, upper = _read_layers(columns, params, rows, check)
     entry = check.number(metadata, "entry", 0, max(0, rows - 1))
     top = check.number(metadata, "top", 0, MAX_LEVEL)
-    check.that(rows == 0 or int(levels[entry]) == top == int(levels.max()), "the entry is not on the top layer")
+    check.that(
+        rows == 0 or int(levels[entry]) == top == int(levels.max()), "the entry is not on the top layer"
+    )
     _check_links(links, 2 * params.m, rows, "links", check)
     _check_links(upper, params.m, rows, "upper", check)
     layers = np.arange(len(upper)) - np.repeat(upper_start[:-1].astype(np.int64), levels)
@@ -103,6 +105,7 @@ def read_graph(
         rows=rows,
         entry=entry,
         top=top,
+        checked=rows,
         shared=True,
     )
     return params, graph
@@ -143,10 +146,14 @@ class _Checker:
 
 
 def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:
-    check.that(check.text(metadata, "format") == FORMAT, f"format is {metadata.get('format')!r}, not {FORMAT!r}")
+    check.that(
+        check.text(metadata, "format") == FORMAT, f"format is {metadata.get('format')!r}, not {FORMAT!r}"
+    )
     version = check.number(metadata, "version", 1, 1 << 31)
     if version > VERSION:
-        raise NewerVersionError(f"{check.path}: index version {version}, this Vego reads up to {VERSION}; update Vego")
+        raise NewerVersionError(
+            f"{check.path}: index version {version}, this Vego reads up to {VERSION}; update Vego"
+        )
     try:
         return HnswParams(
             metric=Metric(check.text(metadata, "metric")),
@@ -177,7 +184,9 @@ def _read_layers(
     """Levels (rows,), upper_start (rows + 1,) and the links above layer 0, from the column `upper`."""
     check.that("upper" in columns, "column 'upper' is missing")
     column = columns["upper"]
-    check.that(column.validity is None and isinstance(column.values, Column), "upper: expected lists without nulls")
+    check.that(
+        column.validity is None and isinstance(column.values, Column), "upper: expected lists without nulls"
+    )
     offsets = column.bounds.astype(np.int64)
     values = column.child.array
     check.that(len(offsets) == rows + 1 and values.dtype == np.uint32, "upper: wrong length or type")

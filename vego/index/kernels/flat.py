@@ -39,8 +39,10 @@ def sift_down(distances, slots, size, distance, slot):
 
 
 @distance_kernel
-def exact_scan(metric, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances):
-    """k nearest of each query among the slots [start, stop), or `candidates` if `listed`, that `accept` allows.
+def exact_scan(
+    metric, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances
+):
+    """k nearest of each query among the slots [start, stop), or `candidates` if `listed`, that are accepted.
 
     `accept` of length 0 allows all. Results: slots int64 (m, k), -1 where there are none, and distances
     float32 (m, k), infinite there; ascending by (distance, slot).
@@ -68,7 +70,7 @@ def exact_scan(metric, vectors, inverse_norms, queries, start, stop, candidates,
                 value = exact_distance(metric, vectors, inverse_norms, slot, query, inverses[i])
                 if value > heap_distances[0]:
                     continue
-                if value != value:  # a sum that overflowed is as far as can be
+                if np.isnan(value):  # a sum that overflowed is as far as can be
                     value = np.float32(np.inf)
                 if value < heap_distances[0] or slot < heap_slots[0]:
                     sift_down(heap_distances, heap_slots, k, value, slot)

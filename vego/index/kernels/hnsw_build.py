@@ -1,8 +1,9 @@
 """Construction of the graph in batches, on codes alone.
 
-`link_batch` searches the graph as it stood before the batch for each of some nodes of the batch, adds the nodes
-of the batch before it as candidates, and writes the node's own links. `merge_links` then adds the reverse
-edges, all those of one target together. A call touches only the rows it is given: any number may run at once.
+`link_batch` searches the graph as it stood before the batch for each of some nodes of the batch, adds the
+nodes of the batch before it as candidates, and writes the node's own links. `merge_links` then adds the
+reverse edges, all those of one target together. A call writes only to the rows it is given, so any number may
+run at once.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ def signed_code(codes, slot, out):
 
 
 @kernel
-def select(codes, bias, offset, own, pool, count, limit, chosen, links):
-    """Pick up to `limit` of the sorted candidates pool[:count] of node `own`, writing `links`; returns how many.
+def select(codes, bias, offset, own, pool, count, limit, strictness, chosen, links):
+    """Pick up to `limit` of the sorted candidates pool[:count] of node `own` to `links`; returns how many.
 
-    A candidate nearer to one already picked than to the node is passed over (Malkov and Yashunin, algorithm 4).
-    `chosen` (>= limit, width) i8 receives the signed codes of those picked.
+    A candidate clearly nearer to one already picked than to the node is passed over: its distance to that
+    one is below strictness / 16 of that to the node (16: Malkov and Yashunin, algorithm 4; less keeps more
+    links, as DiskANN does). `chosen` (>= limit, width) i8 receives the signed codes of those picked.
     """
     picked = 0
     for i in range(count):
@@ -36,7 +38,7 @@ def select(codes, bias, offset, own, pool, count, limit, chosen, links):
         keep = True
         for j in range(picked):
             between = bias[slot] - 2 * np.int64(dot_codes(codes, slot, chosen, j)) + offset[links[j]]
-            if between < to_node:
+            if between * 16 < to_node * strictness:
                 keep = False
                 break
         if keep:
@@ -51,7 +53,7 @@ def select(codes, bias, offset, own, pool, count, limit, chosen, links):
 @kernel
 def link_batch(
     codes, bias, offset, links, upper, upper_start, levels, rows, entry, top,
-    start, stop, degree, ef, stamps,
+    start, stop, degree, strictness, ef, stamps,
 ):  # fmt: skip
     """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`."""
     width = codes.shape[1]
@@ -71,7 +73,20 @@ def link_batch(
             if rows > 0 and layer <= top:
                 stamp = next_stamp(stamps)
                 count = walk(
-                    codes, bias, table, upper_start, layer, rows, code, 0, seed, ef, stamps, stamp, pool, fresh
+                    codes,
+                    bias,
+                    table,
+                    upper_start,
+                    layer,
+                    rows,
+                    code,
+                    0,
+                    seed,
+                    ef,
+                    stamps,
+                    stamp,
+                    pool,
+                    fresh,
                 )
                 seed = np.uint32(pool[0] & SLOT_MASK)
             for other in range(rows, node):
@@ -81,13 +96,15 @@ def link_batch(
                         insert(pool, count, ef, key)
                         count = min(count + 1, ef)
             row = table[np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else np.uint32(node)]
-            picked = select(codes, bias, offset, node, pool, count, degree, chosen, row)
+            picked = select(codes, bias, offset, node, pool, count, degree, strictness, chosen, row)
             row[picked:] = NONE
 
 
 @kernel
-def merge_links(codes, bias, offset, links, cap, target_rows, targets, bounds, sources, start, stop):
-    """Add edges to existing link rows: group g adds sources[bounds[g]:bounds[g + 1]] to links[target_rows[g]].
+def merge_links(
+    codes, bias, offset, links, cap, strictness, target_rows, targets, bounds, sources, start, stop
+):  # fmt: skip
+    """Add edges to link rows: group g adds sources[bounds[g]:bounds[g + 1]] to links[target_rows[g]].
 
     A row that would exceed `cap` is chosen anew from old and new links together, once.
     """
@@ -112,5 +129,5 @@ def merge_links(codes, bias, offset, links, cap, target_rows, targets, bounds, s
             insert(pool, i, limit, key_of(codes, bias, row[i], code, 0))
         for i in range(first, last):
             insert(pool, degree + i - first, limit, key_of(codes, bias, sources[i], code, 0))
-        picked = select(codes, bias, offset, target, pool, limit, cap, chosen, row)
+        picked = select(codes, bias, offset, target, pool, limit, cap, strictness, chosen, row)
         row[picked:] = NONE

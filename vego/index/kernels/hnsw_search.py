@@ -11,14 +11,26 @@ import numpy as np
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.distance import encode_query, exact_distance, reported_distance
 from vego.index.kernels.intrinsics import prefetch
-from vego.index.kernels.walk import EXPANDED, NONE, SLOT_MASK, WORST, descend, insert, key_of, next_stamp, walk
+from vego.index.kernels.walk import (
+    EXPANDED,
+    NONE,
+    SLOT_MASK,
+    WORST,
+    descend,
+    insert,
+    key_of,
+    next_stamp,
+    walk,
+)
 
 AHEAD = 8  # rows asked for ahead of the one being scored
 
 
 @distance_kernel
-def rerank_pool(metric, vectors, inverse_norms, query, query_inverse, pool, count, slots, distances, exact, order):
-    """Score pool[:count] in float32 and write the best len(slots); exact and order are scratch of >= count."""
+def rerank_pool(
+    metric, vectors, inverse_norms, query, query_inverse, pool, count, slots, distances, exact, order
+):
+    """Score pool[:count] in float32 and write the best len(slots); exact and order are scratch."""
     for i in range(count):
         prefetch(vectors, np.uint32(pool[i] & SLOT_MASK))
     for i in range(count):
@@ -47,7 +59,7 @@ def search_graph(
     metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, centre, inverse_step,
     rows, entry, top, queries, ef, rerank, stamps, slots, distances,
 ):  # fmt: skip
-    """k nearest of each query by the graph; slots int64 (m, k) and distances float32 (m, k) are the results."""
+    """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k)."""
     code = np.empty((1, codes.shape[1]), np.int8)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(links.shape[1], np.uint32)
@@ -71,7 +83,7 @@ def walk_accepted(
 ):  # fmt: skip
     """`walk` of layer 0 through all nodes that keeps only accepted ones, in `best`; returns how many.
 
-    Returns -1 when more than `budget` nodes would be scored; `pool` holds `budget` keys, so it never overflows.
+    Returns -1 when more than `budget` nodes would be scored; `pool` has room for so many keys.
     """
     limit = best.shape[0]
     taken = 0
@@ -145,7 +157,7 @@ def scan_slots(
     metric, vectors, inverse_norms, codes, bias, centre, inverse_step,
     candidates, query, rerank, slots, distances,
 ):  # fmt: skip
-    """k nearest of one query among `candidates` (uint32 slots, no repeats): all by code, the best in float32."""
+    """k nearest of one query among `candidates` (uint32, no repeats): all by code, the best in float32."""
     code = np.empty((1, codes.shape[1]), np.int8)
     pool = np.empty(rerank, np.int64)
     exact = np.empty(rerank, np.float32)

@@ -31,7 +31,7 @@ def dot_codes_loop(codes, row, queries, query_row):
 
 
 def vnni_lanes(features: str) -> int:
-    """32-bit lanes of the widest `vpdpbusd` that an LLVM feature string such as "+avx2,+avxvnni" allows, or 0."""
+    """32-bit lanes of the widest `vpdpbusd` that LLVM features such as "+avx2,+avxvnni" allow, or 0."""
     enabled = set(features.split(","))
     if "+avx512vnni" in enabled:
         return 16
@@ -48,7 +48,7 @@ def _row_pointer(context, builder, array_type, array, row_type, row):
 
 
 @intrinsic
-def _prefetch(typingctx, array, row):
+def _prefetch(typingctx, array, row):  # noqa: ARG001
     """Ask for every cache line of `array[row]` ahead of its use."""
 
     def codegen(context, builder, signature, args):
@@ -66,7 +66,7 @@ def _prefetch(typingctx, array, row):
 
 
 @intrinsic
-def _dot_codes(typingctx, codes, row, queries, query_row):
+def _dot_codes(typingctx, codes, row, queries, query_row):  # noqa: ARG001
     """`dot_codes_loop` with the widest instruction there is; rows are whole cache lines long."""
 
     def codegen(context, builder, signature, args):
@@ -113,5 +113,5 @@ else:
 
     @kernel
     def dot_codes(codes, row, queries, query_row):
-        """Dot product of codes[row] (u8) and queries[query_row] (i8) as int32; both padded to 64 bytes with 0."""
+        """Dot product of codes[row] (u8) and queries[query_row] (i8) as int32; rows are padded with 0."""
         return _dot_codes(codes, row, queries, query_row)

@@ -1,8 +1,8 @@
 """Walking one layer of the graph by codes: shared by search and construction.
 
-A pool is a sorted int64 array of keys `distance << 32 | expanded << 31 | slot`: one compare orders by distance
-and then by slot, one shift inserts. `stamps[v] == stamp` marks v as seen. Link rows end at the first NONE.
-Slots not below `rows` are skipped: another thread may be adding them to the same arrays.
+A pool is a sorted int64 array of keys `distance << 32 | expanded << 31 | slot`: one compare orders by
+distance and then by slot, one shift inserts. `stamps[v] == stamp` marks v as seen. Link rows end at the first
+NONE. Slots not below `rows` are skipped: another thread may be adding them to the same arrays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORST = (1 << 63) - 1
 
 @kernel
 def next_stamp(stamps):
-    """A stamp no entry of `stamps` carries; the last entry remembers the one before, and 255 wraps by clearing."""
+    """A stamp no entry carries; the last entry remembers the one before, and after 255 all are cleared."""
     last = stamps.shape[0] - 1
     if stamps[last] == 255:
         stamps[:] = 0
@@ -55,7 +55,7 @@ def insert(pool, count, limit, key):
 
 @kernel
 def descend(codes, bias, upper, upper_start, rows, queries, query_row, entry, top, level):
-    """Greedy walk from `entry` through the layers top .. level + 1; returns the slot to start the next layer at."""
+    """Greedy walk from `entry` through the layers top .. level + 1; returns where to start the next layer."""
     current = np.uint32(entry)
     best = key_of(codes, bias, current, queries, query_row)
     for layer in range(top, level, -1):
@@ -82,8 +82,10 @@ def descend(codes, bias, upper, upper_start, rows, queries, query_row, entry, to
 
 
 @kernel
-def walk(codes, bias, links, upper_start, level, rows, queries, query_row, seed, limit, stamps, stamp, pool, fresh):
-    """Best-first search of one layer from `seed`; leaves the `limit` nearest in `pool`, returns their number."""
+def walk(
+    codes, bias, links, upper_start, level, rows, queries, query_row, seed, limit, stamps, stamp, pool, fresh
+):
+    """Best-first search of one layer from `seed`; leaves the `limit` nearest in `pool`, returns how many."""
     pool[0] = key_of(codes, bias, seed, queries, query_row)
     stamps[seed] = stamp
     count = 1

@@ -1,0 +1,125 @@
+"""`Table`: named columns of equal length, what reads return and writes accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lance_fmt import arrow, pyvalues
+from lance_fmt.column import Column
+from lance_fmt.errors import SchemaError
+from lance_fmt.schema import Field, Schema
+
+
+class Table(Mapping[str, Column]):
+    """An immutable mapping from column name to `Column`.
+
+    `num_rows` is needed only where there are no columns. Raises SchemaError if lengths or types differ
+    from each other or from `schema`.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Column], schema: Schema | None = None, num_rows: int | None = None
+    ) -> None:
+        self._columns = dict(columns)
+        lengths = {name: len(column) for name, column in self._columns.items()}
+        self.num_rows = next(iter(lengths.values()), 0) if num_rows is None else num_rows
+        for name, length in lengths.items():
+            if length != self.num_rows:
+                raise SchemaError(f"column {name!r} has {length} rows, expected {self.num_rows}")
+        self.schema = schema or Schema([Field(name, c.type) for name, c in self._columns.items()])
+        if self.schema.names != list(self._columns):
+            raise SchemaError(f"columns are {list(self._columns)}, the schema says {self.schema.names}")
+        for field in self.schema:
+            if self._columns[field.name].type != field.type:
+                raise SchemaError(
+                    f"column {field.name!r} is {self._columns[field.name].type}, the schema says {field.type}"
+                )
+
+    @staticmethod
+    def of(columns: Mapping[str, object], schema: Schema | None = None) -> Table:
+        """A table of columns, arrays and lists, their types from `schema` where it is given."""
+        if isinstance(columns, Table) and schema is None:
+            return columns
+        if schema is not None and set(schema.names) != set(columns):
+            raise SchemaError(f"columns are {sorted(columns)}, the schema says {sorted(schema.names)}")
+        names = schema.names if schema is not None else list(columns)
+        return Table(
+            {n: _column(n, columns[n], schema[n] if schema is not None else None) for n in names}, schema
+        )
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._columns:
+            raise KeyError(f"no column {name!r}; there are {', '.join(map(repr, self._columns))}")
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}: {column.type}" for name, column in self._columns.items())
+        return f"Table[{self.num_rows} rows]({inner})"
+
+    def slice(self, start: int, stop: int) -> Table:
+        """Rows `start..stop`, as views."""
+        return Table({n: c.slice(start, stop) for n, c in self.items()}, self.schema, max(stop - start, 0))
+
+    def to_pydict(self) -> dict[str, list[Any]]:
+        """Lists of Python values."""
+        return {name: column.to_pylist() for name, column in self._columns.items()}
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame. Needs pandas."""
+        import pandas as pd
+
+        data = {}
+        for name, column in self._columns.items():
+            whole = column.offsets is None and not column.type.is_vector and column.validity is None
+            values = column.to_numpy() if whole else column.to_pylist()
+            data[name] = (
+                pd.Series(values) if len(column) else pd.Series(values, dtype=object if not whole else None)
+            )
+        return pd.DataFrame(data)
+
+    def to_arrow(self) -> Any:
+        """A pyarrow Table; JSON becomes its text. Needs pyarrow."""
+        return arrow.to_arrow(self._columns, self.schema)
+
+    @staticmethod
+    def from_arrow(table: Any) -> Table:
+        """A table of a pyarrow Table or RecordBatch. Raises SchemaError for types without a counterpart."""
+        return Table(arrow.from_arrow(table), num_rows=table.num_rows)
+
+    @staticmethod
+    def from_pandas(frame: Any) -> Table:
+        """A table of a pandas DataFrame, without its index. Missing values of object columns are nulls."""
+        return Table(
+            {str(name): _series(str(name), frame[name]) for name in frame.columns}, num_rows=len(frame)
+        )
+
+
+def _column(name: str, values: object, field: Field | None) -> Column:
+    kind = field.type if field is not None else None
+    try:
+        if isinstance(values, Column):
+            return values
+        if isinstance(values, np.ndarray):
+            return Column.from_numpy(values, kind)
+        rows = list(values)  # type: ignore[call-overload]
+        return Column.from_pylist(rows, kind or pyvalues.infer_type(rows))
+    except (SchemaError, TypeError) as error:
+        raise SchemaError(f"column {name!r}: {error}") from error
+
+
+def _series(name: str, series: Any) -> Column:
+    values = series.to_numpy()
+    if values.dtype.kind in "biufM":
+        return _column(name, values, None)
+    missing = series.isna().to_numpy()
+    rows = [None if gone else v for v, gone in zip(series.tolist(), missing.tolist(), strict=True)]
+    return _column(name, rows, None)

@@ -1,0 +1,260 @@
+"""Writes a file front to back, one page of memory for each column (FORMAT.md, "Layout").
+
+Pages go out as they fill; page indexes, metadata, schema and footer follow at the end, so `dest` needs no
+more than `write`. Equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from lance_fmt.checksum import crc32c
+from lance_fmt.column import Column
+from lance_fmt.column_meta import ColumnMetaBuilder
+from lance_fmt.constants import (
+    FOOTER_SIZE,
+    LARGEST_BLOCK_SHIFT,
+    LARGEST_PAGE_SHIFT,
+    TARGET_BLOCK_BYTES,
+    TARGET_PAGE_BYTES,
+    TARGET_VECTOR_BLOCK_BYTES,
+)
+from lance_fmt.encodings.select import Level, check_level, values_size
+from lance_fmt.errors import InvalidDataError
+from lance_fmt.footer import Footer, header_bytes, metadata_bytes, name_hash
+from lance_fmt.page import build_page
+from lance_fmt.schema import DataType, Field, Schema
+from lance_fmt.table import Table
+from lance_fmt.wire import Builder
+
+
+class Sink(Protocol):
+    """Anything with `write`; short writes are not allowed."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Append `data`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSummary:
+    """`length` of the file in bytes, the footer's checksum (a fingerprint of the content), rows."""
+
+    length: int
+    footer_crc: int
+    num_rows: int
+
+
+class _Output:
+    """A sink that knows its position."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.position = 0
+
+    def put(self, data: bytes | memoryview) -> None:
+        if len(data):
+            self._sink.write(data)
+            self.position += len(data)
+
+
+def choose_shifts(kind: DataType, rows: int, size: int) -> tuple[int, int]:
+    """(page shift, block shift) for a column of which `rows` rows took `size` bytes.
+
+    A page has at least 64 rows of a vector, so that its length is a multiple of 64 and the next page
+    continues the array.
+    """
+    each = kind.stride or max(1, -(-size // max(rows, 1)))
+    target = TARGET_VECTOR_BLOCK_BYTES if kind.is_vector else TARGET_BLOCK_BYTES
+    block = min(max(target // each, 1).bit_length() - 1, LARGEST_BLOCK_SHIFT)
+    page = min(max(TARGET_PAGE_BYTES // each, 1).bit_length() - 1, LARGEST_PAGE_SHIFT)
+    return max(page, block, 6 if kind.is_vector else 0), block
+
+
+class _ColumnWriter:
+    """Cuts one column into pages."""
+
+    def __init__(self, field: Field, output: _Output, level: Level) -> None:
+        self.field = field
+        self.meta = ColumnMetaBuilder(field.type)
+        self.shifts: tuple[int, int] | None = None
+        self._output = output
+        self._level = level
+        self._pending: list[Column] = []
+        self._rows = 0
+        self._size = 0
+
+    def append(self, column: Column, *, last: bool = False) -> None:
+        """Write all pages that are full; with `last`, the rest too, and otherwise keep a copy of it."""
+        if len(column):
+            if not self.field.nullable and column.null_count:
+                raise InvalidDataError(
+                    f"column {self.field.name!r} is not nullable, yet has {column.null_count} nulls"
+                )
+            self._pending.append(column)
+            self._rows += len(column)
+            self._size += values_size(column)
+        if self.shifts is None and (last or self._size >= TARGET_PAGE_BYTES):
+            self.shifts = choose_shifts(self.field.type, self._rows, self._size)
+        if self.shifts is not None and self._rows and (last or self._rows >= 1 << self.shifts[0]):
+            self._write_pages(*self.shifts, last=last)
+        elif self._pending and not last:
+            # The caller may change his arrays after this call.
+            self._pending[-1] = self._pending[-1].take(np.arange(len(self._pending[-1])))
+
+    def _write_pages(self, page_shift: int, block_shift: int, *, last: bool) -> None:
+        whole = Column.concat(self._pending)
+        full = 1 << page_shift
+        end = self._rows if last else self._rows // full * full
+        for start in range(0, end, full):
+            image = build_page(whole.slice(start, min(start + full, end)), block_shift, self._level)
+            offset = self._output.position
+            for buffer in image.data:
+                self._output.put(buffer)
+            self.meta.add(image, offset, self._output.position - offset)
+        rest = whole.slice(end, self._rows).take(np.arange(self._rows - end))
+        self._pending, self._rows, self._size = (
+            ([rest], len(rest), values_size(rest)) if len(rest) else ([], 0, 0)
+        )
+
+    def put_indexes(self) -> bytes:
+        """Write the page indexes; returns the column's metadata."""
+        offset = self._output.position
+        for index in self.meta.take_indexes():
+            self._output.put(index)
+        return self.meta.finish(offset, *(self.shifts or choose_shifts(self.field.type, 0, 0)))
+
+
+class Writer:
+    """Writes tables of one schema, one after the other, to a path or a binary file object.
+
+    A path is written under a temporary name and takes the name when closed, so that it never holds half a
+    file; after an error inside the `with` block nothing is left. Durability (fsync) is the caller's.
+    """
+
+    def __init__(
+        self,
+        dest: str | os.PathLike[str] | Sink,
+        schema: Schema,
+        metadata: Mapping[str, str] | None = None,
+        level: str = "balanced",
+    ) -> None:
+        self.schema = schema
+        self.num_rows = 0
+        self._metadata = metadata_bytes(metadata or {})
+        level = check_level(level)
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+        if isinstance(dest, str | os.PathLike):
+            self._path = Path(dest)
+            self._temporary = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.tmp")
+            self._file = self._temporary.open("xb")
+            self._output = _Output(self._file)
+        else:
+            self._output = _Output(dest)
+        self._columns = [_ColumnWriter(field, self._output, level) for field in schema]
+        self._summary: WriteSummary | None = None
+        self._output.put(header_bytes())
+
+    def write(self, columns: Mapping[str, object]) -> None:
+        """Append rows: a `Table`, or columns, arrays and lists by name."""
+        self._append(columns, last=False)
+
+    def _append(self, columns: Mapping[str, object], *, last: bool) -> None:
+        if self._summary is not None:
+            raise InvalidDataError("this writer is closed")
+        table = columns if isinstance(columns, Table) and columns.schema == self.schema else None
+        table = table or Table.of(dict(columns), self.schema)
+        self.num_rows += table.num_rows
+        # Vectors first: at the start of a file their pages follow each other even across calls of one page.
+        for column in sorted(self._columns, key=lambda c: not c.field.type.is_vector):
+            column.append(table[column.field.name], last=last)
+
+    def close(self) -> WriteSummary:
+        """Write what is left and the file's tail. Calling it again returns the same summary."""
+        if self._summary is not None:
+            return self._summary
+        for column in self._columns:
+            column.append(Column.from_pylist([], column.field.type), last=True)
+        self._summary = self._finish()
+        if self._file is not None and self._path is not None:
+            self._file.close()
+            self._temporary.replace(self._path)
+        return self._summary
+
+    def _finish(self) -> WriteSummary:
+        output = self._output
+        metas = [column.put_indexes() for column in self._columns]
+        records = []
+        fields = Builder()
+        for ordinal, (column, meta) in enumerate(zip(self._columns, metas, strict=True)):
+            field = column.field.to_bytes()
+            record = (
+                Builder()
+                .u64(name_hash(column.field.name))
+                .u64(output.position)
+                .u32(len(meta))
+                .u32(crc32c(meta))
+            )
+            record.u32(len(fields)).u32(len(field)).u32(ordinal).u32(0)
+            records.append((name_hash(column.field.name), ordinal, record.finish()))
+            fields.raw(field)
+            output.put(meta)
+        table, schema = b"".join(record for _, _, record in sorted(records)), fields.finish()
+        table_offset = output.position
+        for region in (table, schema, self._metadata):
+            output.put(region)
+        length = output.position + FOOTER_SIZE
+        checksums = crc32c(table), crc32c(schema), crc32c(self._metadata)
+        sizes = len(self._columns), len(schema), len(self._metadata)
+        footer = Footer(length, self.num_rows, table_offset, *sizes, *checksums).to_bytes()
+        output.put(footer)
+        return WriteSummary(length, int.from_bytes(footer[56:60], "little"), self.num_rows)
+
+    def abort(self) -> None:
+        """Give up: remove the temporary file, write nothing more."""
+        if self._file is not None and self._summary is None:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+        self._summary = self._summary or WriteSummary(0, 0, 0)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def write(
+    dest: str | os.PathLike[str] | Sink,
+    columns: Mapping[str, object],
+    *,
+    schema: Schema | None = None,
+    metadata: Mapping[str, str] | None = None,
+    level: str = "balanced",
+) -> WriteSummary:
+    """Write a whole file: `columns` are a `Table`, or columns, arrays and lists by name.
+
+    Each column's pages lie together. `level` weighs size against decoding time: "speed", "balanced" or
+    "small". Raises SchemaError or InvalidDataError (nothing is left at a path then), and OSError.
+    """
+    table = Table.of(columns, schema)
+    writer = Writer(dest, table.schema, metadata, level)
+    try:
+        writer._append(table, last=True)
+        return writer.close()
+    except BaseException:
+        writer.abort()
+        raise

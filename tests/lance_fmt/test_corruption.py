@@ -1,0 +1,259 @@
+"""Damaged and forged files: right data or a typed error, never anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import lance_fmt
+from lance_fmt import Column, CorruptFileError, FormatError, UnsupportedVersionError, column_reader, footer, reader
+from lance_fmt.checksum import crc32c
+from lance_fmt.constants import EncodingId
+from lance_fmt.encodings import ENCODINGS, select
+from tests.support.format_values import file_of, sample_columns
+
+
+def _small_columns() -> dict[str, Column]:
+    """Every layout and every encoding in a file of a few kilobytes."""
+    n = 40
+    return {
+        "plain": Column.from_numpy(np.arange(n) * 0.1),
+        "v": Column.from_numpy(np.arange(n * 3, dtype=np.float32).reshape(n, 3)),
+        "packed": Column.from_pylist([None if i % 5 == 0 else i + 10**12 for i in range(n)], lance_fmt.int64()),
+        "words": Column.from_pylist(["violet and blue", "green and yellow"] * (n // 2), lance_fmt.string()),
+        "text": Column.from_pylist([None if i % 9 == 0 else f"é{i}" for i in range(n)], lance_fmt.string()),
+        "flag": Column.from_pylist([True, False, None, True] * (n // 4), lance_fmt.bool_()),
+        "tags": Column.from_pylist([["a", "bc"][: i % 3] for i in range(n)], lance_fmt.list_(lance_fmt.string())),
+        "json": Column.from_pylist([{"n": i, "s": "x" * 20} for i in range(n)], lance_fmt.json()),
+        "time": Column.from_numpy(np.arange(n).astype("M8[s]")),
+        "none": Column.nulls(lance_fmt.float32(), n),
+    }
+
+
+SMALL = file_of(_small_columns(), metadata={"who": "test"}, level="small")
+
+
+def _read_all(data: bytes) -> lance_fmt.Table:
+    with lance_fmt.open(data) as file:
+        assert file.metadata == {"who": "test"}
+        return file.read()
+
+
+def _same(table: lance_fmt.Table, columns: dict[str, Column]) -> bool:
+    return list(table) == list(columns) and all(table[n].equals(c) for n, c in columns.items())
+
+
+def test_the_small_file_has_every_encoding() -> None:
+    with lance_fmt.open(SMALL) as file:
+        used = {file.column(name).encoding for name in file.schema.names}
+    assert used == {e.name.lower() for e in EncodingId}
+
+
+def test_a_flip_of_any_byte_is_found() -> None:
+    assert _same(_read_all(SMALL), _small_columns())
+    for position in range(len(SMALL)):
+        damaged = bytearray(SMALL)
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(CorruptFileError):
+            _read_all(bytes(damaged))
+
+
+def test_a_flip_of_any_byte_is_found_by_verify() -> None:
+    for position in range(0, len(SMALL), 7):
+        damaged = bytearray(SMALL)
+        damaged[position] ^= 0xFF
+        with pytest.raises(CorruptFileError), lance_fmt.open(bytes(damaged)) as file:
+            file.verify()
+
+
+def test_every_truncation_and_extension_is_found() -> None:
+    for length in range(len(SMALL)):
+        with pytest.raises(CorruptFileError):
+            lance_fmt.open(SMALL[:length])
+    for extra in (b"\0", b"LFMT", SMALL):
+        with pytest.raises(CorruptFileError):
+            lance_fmt.open(SMALL + extra)
+
+
+def test_flips_in_a_file_of_many_pages() -> None:
+    vectors = np.random.default_rng(0).standard_normal((3000, 128), dtype=np.float32)
+    data = file_of({"v": vectors, "n": np.arange(3000), "s": [f"{i}" * 90 for i in range(3000)]})
+    assert len(data) > 1 << 20
+    for position in np.random.default_rng(1).integers(0, len(data), 150).tolist() + [0, 30, 63]:
+        damaged = bytearray(data)
+        damaged[position] ^= 1
+        with pytest.raises(CorruptFileError), lance_fmt.open(bytes(damaged)) as file:
+            file.read()
+        with pytest.raises(CorruptFileError), lance_fmt.open(bytes(damaged)) as file:
+            for row in range(0, 3000, 8):
+                file.row(row)
+
+
+def test_the_error_says_where() -> None:
+    with lance_fmt.open(SMALL) as file:
+        page = file.column("text").pages[0]
+    damaged = bytearray(SMALL)
+    damaged[page.offset + 3] ^= 1
+    with pytest.raises(CorruptFileError) as caught:
+        _read_all(bytes(damaged))
+    assert caught.value.offset == page.offset
+    assert "column 'text', page 0, block 0" in caught.value.what
+
+
+def test_a_file_cut_while_open(tmp_path: Any) -> None:
+    path = tmp_path / "cut.lfmt"
+    path.write_bytes(file_of({"s": [f"{i}" * 90 for i in range(3000)]}))
+    with lance_fmt.open(path) as file:
+        with path.open("r+b") as handle:
+            handle.truncate(5000)
+        with pytest.raises(CorruptFileError):
+            file.read()
+
+
+class _AgreesWithAll(int):
+    """A checksum that matches whatever it is compared with."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
+@pytest.fixture
+def forged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checksums that are always right, as in a file made by an attacker."""
+    for module in (reader, column_reader, footer):
+        monkeypatch.setattr(module, "crc32c", lambda *_: _AgreesWithAll(0))
+
+
+def _exercise(data: bytes) -> None:
+    """Use a forged file in every way; only the package's own errors may come out."""
+    for use in (_use_read, _use_rows, _use_info, lance_fmt.File.verify):
+        try:
+            with lance_fmt.open(data) as file:
+                use(file)
+        except FormatError:
+            continue
+
+
+def _use_read(file: lance_fmt.File) -> None:
+    table = file.read()
+    for column in table.values():
+        column.to_pylist()
+
+
+def _use_rows(file: lance_fmt.File) -> None:
+    for row in range(0, min(file.num_rows, 100), 13):
+        file.row(row)
+
+
+def _use_info(file: lance_fmt.File) -> None:
+    for name in file.schema.names:
+        file.column(name)
+
+
+@pytest.mark.usefixtures("forged")
+@pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
+def test_a_forged_byte_anywhere(mask: int) -> None:
+    for position in range(64, len(SMALL) - 4, 3):
+        damaged = bytearray(SMALL)
+        damaged[position] ^= mask
+        _exercise(bytes(damaged))
+
+
+@pytest.mark.usefixtures("forged")
+def test_forged_words_anywhere() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(400):
+        damaged = bytearray(SMALL)
+        for _ in range(int(rng.integers(1, 4))):
+            position = int(rng.integers(64, len(SMALL) - 12))
+            word = [2**64 - 1, 2**63, 0, 2**31, 1][int(rng.integers(5))].to_bytes(8, "little")
+            size = [1, 2, 4, 8][int(rng.integers(4))]
+            damaged[position : position + size] = word[:size]
+        _exercise(bytes(damaged))
+
+
+def _patched_footer(**changes: Any) -> bytes:
+    fields = {f: getattr(lance_fmt.open(SMALL).footer, f) for f in footer.Footer.__dataclass_fields__}
+    return SMALL[:-64] + footer.Footer(**{**fields, **changes}).to_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_rows": 41},
+        {"num_rows": 2**60},
+        {"table_offset": 0},
+        {"table_offset": 2**63},
+        {"num_columns": 2**32 - 1},
+        {"schema_length": 2**32 - 1},
+        {"file_length": 1},
+    ],
+)
+def test_a_forged_footer(changes: dict[str, int]) -> None:
+    with pytest.raises(CorruptFileError):
+        _read_all(_patched_footer(**changes))
+
+
+def test_newer_versions_and_features_are_named() -> None:
+    with pytest.raises(UnsupportedVersionError, match=r"version 9\.3"):
+        lance_fmt.open(_patched_footer(version=(9, 3)))
+    with pytest.raises(UnsupportedVersionError, match="0x8"):
+        lance_fmt.open(_patched_footer(features=8))
+
+
+def test_a_newer_minor_version_is_read() -> None:
+    assert _same(_read_all(_patched_footer(version=(1, 200))), _small_columns())
+
+
+def test_a_newer_header_is_named() -> None:
+    head = bytearray(SMALL[:60])
+    head[4] = 7
+    data = bytes(head) + crc32c(bytes(head)).to_bytes(4, "little") + SMALL[64:]
+    with pytest.raises(UnsupportedVersionError, match=r"version 7\."):
+        lance_fmt.open(data)
+
+
+def _forge(monkeypatch: pytest.MonkeyPatch, position: int, value: bytes) -> bytes:
+    return SMALL[:position] + value + SMALL[position + len(value) :]
+
+
+@pytest.mark.usefixtures("forged")
+def test_unknown_type_and_encoding_ids_are_named() -> None:
+    with lance_fmt.open(SMALL) as file:
+        schema_offset, info = file.footer.schema_offset, file.column("plain")
+    name_and_nullable = 4 + len("plain") + 1
+    data = bytearray(SMALL)
+    data[schema_offset + name_and_nullable] = 99
+    with pytest.raises(UnsupportedVersionError, match="type id 99"):
+        _ = lance_fmt.open(bytes(data)).schema
+    data = bytearray(SMALL)
+    data[info.metadata_offset + 24 + 44] = 77
+    with pytest.raises(UnsupportedVersionError, match="encoding id 77"):
+        lance_fmt.open(bytes(data)).read(["plain"])
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=lambda e: e.name)
+@given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 40))
+@example(b"\0" * 15 + b"\x41", 3, 0)
+def test_blocks_of_noise(encoding: Any, noise: bytes, rows: int, which: int) -> None:
+    columns = list(sample_columns(4).values())
+    kind = columns[which % len(columns)].type
+    _decode_noise(lambda: select.lists.decode(encoding, lance_fmt.Cursor(noise), rows, kind, None))
+    _decode_noise(lambda: select.lists.open_shared(encoding, lance_fmt.Cursor(noise), kind))
+
+
+def _decode_noise(decode: Callable[[], object]) -> None:
+    try:
+        decode()
+    except CorruptFileError:
+        return

@@ -1,0 +1,151 @@
+"""What is written is read, whatever the type, the nulls, the level and the way of reading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lance_fmt
+from lance_fmt import Column, DataType
+from tests.support.format_values import TYPES, file_of, repeated, sample_columns, values_of
+
+kinds = pytest.mark.parametrize("kind", TYPES, ids=str)
+levels = st.sampled_from(["speed", "balanced", "small"])
+
+
+@kinds
+@given(st.data(), levels)
+def test_every_type(kind: DataType, data: st.DataObject, level: str) -> None:
+    column = Column.from_pylist(data.draw(values_of(kind)), kind)
+    with lance_fmt.open(file_of({"c": column}, level=level)) as file:
+        assert file.schema["c"].type == kind
+        assert file.read()["c"].equals(column)
+        file.verify()
+
+
+@kinds
+def test_values_survive_python(kind: DataType) -> None:
+    for name, column in sample_columns().items():
+        if column.type != kind:
+            continue
+        again = Column.from_pylist(column.to_pylist(), kind)
+        assert name == "json null" or again.equals(column), name
+
+
+@kinds
+@given(st.data(), levels)
+def test_many_blocks_and_pages(kind: DataType, data: st.DataObject, level: str) -> None:
+    rows = data.draw(st.integers(5000, 9000))
+    column = repeated(Column.from_pylist(data.draw(values_of(kind, 40)), kind), rows)
+    with lance_fmt.open(file_of({"c": column}, level=level)) as file:
+        start = data.draw(st.integers(0, len(column)))
+        stop = data.draw(st.integers(start, len(column)))
+        assert file.read(rows=slice(start, stop))["c"].equals(column.slice(start, stop))
+        if len(column):
+            picks = data.draw(st.lists(st.integers(0, len(column) - 1), max_size=20))
+            assert file.take(picks)["c"].equals(column.take(picks))
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[dict[str, Column], lance_fmt.File]:
+    columns = {name: repeated(column, 3000) for name, column in sample_columns().items()}
+    columns["wide"] = Column.from_numpy(np.arange(3000 * 700, dtype=np.float32).reshape(3000, 700))
+    columns["long"] = Column.from_pylist([chr(97 + i % 26) * (i % 900) for i in range(3000)], lance_fmt.string())
+    return columns, lance_fmt.open(file_of(columns))
+
+
+def test_there_are_several_pages(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
+    _, file = large
+    assert len(file.column("wide").pages) > 5
+    assert len(file.column("long").pages) > 1
+
+
+def test_read_everything(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
+    columns, file = large
+    table = file.read()
+    assert list(table) == list(columns)
+    for name, column in columns.items():
+        assert table[name].equals(column), name
+
+
+@pytest.mark.parametrize("rows", [slice(5, 7), slice(0, 0), slice(-10, None), slice(1000, 2999), range(2, 2500), range(0)])
+def test_read_rows(large: tuple[dict[str, Column], lance_fmt.File], rows: Any) -> None:
+    columns, file = large
+    table = file.read(rows=rows)
+    start, stop, _ = (slice(rows.start, rows.stop) if isinstance(rows, range) else rows).indices(3000)
+    for name, column in columns.items():
+        assert table[name].equals(column.slice(start, stop)), name
+
+
+def test_take(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
+    columns, file = large
+    for picks in ([], [2999], [7, 7, 3], np.random.default_rng(1).integers(0, 3000, 200), np.array([1], np.uint8)):
+        table = file.take(picks)
+        for name, column in columns.items():
+            assert table[name].equals(column.take(picks)), name
+
+
+def test_batches(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
+    columns, file = large
+    tables = list(file.batches(777, ["long", "wide"]))
+    assert [t.num_rows for t in tables] == [777, 777, 777, 669]
+    for name in ("long", "wide"):
+        assert Column.concat([t[name] for t in tables]).equals(columns[name])
+
+
+def test_rows_as_python_values(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
+    columns, file = large
+    lists = {name: column.to_pylist() for name, column in columns.items()}
+    for i in (0, 1, 2, 1234, 2999):
+        row = file.row(i)
+        assert list(row) == list(columns)
+        for name, value in row.items():
+            np.testing.assert_equal(value, lists[name][i])
+            assert type(value) is type(lists[name][i]), name
+
+
+def test_a_row_is_the_callers_own(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
+    columns, file = large
+    file.row(5)["wide"][:] = -1
+    file.take([5], ["wide"])["wide"].array[:] = -1
+    assert file.row(5)["wide"].tolist() == columns["wide"].array[5].tolist()
+
+
+def test_a_whole_vector_column_is_one_aligned_view() -> None:
+    vectors = np.random.default_rng(0).standard_normal((5000, 96), dtype=np.float32)
+    data = file_of({"text": ["a"] * 5000, "v": vectors})
+    with lance_fmt.open(data) as file:
+        read = file.read(["v"])["v"].array
+        pages = file.column("v").pages
+    assert pages[0].offset == 64
+    assert all(a.offset + a.length == b.offset for a, b in zip(pages, pages[1:], strict=False))
+    assert np.shares_memory(read, np.frombuffer(data, np.uint8))
+    assert np.array_equal(read, vectors)
+
+
+def test_no_rows_and_no_columns() -> None:
+    for name, column in sample_columns().items():
+        with lance_fmt.open(file_of({name: column.slice(0, 0)})) as file:
+            assert file.num_rows == 0
+            assert file.read()[name].equals(column.slice(0, 0))
+            assert list(file.batches()) == []
+            file.verify()
+    with lance_fmt.open(file_of({})) as file:
+        assert len(file.read()) == 0
+        file.verify()
+
+
+def test_json_null_is_not_a_missing_value() -> None:
+    column = Column.from_pylist([None, None, {"a": None}], lance_fmt.json(), validity=[True, False, True])
+    read = lance_fmt.open(file_of({"j": column})).read()["j"]
+    assert read.to_pylist() == [None, None, {"a": None}]
+    assert read.validity is not None
+    assert read.validity.tolist() == [True, False, True]
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    assert file_of(sample_columns()) == file_of(sample_columns())

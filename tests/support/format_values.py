@@ -1,0 +1,121 @@
+"""Types, values and files for the tests of the format."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import lance_fmt
+from lance_fmt import Column, DataType, TypeId
+
+_INTEGERS = {
+    "int8": (lance_fmt.int8(), -(2**7), 2**7 - 1),
+    "int16": (lance_fmt.int16(), -(2**15), 2**15 - 1),
+    "int32": (lance_fmt.int32(), -(2**31), 2**31 - 1),
+    "int64": (lance_fmt.int64(), -(2**63), 2**63 - 1),
+    "uint8": (lance_fmt.uint8(), 0, 2**8 - 1),
+    "uint16": (lance_fmt.uint16(), 0, 2**16 - 1),
+    "uint32": (lance_fmt.uint32(), 0, 2**32 - 1),
+    "uint64": (lance_fmt.uint64(), 0, 2**64 - 1),
+}
+_FLOATS = {16: lance_fmt.float16(), 32: lance_fmt.float32(), 64: lance_fmt.float64()}
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+_json = st.recursive(
+    st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | _text,
+    lambda inner: st.lists(inner | st.none(), max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _times(tz: Any) -> st.SearchStrategy[datetime]:
+    low, high = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001
+    return st.datetimes(low, high, timezones=st.none() if tz is None else st.just(tz))
+
+
+TYPES: dict[DataType, st.SearchStrategy[Any]] = {
+    lance_fmt.bool_(): st.booleans(),
+    **{kind: st.integers(low, high) | st.integers(0, 5) for kind, low, high in _INTEGERS.values()},
+    **{kind: st.floats(width=width) for width, kind in _FLOATS.items()},
+    lance_fmt.string(): _text | st.sampled_from(["red", "green", "blue"]),
+    lance_fmt.binary(): st.binary(max_size=20),
+    lance_fmt.json(): _json,
+    lance_fmt.timestamp("us"): _times(None),
+    lance_fmt.timestamp("us", "UTC"): _times(UTC),
+    lance_fmt.timestamp("us", "+02:00"): _times(timezone(timedelta(hours=2))),
+    lance_fmt.timestamp("s"): _times(None).map(lambda t: t.replace(microsecond=0)),
+    lance_fmt.timestamp("ms"): _times(None).map(lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000)),
+    lance_fmt.timestamp("ns"): st.integers(-(2**63) + 1, 2**63 - 1).map(lambda t: np.datetime64(t, "ns")),
+    lance_fmt.list_(lance_fmt.string()): st.lists(_text, max_size=4),
+    lance_fmt.list_(lance_fmt.int16()): st.lists(st.integers(-(2**15), 2**15 - 1), max_size=4),
+    lance_fmt.list_(lance_fmt.float64()): st.lists(st.floats(), max_size=4),
+    lance_fmt.vector(lance_fmt.float32(), 3): st.lists(st.floats(width=32), min_size=3, max_size=3),
+    lance_fmt.vector(lance_fmt.int8(), 5): st.lists(st.integers(-128, 127), min_size=5, max_size=5),
+}
+
+
+@st.composite
+def values_of(draw: st.DrawFn, kind: DataType, max_size: int = 60) -> list[Any]:
+    """Rows of a column: from a small pool (so that they repeat) or all different; often with nulls."""
+    rows = TYPES[kind]
+    if draw(st.booleans()):
+        rows = st.sampled_from(draw(st.lists(rows, min_size=1, max_size=4)))
+    if draw(st.booleans()):
+        rows = st.none() | rows
+    return draw(st.lists(rows, max_size=max_size))
+
+
+def repeated(column: Column, rows: int) -> Column:
+    """`column` over and over, to `rows` rows, so that blocks and pages fill."""
+    return column.take(np.arange(rows) % len(column)) if len(column) else column
+
+
+def sample_columns(rows: int = 40) -> dict[str, Column]:
+    """One column of each type, with and without nulls, fixed for ever (golden files are made of them)."""
+    rng = np.random.default_rng(20240601)
+    columns: dict[str, Column] = {}
+    for kind in TYPES:
+        for nulls in (False, True):
+            column = Column.from_pylist(_sample_values(kind, rows, rng, nulls=nulls), kind)
+            columns[f"{kind}{'?' if nulls else ''}"] = column
+    columns["nothing"] = Column.from_pylist([None] * rows, lance_fmt.string())
+    columns["json null"] = Column.from_pylist([None] * rows, lance_fmt.json(), validity=[i % 2 == 0 for i in range(rows)])
+    return columns
+
+
+def _sample_values(kind: DataType, rows: int, rng: np.random.Generator, *, nulls: bool) -> list[Any]:
+    values = [_sample_value(kind, i, rng) for i in range(rows)]
+    return [None if nulls and i % 3 == 1 else v for i, v in enumerate(values)]
+
+
+def _sample_value(kind: DataType, i: int, rng: np.random.Generator) -> Any:  # noqa: C901
+    if kind.id is TypeId.BOOL:
+        return bool(rng.integers(2))
+    if kind.id is TypeId.STRING:
+        return ["red", "grün", "blue", "", "x" * 70][i % 5] if i % 2 else f"row {i}"
+    if kind.id is TypeId.BINARY:
+        return bytes(range(i % 7))
+    if kind.id is TypeId.JSON:
+        return [{"a": i}, [1, "ä", None], "text", 1.5][i % 4]
+    if kind.id is TypeId.TIMESTAMP:
+        if kind.time_unit == "ns":
+            return np.datetime64(1_700_000_000_000_000_000 + i, "ns")
+        zone = None if kind.tz is None else UTC
+        return datetime(2024, 1, 1, tzinfo=zone) + timedelta(seconds=i)
+    if kind.is_list:
+        return [_sample_value(kind.element, j, rng) for j in range(i % 4)]
+    if kind.is_vector:
+        return [_sample_value(kind.element, j, rng) for j in range(kind.dimension)]
+    if kind.is_float:
+        return [float(rng.integers(100)) / 4, float("nan"), -0.0, float("inf")][i % 7 if i % 7 < 4 else 0]
+    return int(rng.integers(0, 100))
+
+
+def file_of(columns: Any, **options: Any) -> bytes:
+    """The bytes of a file."""
+    out = io.BytesIO()
+    lance_fmt.write(out, columns, **options)
+    return out.getvalue()

@@ -1,0 +1,161 @@
+"""A collection against a dict and brute force: every verb, any order, with flush and reopen between."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+import vego
+from tests.support.documents import IDS, METADATA, vectors
+from tests.support.model import Model, same_value
+
+DIMENSION = 4
+
+
+class CollectionMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="vego-stateful-"))
+
+    @initialize(metric=st.sampled_from(["l2", "cosine", "ip"]), flush_bytes=st.sampled_from([1_000, 10_000_000]))
+    def start(self, metric: str, flush_bytes: int) -> None:
+        self.model = Model(metric)
+        self.options = {"dimension": DIMENSION, "metric": metric, "flush_bytes": flush_bytes}
+        self.open()
+
+    def open(self) -> None:
+        self.db = vego.open(self.directory, durability="none")
+        self.docs = self.db.collection("things", **self.options)
+
+    @rule(name=IDS, vector=vectors(DIMENSION), metadata=METADATA)
+    def insert(self, name: str, vector: np.ndarray, metadata: dict[str, Any]) -> None:
+        if name in self.model.documents:
+            try:
+                self.docs.insert(id=name, vector=vector, metadata=metadata)
+            except vego.DuplicateIdError as error:
+                assert name in str(error) and "things" in str(error)
+                return
+            raise AssertionError("a second document of that id was accepted")
+        self.docs.insert(vego.Document(name, vector, metadata))
+        self.model.documents[name] = (vector, metadata)
+
+    @rule(name=IDS, vector=vectors(DIMENSION), metadata=METADATA)
+    def upsert(self, name: str, vector: np.ndarray, metadata: dict[str, Any]) -> None:
+        self.docs.upsert(id=name, vector=vector, metadata=metadata)
+        self.model.documents[name] = (vector, metadata)
+
+    @rule(rows=st.dictionaries(IDS, st.tuples(vectors(DIMENSION), METADATA), max_size=6))
+    def upsert_batch(self, rows: dict[str, tuple[np.ndarray, dict[str, Any]]]) -> None:
+        self.docs.upsert_batch([vego.Document(name, v, m) for name, (v, m) in rows.items()])
+        self.model.documents.update(rows)
+
+    @rule(rows=st.dictionaries(IDS, vectors(DIMENSION), min_size=1, max_size=6), data=st.data())
+    def insert_columns(self, rows: dict[str, np.ndarray], data: st.DataObject) -> None:
+        years = data.draw(st.lists(st.none() | st.integers(0, 9), min_size=len(rows), max_size=len(rows)))
+        names = list(rows)
+        clash = [name for name in names if name in self.model.documents]
+        try:
+            self.docs.insert_batch(ids=names, vectors=np.stack(list(rows.values())), metadata={"a": years})
+        except vego.DuplicateIdError:
+            assert clash
+            return
+        assert not clash
+        for name, year in zip(names, years, strict=True):
+            self.model.documents[name] = (rows[name], {"a": year})
+
+    @rule(name=IDS, vector=st.none() | vectors(DIMENSION), metadata=METADATA)
+    def update(self, name: str, vector: np.ndarray | None, metadata: dict[str, Any]) -> None:
+        if name not in self.model.documents:
+            try:
+                self.docs.update(name, vector=vector, metadata=metadata)
+            except vego.DocumentNotFoundError:
+                return
+            raise AssertionError("a document that is not there was updated")
+        self.docs.update(name, vector=vector, metadata=metadata)
+        old_vector, old = self.model.documents[name]
+        self.model.documents[name] = (old_vector if vector is None else vector, old | metadata)
+
+    @rule(names=st.lists(IDS, max_size=4))
+    def delete(self, names: list[str]) -> None:
+        present = {name for name in names if name in self.model.documents}
+        assert self.docs.delete_batch(names) == len(present)
+        for name in present:
+            del self.model.documents[name]
+
+    @rule()
+    def flush(self) -> None:
+        self.docs.flush()
+
+    @rule()
+    def reopen(self) -> None:
+        self.db.close()
+        self.open()
+
+    @rule()
+    def crash(self) -> None:
+        """Open a copy of the files as they are: nothing was closed, nothing may be missing."""
+        other = Path(tempfile.mkdtemp(prefix="vego-crashed-"))
+        shutil.copytree(self.directory, other, dirs_exist_ok=True)
+        with vego.open(other) as db:
+            docs = db.collection("things")
+            assert len(docs) == len(self.model.documents)
+            for name, (vector, metadata) in self.model.documents.items():
+                found = docs.get(name)
+                assert found is not None and same_value(found.metadata, metadata)
+                assert np.array_equal(np.asarray(found.vector), vector)
+        shutil.rmtree(other)
+
+    @rule(query=vectors(DIMENSION), k=st.integers(1, 20))
+    def search(self, query: np.ndarray, k: int) -> None:
+        hits = self.docs.search(query, k=k)
+        expected = self.model.nearest(query, k)
+        assert np.allclose(hits.distances, [distance for distance, _ in expected], atol=1e-5)
+        for hit in hits:
+            vector, metadata = self.model.documents[hit.id]
+            assert abs(self.model.distance(query, vector) - hit.distance) < 1e-5
+            assert same_value(hit.metadata, metadata)
+
+    @rule(query=vectors(DIMENSION), k=st.integers(1, 5), least=st.integers(0, 9))
+    def search_filtered(self, query: np.ndarray, k: int, least: int) -> None:
+        keep = {
+            name
+            for name, (_, metadata) in self.model.documents.items()
+            if type(metadata.get("a")) in (int, float) and metadata["a"] >= least
+        }
+        try:
+            hits = self.docs.search(query, k=k, filter=vego.field("a") >= least)
+        except vego.UnknownFieldError:
+            assert not any("a" in metadata for _, metadata in self.model.documents.values())
+            return
+        assert np.allclose(hits.distances, [d for d, _ in self.model.nearest(query, k, keep)], atol=1e-5)
+        assert set(hits.ids) <= keep
+
+    @invariant()
+    def agrees(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        assert len(self.docs) == len(self.model.documents)
+        for name in ["doc-0", "doc-1", "ü"]:
+            found = self.docs.get(name)
+            if name not in self.model.documents:
+                assert found is None
+                continue
+            vector, metadata = self.model.documents[name]
+            assert found is not None and same_value(found.metadata, metadata), (found, metadata)
+            assert np.array_equal(np.asarray(found.vector), vector)
+
+    def teardown(self) -> None:
+        if hasattr(self, "db"):
+            self.db.close()
+        shutil.rmtree(self.directory)
+
+
+CollectionMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestCollection = CollectionMachine.TestCase

@@ -1,0 +1,129 @@
+"""One writer per database: another process is refused by name, a forked child is refused, a dead holder is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.support import processes
+from vego import names
+from vego.errors import ClosedError, DatabaseLockedError
+from vego.store import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = LocalStore(tmp_path)
+    store.make_dirs("d")
+    return store
+
+
+def test_another_process_is_named(store):
+    child = processes.start("lock", store.root)
+    try:
+        assert child.stdout.readline() == b"locked\n"
+        with pytest.raises(DatabaseLockedError, match=rf"process {child.pid} on host .* since 20.*read_only=True"):
+            store.lock(names.LOCK)
+        holder = json.loads(store.read(names.LOCK))
+        assert holder["pid"] == child.pid
+        assert set(holder) == {"pid", "host", "boot", "started", "command"}
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        store.lock(names.LOCK).release()
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_the_same_process_is_told_so(store):
+    lock = store.lock(names.LOCK)
+    with pytest.raises(DatabaseLockedError, match="this very process"):
+        LocalStore(store.root).lock(names.LOCK)
+    lock.release()
+    lock.release()
+    again = LocalStore(store.root)
+    again.lock(names.LOCK)
+    again.close()
+    store.lock(names.LOCK)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"pid": "x"}', b"\xff" * 9000, b"[" * 5000])
+def test_an_unreadable_holder_does_not_matter(store, content):
+    store.lock(names.LOCK)
+    (store.root / names.LOCK).write_bytes(content)
+    with pytest.raises(DatabaseLockedError, match="another process"):
+        LocalStore(store.root).lock(names.LOCK)
+
+
+def in_child(work) -> int:
+    """Exit status of a forked child that runs `work`."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(work())
+        except BaseException:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_child_is_refused(store):
+    store.put_if_absent("f", b"1")
+    reader = store.open_reader("f")
+    log = store.append_file("log")
+    unfinished = store.create("unfinished")
+    calls = [
+        lambda: store.read("f"),
+        lambda: reader.read_at(0, 1),
+        lambda: log.append(b"x"),
+        lambda: unfinished.write(b"x"),
+        lambda: store.list(""),
+        lambda: store.lock(names.LOCK),
+        lambda: store.create("g"),
+    ]
+
+    def work():
+        refused = 0
+        for call in calls:
+            try:
+                call()
+            except ClosedError as error:
+                refused += "forked" in str(error)
+        unfinished.__exit__(None, None, None)  # must not remove the parent's file
+        log.close()
+        return 0 if refused == len(calls) else refused + 1
+
+    assert in_child(work) == 0
+    assert store.exists("unfinished")
+    log.append(b"parent")
+    unfinished.write(b"parent")
+    unfinished.commit()
+    assert store.read("unfinished") == b"parent"
+
+
+def test_a_child_neither_keeps_nor_breaks_the_lock(store):
+    lock = store.lock(names.LOCK)
+    pid = os.fork()
+    if pid == 0:
+        lock.release()
+        signal.pause()
+        os._exit(0)
+    try:
+        with pytest.raises(DatabaseLockedError):
+            LocalStore(store.root).lock(names.LOCK)
+        lock.release()
+        LocalStore(store.root).lock(names.LOCK).release()  # the child is alive and does not hold it
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_child_may_open_it_anew(store):
+    store.put_if_absent("f", b"1")
+
+    def work():
+        return 0 if LocalStore(store.root).read("f") == b"1" else 1
+
+    assert in_child(work) == 0

@@ -1,0 +1,1 @@
+"""The demo: real package descriptions, shipped as two `.lfmt` files, and a tour of what Vego does with them."""

@@ -1,0 +1,62 @@
+"""Runs every kernel once on a tiny database, so that numba compiles it and keeps the machine code in its cache."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import vego
+
+ROWS = 2_100  # two batches of the graph's construction, and enough matches for every search strategy
+DIMENSION = 16
+
+
+def warmup() -> Iterator[tuple[str, float]]:
+    """Do one step after the other; what each did, and the seconds it took.
+
+    A step that had nothing to compile takes milliseconds. The database lies in a temporary directory.
+    """
+    with tempfile.TemporaryDirectory(prefix="vego-warmup-") as directory:
+        yield from _timed("loading the compiler", _load_compiler)
+        with vego.open(Path(directory) / "db", dimension=DIMENSION, durability="none") as database:
+            yield from _steps(database)
+        yield from _timed("opening again", lambda: _reopen(Path(directory) / "db"))
+
+
+def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((ROWS, DIMENSION)).astype(np.float32)
+    query, queries = vectors[0], vectors[:3]
+    ids = [f"row-{row}" for row in range(ROWS)]
+    columns = {"number": list(range(ROWS)), "text": [f"{row % 7} and more" for row in range(ROWS)]}
+    documents = database.collection("warmup")
+    yield from _timed(
+        "writing columns, building a graph",
+        lambda: documents.insert_batch(ids=ids, vectors=vectors, metadata=columns),
+    )
+    yield from _timed("searching", lambda: (documents.search(query, 5), documents.search_batch(queries, 5)))
+    yield from _timed("searching exactly", lambda: documents.search(query, 5, exact=True))
+    filters = ("number < 9", "number < 600", f"number < {ROWS - 50}")  # gather, scan of codes, filtered walk
+    yield from _timed(
+        "searching with filters", lambda: [documents.search(query, 1, filter=text, ef=1) for text in filters]
+    )
+    yield from _timed("reading documents", lambda: documents.get_batch(ids[:3]))
+
+
+def _load_compiler() -> None:
+    import numba  # noqa: F401 - only its cost matters here
+
+
+def _reopen(path: Path) -> None:
+    with vego.open(path, read_only=True) as database:
+        database.collection("warmup").search(np.ones(DIMENSION, np.float32), 1, filter="text == '1 and more'")
+
+
+def _timed(what: str, step: Callable[[], object]) -> Iterator[tuple[str, float]]:
+    started = time.perf_counter()
+    step()
+    yield what, time.perf_counter() - started

@@ -1,0 +1,29 @@
+"""Build a database from 5,000 Debian package descriptions that Vego ships, and answer real questions with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vego_tools.demo.tour import tour
+
+HELP = "build a small database from real data and ask it questions"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to build it."""
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        default="vego-demo",
+        type=Path,
+        help="where to build the database; an earlier demo there is replaced, anything else is left alone "
+        "(default: ./vego-demo)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Give the tour."""
+    tour(options.directory)
+    return 0

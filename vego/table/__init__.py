@@ -1,0 +1,1 @@
+"""Tables: rows of a collection, durable and versioned."""

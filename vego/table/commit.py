@@ -1,0 +1,205 @@
+"""Commits: how one version of a collection becomes the next.
+
+A commit is a list of actions, which are values. `apply` is pure and checks what an action requires; the
+commit itself is the exclusive creation of the next manifest (`Store.put_if_absent`). So there are three ends:
+it landed; CommitConflictError, it did not; CommitUncertainError, nobody knows before the database is opened
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from vego import names
+from vego.errors import CommitConflictError
+from vego.store import Store
+from vego.table.manifest import (
+    DeletesEntry,
+    IndexEntry,
+    Manifest,
+    Parent,
+    SegmentEntry,
+    load_version,
+    versions,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AddSegment:
+    """Append a segment; its rows get the next slots. Requires that no file of that name is there."""
+
+    segment: SegmentEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SetDeletes:
+    """Replace the row mask of segment `file`. Requires the segment, and that no delete is taken back."""
+
+    file: str
+    deletes: DeletesEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SetIndex:
+    """Replace the index; None drops it. Requires the rows that it covers."""
+
+    index: IndexEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceWal:
+    """Say that operations up to `flushed_lsn` are in segments, and log segments before `first_wal` not
+    needed.
+
+    Requires that neither goes back.
+    """
+
+    flushed_lsn: int
+    first_wal: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetOptions:
+    """Replace the options, a JSON object."""
+
+    options: Mapping[str, Any]
+
+
+Action = AddSegment | SetDeletes | SetIndex | AdvanceWal | SetOptions
+
+
+def apply(action: Action, manifest: Manifest) -> Manifest:
+    """`manifest` after `action`. Raises CommitConflictError if what the action requires does not hold."""
+    match action:
+        case AddSegment(segment):
+            if any(entry.file == segment.file for entry in manifest.segments):
+                raise _conflict(manifest, f"segment {segment.file} is there already")
+            return replace(manifest, segments=(*manifest.segments, segment))
+        case SetDeletes(file, deletes):
+            return replace(manifest, segments=_with_deletes(manifest, file, deletes))
+        case SetIndex(index):
+            if index is not None and index.rows > manifest.rows:
+                raise _conflict(manifest, f"the index covers {index.rows} rows, there are {manifest.rows}")
+            return replace(manifest, index=index)
+        case AdvanceWal(flushed_lsn, first_wal):
+            if flushed_lsn < manifest.flushed_lsn or first_wal < manifest.first_wal:
+                raise _conflict(
+                    manifest,
+                    f"LSN {flushed_lsn} and log segment {first_wal} lie before LSN {manifest.flushed_lsn} "
+                    f"and log segment {manifest.first_wal}",
+                )
+            return replace(manifest, flushed_lsn=flushed_lsn, first_wal=first_wal)
+        case SetOptions(options):
+            return replace(manifest, options=options)
+        case _:
+            assert_never(action)
+
+
+def commit(
+    store: Store,
+    collection: str,
+    base: Manifest,
+    actions: Sequence[Action],
+    *,
+    summary: str = "",
+    writer: str = "vego",
+) -> Manifest:
+    """Make `base` with `actions` applied the next version, durably, and return it.
+
+    The files that the actions name must be synced; their directory entries are synced here. Raises
+    CommitConflictError (another commit took the version, or a requirement does not hold; nothing was
+    changed), StorageError (nothing was changed) or CommitUncertainError (unknown; nothing may be deleted).
+    """
+    manifest = base
+    for action in actions:
+        manifest = apply(action, manifest)
+    manifest = replace(
+        manifest,
+        version=base.version + 1,
+        commit_id=store.new_id(),
+        created_us=store.now_us(),
+        parent=Parent(version=base.version, crc=base.checksum),
+        writer=writer,
+        summary=summary,
+    )
+    data, deletes, index = names.file_directories(collection)
+    if any(isinstance(action, AddSegment) for action in actions):
+        store.sync_dir(data)
+    if any(isinstance(action, SetDeletes) for action in actions):
+        store.sync_dir(deletes)
+    if any(isinstance(action, SetIndex) and action.index is not None for action in actions):
+        store.sync_dir(index)
+    # The base may be of a process that died before its own sync: a child must not outlive its parent.
+    store.sync_dir(names.manifest_directory(collection))
+    _publish(store, collection, manifest)
+    return manifest
+
+
+def create_collection(
+    store: Store,
+    collection: str,
+    *,
+    dimension: int,
+    metric: str,
+    options: Mapping[str, Any],
+    writer: str = "vego",
+) -> Manifest:
+    """Make the directories and version 1 of a collection; CommitConflictError if there is such a one."""
+    manifest = Manifest(
+        version=1,
+        collection_id=store.new_id(),
+        commit_id=store.new_id(),
+        created_us=store.now_us(),
+        dimension=dimension,
+        metric=metric,
+        options=options,
+        writer=writer,
+        summary="create collection",
+    )
+    store.make_dirs(
+        *names.file_directories(collection),
+        names.wal_directory(collection),
+        names.manifest_directory(collection),
+    )
+    _publish(store, collection, manifest)
+    return manifest
+
+
+def _publish(store: Store, collection: str, manifest: Manifest) -> None:
+    newest = max(versions(store, collection), default=0)
+    if newest > manifest.version:  # the one with our number may have been collected since
+        raise CommitConflictError(
+            f"collection {collection!r}: version {newest} is there already, so {manifest.version} comes too "
+            "late; nothing was changed. Read the newest version and try again"
+        )
+    try:
+        store.put_if_absent(names.manifest_path(collection, manifest.version), manifest.to_bytes())
+    except FileExistsError:
+        # A store that repeats a request whose answer was lost meets its own first attempt.
+        winner = load_version(store, collection, manifest.version)
+        if winner.commit_id != manifest.commit_id:
+            raise CommitConflictError(
+                f"collection {collection!r}: version {manifest.version} was taken by another commit "
+                f"({winner.summary or 'no summary'}, by {winner.writer or 'unknown'}); nothing was changed. "
+                "Read the newest version and try again"
+            ) from None
+
+
+def _with_deletes(manifest: Manifest, file: str, deletes: DeletesEntry) -> tuple[SegmentEntry, ...]:
+    for position, entry in enumerate(manifest.segments):
+        if entry.file == file:
+            if entry.deletes is not None and deletes.count < entry.deletes.count:
+                raise _conflict(
+                    manifest, f"segment {file} has {entry.deletes.count} deletes, not {deletes.count}"
+                )
+            if deletes.count > entry.rows:
+                raise _conflict(manifest, f"segment {file} has {entry.rows} rows, not {deletes.count}")
+            changed = replace(entry, deletes=deletes)
+            return (*manifest.segments[:position], changed, *manifest.segments[position + 1 :])
+    raise _conflict(manifest, f"segment {file} is not there")
+
+
+def _conflict(manifest: Manifest, what: str) -> CommitConflictError:
+    return CommitConflictError(f"version {manifest.version} of the collection: {what}; nothing was changed")

@@ -1,0 +1,326 @@
+"""One version of a collection: which files make it up, and from where on the log adds to them.
+
+A manifest is immutable and its file is its only truth: `to_bytes` is canonical, so equal manifests are equal
+bytes, and `checksum` (CRC32C of all of them) is what the next version names as its parent. Everything that
+comes from a file is validated; what does not hold is a CorruptionError, whatever the bytes.
+
+file   = magic format_version flags body_length body_crc header_crc | body body   = canonical JSON (sorted
+keys, no spaces), UTF-8
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, NoReturn, TypeVar
+
+from lance_fmt.checksum import crc32c
+from lance_fmt.errors import CorruptFileError
+from lance_fmt.wire import Builder, Cursor
+from vego import names
+from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError, NotFoundError
+from vego.options import MAX_DIMENSION
+from vego.store import Store
+
+FORMAT_VERSION = 1
+MAGIC = b"VMAN"
+HEADER_SIZE = 28
+MAX_BODY_BYTES = 256 << 20
+
+_Entry = TypeVar("_Entry")
+
+_MAX_TEXT = 4096
+_MAX_COUNT = 2**63 - 1
+_MAX_CRC = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletesEntry:
+    """The file that names the `count` deleted rows of a segment."""
+
+    file: str
+    count: int
+    length: int
+    crc: int
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.file, str) and names.is_deletes_file(self.file), "deletes file", self.file)
+        _integer("deletes count", self.count, 1)
+        _integer("deletes length", self.length)
+        _integer("deletes crc", self.crc, high=_MAX_CRC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentEntry:
+    """A file of `rows` rows; `crc` is its footer's."""
+
+    file: str
+    rows: int
+    length: int
+    crc: int
+    deletes: DeletesEntry | None = None
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.file, str) and names.is_segment_file(self.file), "segment file", self.file)
+        _integer("segment rows", self.rows, 1)
+        _integer("segment length", self.length)
+        _integer("segment crc", self.crc, high=_MAX_CRC)
+        if self.deletes is not None and self.deletes.count > self.rows:
+            _refuse("deletes count", f"at most {self.rows} rows", self.deletes.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """An index over the first `rows` slots."""
+
+    file: str
+    rows: int
+    length: int
+    crc: int
+    kind: str
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.file, str) and names.is_segment_file(self.file), "index file", self.file)
+        _integer("index rows", self.rows, 1)
+        _integer("index length", self.length)
+        _integer("index crc", self.crc, high=_MAX_CRC)
+        _text("index kind", self.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The version before; `crc` is the CRC32C of its whole file."""
+
+    version: int
+    crc: int
+
+    def __post_init__(self) -> None:
+        _integer("parent version", self.version, 1)
+        _integer("parent crc", self.crc, high=_MAX_CRC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """One version of a collection. Slots are given out in the order of `segments`.
+
+    Operations up to `flushed_lsn` are in the segments; later ones are in log segments from number `first_wal`
+    on. `options` is a JSON object and must not be changed. Raises InvalidArgumentError for what cannot be.
+    """
+
+    version: int
+    collection_id: str
+    commit_id: str
+    created_us: int
+    dimension: int
+    metric: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[SegmentEntry, ...] = ()
+    index: IndexEntry | None = None
+    flushed_lsn: int = 0
+    first_wal: int = 1
+    parent: Parent | None = None
+    writer: str = ""
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        _integer("version", self.version, 1)
+        _id("collection_id", self.collection_id)
+        _id("commit_id", self.commit_id)
+        _integer("created_us", self.created_us)
+        _integer("dimension", self.dimension, 1, MAX_DIMENSION)
+        _text("metric", self.metric)
+        _integer("flushed_lsn", self.flushed_lsn)
+        _integer("first_wal", self.first_wal, 1)
+        _text("writer", self.writer, empty=True)
+        _text("summary", self.summary, empty=True)
+        if not isinstance(self.options, Mapping):
+            _refuse("options", "a JSON object", self.options)
+        files = [entry.file for entry in self.segments] + ([self.index.file] if self.index else [])
+        if len(set(files)) != len(files):
+            _refuse("files", "each only once", files)
+        if self.index is not None and self.index.rows > self.rows:
+            _refuse("index rows", f"at most the {self.rows} rows of the segments", self.index.rows)
+        if self.parent is not None and self.parent.version != self.version - 1:
+            _refuse("parent version", str(self.version - 1), self.parent.version)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all segments, deleted ones included."""
+        return sum(entry.rows for entry in self.segments)
+
+    @cached_property
+    def checksum(self) -> int:
+        """CRC32C of the file."""
+        return crc32c(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The file; InvalidArgumentError for options that are not JSON."""
+        fields = asdict(self) | {"options": dict(self.options)}
+        body = _canonical(fields)
+        if len(body) > MAX_BODY_BYTES:
+            _refuse("manifest", f"at most {MAX_BODY_BYTES} bytes", len(body))
+        return _header(body) + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str, way_out: str = "") -> Manifest:
+        """Inverse of `to_bytes`; CorruptionError or NewerVersionError for anything else."""
+        try:
+            body = _checked_body(data, path)
+        except CorruptFileError as error:
+            raise CorruptionError(error.path, error.offset, error.what, way_out) from None
+        try:
+            manifest = _from_json(body)
+            canonical = manifest.to_bytes() == data
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            what = f"the contents make no sense, though their checksum is right: {error}"
+            raise CorruptionError(path, HEADER_SIZE, what, way_out) from None
+        if not canonical:
+            raise CorruptionError(path, HEADER_SIZE, "not in canonical form", way_out)
+        return manifest
+
+
+def versions(store: Store, collection: str) -> list[int]:
+    """Versions that have a manifest, oldest first; none if the collection does not exist."""
+    try:
+        files = store.list(names.manifest_directory(collection))
+    except NotFoundError:
+        return []
+    return [version for file in files if (version := names.parse_manifest(file)) is not None]
+
+
+def load_version(store: Store, collection: str, version: int) -> Manifest:
+    """The manifest of one version. Raises NotFoundError, CorruptionError, NewerVersionError."""
+    path = names.manifest_path(collection, version)
+    full = f"{store.name}/{path}"
+    way_out = _way_out(store, collection, version)
+    manifest = Manifest.from_bytes(store.read(path), full, way_out)
+    if manifest.version != version:
+        raise CorruptionError(
+            full, HEADER_SIZE, f"this is the manifest of version {manifest.version}", way_out
+        )
+    return manifest
+
+
+def load_latest(store: Store, collection: str) -> Manifest | None:
+    """The newest manifest, checked against the one before it where that is still there.
+
+    None if the collection does not exist. A newest manifest that fails its checks is damage, never the
+    remains of a crash (see `LocalStore.put_if_absent`): CorruptionError names the command that goes back by
+    one version.
+    """
+    while True:
+        found = versions(store, collection)
+        if not found:
+            return None
+        try:
+            return _load_checked(store, collection, found[-1])
+        except NotFoundError:
+            if versions(store, collection)[-1:] == found[-1:]:
+                raise  # else another process has committed since, and collected what was the newest
+
+
+def _load_checked(store: Store, collection: str, version: int) -> Manifest:
+    """A manifest, and that it descends from the one before it where that is still there."""
+    manifest = load_version(store, collection, version)
+    parent = manifest.parent
+    if parent is None:
+        return manifest
+    try:
+        before = store.read(names.manifest_path(collection, parent.version))
+    except NotFoundError:
+        return manifest
+    if crc32c(before) != parent.crc:
+        path = f"{store.name}/{names.manifest_path(collection, parent.version)}"
+        what = f"version {version} was made from another version {parent.version} than the one found"
+        command = f"vego repair {store.name} --collection {collection} --to-version {version}"
+        raise CorruptionError(path, 0, what, f"`{command}` keeps the newer of the two")
+    return manifest
+
+
+def _way_out(store: Store, collection: str, version: int) -> str:
+    if version == 1:
+        return "Restore the collection from a backup"
+    command = f"vego repair {store.name} --collection {collection} --to-version {version - 1}"
+    return f"`{command}` opens the version before it"
+
+
+def _header(body: bytes) -> bytes:
+    header = Builder().raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(len(body)).u32(crc32c(body)).finish()
+    return header + Builder().u32(crc32c(header)).finish()
+
+
+def _checked_body(data: bytes, path: str) -> bytes:
+    cursor = Cursor(data, path=path)
+    header = cursor.take(HEADER_SIZE - 4, "manifest header")
+    if cursor.u32("header checksum") != crc32c(header):
+        raise Cursor(data, path=path).fail("checksum of the header does not match")
+    fixed = Cursor(header, path=path)
+    if fixed.take(4) != MAGIC:
+        raise Cursor(data, path=path).fail(f"{MAGIC!r} expected: not a manifest")
+    version, flags, length, crc = fixed.u32(), fixed.u32(), fixed.u64(), fixed.u32()
+    if version > FORMAT_VERSION or (version == FORMAT_VERSION and flags):
+        raise NewerVersionError(
+            f"{path}: manifest format {version} (flags {flags}) is newer than {FORMAT_VERSION} (flags 0), "
+            "the newest this Vego reads; open the database with the Vego that wrote it"
+        )
+    if version != FORMAT_VERSION or length > MAX_BODY_BYTES:
+        raise fixed.fail(f"format {version} with {length} bytes is unknown")
+    if length != cursor.remaining:
+        raise cursor.fail(f"{length} bytes expected behind the header, found {cursor.remaining}")
+    body = bytes(cursor.take(length))
+    if crc32c(body) != crc:
+        raise Cursor(data, path=path, base=HEADER_SIZE).fail("checksum of the body does not match")
+    return body
+
+
+def _canonical(fields: Mapping[str, Any]) -> bytes:
+    try:
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"a manifest holds JSON only: {error}") from None
+
+
+def _from_json(body: bytes) -> Manifest:
+    fields = json.loads(body, parse_constant=_no_constant)
+    fields["segments"] = tuple(
+        SegmentEntry(**entry | {"deletes": _optional(DeletesEntry, entry["deletes"])})
+        for entry in fields["segments"]
+    )
+    fields["index"] = _optional(IndexEntry, fields["index"])
+    fields["parent"] = _optional(Parent, fields["parent"])
+    return Manifest(**fields)
+
+
+def _optional(kind: Callable[..., _Entry], fields: dict[str, Any] | None) -> _Entry | None:
+    return None if fields is None else kind(**fields)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse(what: str, expected: str, found: object) -> NoReturn:
+    raise InvalidArgumentError(f"manifest: {what}: {expected} expected, found {str(found)[:200]!r}")
+
+
+def _require(holds: bool, what: str, found: object) -> None:
+    if not holds:
+        _refuse(what, "32 hexadecimal digits and the extension", found)
+
+
+def _integer(what: str, value: object, low: int = 0, high: int = _MAX_COUNT) -> None:
+    if type(value) is not int or not low <= value <= high:
+        _refuse(what, f"an integer from {low} to {high}", value)
+
+
+def _id(what: str, value: object) -> None:
+    if not isinstance(value, str) or not names.is_id(value):
+        _refuse(what, "32 hexadecimal digits", value)
+
+
+def _text(what: str, value: object, *, empty: bool = False) -> None:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or not (value or empty):
+        _refuse(what, f"text of at most {_MAX_TEXT} characters", value)
