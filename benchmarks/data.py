@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+import lance_fmt
 from benchmarks.engines.base import Filter, Rows
 
 K = 10
 TOLERANCE = 1e-5
 SEED = 20240917
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "debian-packages"
+SAMPLE = Path(__file__).resolve().parents[1] / "tools" / "demo" / "packages.lfmt"
 COLUMNS = (
     "package",
     "source",
@@ -37,6 +39,7 @@ COLUMNS = (
     "installed_kib",
     "n_depends",
 )
+Loaded = tuple[str, np.ndarray, np.ndarray, dict[str, list[Any]]]  # name, vectors, queries, metadata
 SELECTIVITIES = {"1 %": 0.01, "26 %": 0.26}
 
 
@@ -90,31 +93,53 @@ def mask(rows: Rows, where: Filter) -> np.ndarray:
     return values == where.value if where.operator == "==" else values >= where.value
 
 
-def prepare(folder: Path | None, limit: int | None = None, queries: int | None = None) -> Dataset:
-    """The data set in ``folder`` (None: a synthetic one), its first ``limit`` rows, with exact answers."""
-    if folder is None:
+def default_source() -> str:
+    """The shared data where it is, else the sample the demo ships."""
+    return str(DEFAULT_FOLDER) if DEFAULT_FOLDER.exists() else "sample"
+
+
+def prepare(source: str, limit: int | None = None, queries: int | None = None) -> Dataset:
+    """The data of ``source`` (a folder, "sample", "synthetic"), its first ``limit`` rows, with exact answers."""
+    truth = None
+    if source == "synthetic":
         name, vectors, probes, metadata = synthetic(limit or 30_000, queries or 500)
-        truth = None
+    elif source == "sample":
+        name, vectors, probes, metadata = _sample()
     else:
-        name = folder.name
-        vectors = np.load(folder / "vectors_f16.npy")[:limit].astype(np.float32)
-        probes = np.load(folder / "queries_f32.npy")[:queries].astype(np.float32)
-        metadata = _read_metadata(folder / "meta.jsonl.xz", len(vectors))
-        exact = folder / "gt_cosine.npy"
+        name, vectors, probes, metadata = _folder(Path(source))
+        exact = Path(source) / "gt_cosine.npy"
         truth = np.load(exact)[:queries, K - 1] if limit is None and exact.exists() else None
+    vectors, probes = vectors[:limit], probes[:queries]
+    metadata = {column: values[:limit] for column, values in metadata.items()}
     rows = Rows([str(i) for i in range(len(vectors))], vectors, metadata)
     filters = choose_filters(rows)
     limits = {"": kth_distance(vectors, probes, np.ones(len(vectors), bool))}
     limits |= {label: kth_distance(vectors, probes, mask(rows, where)) for label, where in filters.items()}
     if truth is not None and not np.allclose(1 - truth, limits[""], atol=1e-5):
-        raise ValueError(f"{folder}: gt_cosine.npy does not agree with vectors_f16.npy and queries_f32.npy")
+        raise ValueError(f"{source}: gt_cosine.npy does not agree with vectors_f16.npy and queries_f32.npy")
     return Dataset(name, rows, probes, filters, limits)
 
 
-def _read_metadata(path: Path, count: int) -> dict[str, list[Any]]:
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        records = [json.loads(line) for _, line in zip(range(count), lines, strict=False)]
-    return {column: [record[column] for record in records] for column in COLUMNS}
+def _folder(folder: Path) -> Loaded:
+    vectors = np.load(folder / "vectors_f16.npy").astype(np.float32)
+    with lzma.open(folder / "meta.jsonl.xz", "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    metadata = {column: [record[column] for record in records] for column in COLUMNS}
+    return folder.name, vectors, np.load(folder / "queries_f32.npy").astype(np.float32), metadata
+
+
+def _sample() -> Loaded:
+    """The packages the demo ships, every sixteenth held out as a query."""
+    with lance_fmt.open(SAMPLE) as file:
+        table = file.read(["vector", *(column for column in COLUMNS if column in file.schema)])
+    held_out = np.arange(table.num_rows) % 16 == 15
+    vectors = table["vector"].to_numpy().astype(np.float32)
+    metadata = {
+        column: [value for value, out in zip(values.to_pylist(), held_out, strict=True) if not out]
+        for column, values in table.items()
+        if column != "vector"
+    }
+    return "debian-sample", vectors[~held_out], vectors[held_out], metadata
 
 
 def synthetic(

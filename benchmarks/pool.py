@@ -37,6 +37,16 @@ def environment(threads: int) -> dict[str, str]:
     return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": str(ROOT)}
 
 
+def answer_of(task: str, line: str) -> dict[str, Any]:
+    """One line of a worker as its answer; raises ``EngineError`` where it is a refusal."""
+    answer: dict[str, Any] = json.loads(line)
+    if "missing" in answer:
+        raise EngineError(f"not installed ({answer['missing']}): pip install 'vego[bench]'")
+    if "error" in answer:
+        raise EngineError(f"{task}: {answer['error']}")
+    return answer
+
+
 class Process:
     """One engine's worker."""
 
@@ -79,12 +89,7 @@ class Process:
         if not line:
             how = f"no answer within {TASK_SECONDS} s" if overdue else "the process ended"
             raise EngineError(f"{task}: {how}; {self._last_words()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "missing" in answer:
-            raise EngineError(f"not installed ({answer['missing']}): pip install 'vego[bench]'")
-        if "error" in answer:
-            raise EngineError(f"{task}: {answer['error']}")
-        return answer
+        return answer_of(task, line)
 
     def _last_words(self) -> str:
         words = self._log.read_text(errors="replace").strip().splitlines()

@@ -15,17 +15,19 @@ import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from textwrap import fill
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from benchmarks import machine, report
-from benchmarks.data import DEFAULT_FOLDER, SEED, Dataset, prepare
+from benchmarks.data import SEED, Dataset, default_source, prepare
 from benchmarks.engines.base import DATABASES, ENGINES, INDEXES
 from benchmarks.pool import Pool, environment
 
 FLOOR = 0.96
+WIDTH = 100
 CURVE_ENGINES = ("vego", *INDEXES)
 MEASURES = ("load", "batch", "search", "filter", "get", "start")
 LOAD_ROUNDS = 2
@@ -207,8 +209,14 @@ def summary(described: dict[str, Any], results: Sequence[report.Result]) -> str:
         "  ".join(f"{name} {number}" for name, number in described["versions"].items()),
         f"best of {described['rounds']} interleaved rounds; 'vego is 2 x': twice as good as its engine",
     ]
-    left_out = [f"{name} left out: {reason}" for name, reason in described["skipped"].items()]
-    return "\n\n".join(["\n".join(heading), *(report.table(result) for result in results), *left_out])
+    left_out = [fill(f"{name} left out: {reason}", WIDTH) for name, reason in described["skipped"].items()]
+    return "\n\n".join(
+        [
+            "\n".join(fill(line, WIDTH) for line in heading),
+            *(report.table(result) for result in results),
+            *left_out,
+        ]
+    )
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -226,7 +234,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"of {', '.join(ENGINES)}",
     )
     parser.add_argument(
-        "--data", help="data folder, or 'synthetic' (default: the shared one, else synthetic)"
+        "--data", help="data folder, 'sample' or 'synthetic' (default: the shared data, else the sample)"
     )
     parser.add_argument("--rows", type=int, help="only the first ROWS rows")
     parser.add_argument("--queries", type=int, help="only the first QUERIES queries")
@@ -241,9 +249,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.rows = options.rows or (2000 if options.quick else None)
     options.queries = options.queries or (100 if options.quick else None)
     options.rounds = options.rounds or (1 if options.quick else 3)
-    if options.data is None and DEFAULT_FOLDER.exists():
-        options.data = DEFAULT_FOLDER
-    options.data = None if options.data in (None, "synthetic") else Path(options.data)
+    options.data = options.data or default_source()
     return options
 
 

@@ -164,13 +164,13 @@ def _vectors(values: Sequence[Any], data_type: DataType) -> Parts:
             raise _refuse(row, v, data_type) from None
         if array.shape != (data_type.dimension,):
             raise _refuse(row, v, data_type, f"shape {array.shape}, expected ({data_type.dimension},)")
-        try:
+        if np.can_cast(array.dtype, data_type.dtype) or (array.dtype.kind == "f" and data_type.element.is_float):
             with np.errstate(over="ignore"):
-                out[row] = array.astype(data_type.dtype, casting="same_kind")
-        except TypeError:
-            if array.dtype.kind not in "iuf":
-                raise _refuse(row, v, data_type) from None
+                out[row] = array
+        elif array.dtype.kind in "iufb":
             out[row] = from_pylist(array.tolist(), data_type.element).values
+        else:
+            raise _refuse(row, v, data_type)
     return Parts(out)
 
 

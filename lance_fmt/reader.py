@@ -42,7 +42,7 @@ def open(  # noqa: A001
     """
     reader = open_source(source)
     try:
-        return File(reader, cache or BlockCache())
+        return File(reader, BlockCache() if cache is None else cache)
     except BaseException:
         reader.close()
         raise

@@ -15,14 +15,14 @@ from benchmarks import compare, report, run
 from benchmarks.data import Dataset, Judge, K, choose_filters, mask, prepare, synthetic
 from benchmarks.engines.base import DATABASES, ENGINES, INDEXES
 from benchmarks.measure import curve, rate_at
-from benchmarks.pool import Pool
+from benchmarks.pool import EngineError, Pool, answer_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return prepare(None, 1500, 20)
+    return prepare("synthetic", 1500, 20)
 
 
 def exact_rows(dataset: Dataset, label: str = "") -> np.ndarray:
@@ -128,6 +128,32 @@ def test_the_data_set_survives_the_way_to_the_workers(tmp_path: Path, dataset: D
     assert all(np.array_equal(loaded.limits[key], dataset.limits[key]) for key in dataset.limits)
 
 
+def test_the_sample_of_the_demo_stands_in_for_the_shared_data() -> None:
+    sample = prepare("sample", 2000, 30)
+    assert sample.rows.vectors.shape == (2000, 384)
+    assert sample.queries.shape == (30, 384)
+    assert {"title", "section", "size", "maintainer"} <= set(sample.rows.metadata)
+    assert {len(values) for values in sample.rows.metadata.values()} == {2000}
+    assert Judge(sample).recall(exact_rows(sample)[:, :K]) == 1.0
+
+
+def test_an_engine_that_is_not_installed_is_named_with_the_way_to_get_it(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    dataset.save(tmp_path)
+    hide = "import sys; sys.modules['hnswlib'] = None; sys.argv[1:] = ['hnswlib', sys.argv[1], '1']; "
+    done = subprocess.run(
+        [sys.executable, "-c", hide + "from benchmarks.worker import main; main()", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        timeout=60,
+    )
+    with pytest.raises(EngineError, match=r"not installed .*pip install 'vego\[bench\]'"):
+        answer_of("start", done.stdout)
+
+
 def test_a_truth_that_disagrees_is_refused(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     np.save(tmp_path / "vectors_f16.npy", random.standard_normal((40, 8)).astype(np.float16))
@@ -138,9 +164,9 @@ def test_a_truth_that_disagrees_is_refused(tmp_path: Path) -> None:
         for row in range(40):
             file.write(json.dumps({key: values[row] for key, values in metadata.items()}) + "\n")
     with pytest.raises(ValueError, match="gt_cosine"):
-        prepare(tmp_path)
+        prepare(str(tmp_path))
     (tmp_path / "gt_cosine.npy").unlink()
-    assert prepare(tmp_path).queries.shape == (3, 8)
+    assert prepare(str(tmp_path)).queries.shape == (3, 8)
 
 
 class Scripted:
@@ -220,7 +246,7 @@ def test_comparing_two_runs_tells_better_from_worse() -> None:
 
 def test_options_default_to_everything() -> None:
     options = run.parse(["--data", "synthetic"])
-    assert options.data is None
+    assert options.data == "synthetic"
     assert options.only == list(run.MEASURES)
     assert options.engines == list(ENGINES)
     assert options.cores == 1

@@ -1,1 +1,1 @@
-"""Tools around Vego: the file inspector, the demo and the kernel warm-up. `vego` on the command line runs them."""
+"""Tools around Vego, run by the command line: file inspector, statistics, demo and kernel warm-up."""

@@ -24,7 +24,9 @@ def inspect(path: Path, start: bytes) -> Report | None:
         return _log(path)
     if start == b"Vego" or path.name == names.MARKER:
         marker = Marker.from_bytes(path.read_bytes(), str(path))
-        return _report(path, "database marker", database_id=marker.database_id, created=_time(marker.created_us))
+        return _report(
+            path, "database marker", database_id=marker.database_id, created=_time(marker.created_us)
+        )
     return None
 
 
@@ -67,7 +69,11 @@ def _log(path: Path) -> Report:
 def _contents(path: Path, header: SegmentHeader) -> WalContents | None:
     """What the log segment holds, where it lies in a database as collections/<name>/wal/<number>.wal."""
     here = path.resolve()
-    if len(here.parts) < 5 or here.parts[-4] != names.COLLECTIONS or names.parse_wal(here.name) != header.number:
+    if (
+        len(here.parts) < 5
+        or here.parts[-4] != names.COLLECTIONS
+        or names.parse_wal(here.name) != header.number
+    ):
         return None
     store = LocalStore(here.parents[3], read_only=True)
     try:

@@ -1,7 +1,7 @@
 """What is in one file, as a dict that JSON can hold: the report behind `vego inspect`.
 
-Only metadata is read, never values, so a report costs little whatever the size of the file. Every number comes
-from the file itself; `sections` accounts for each of its bytes.
+Only metadata is read, never values, so a report costs little whatever the size of the file. Every number
+comes from the file itself; `sections` accounts for each of its bytes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Report = dict[str, Any]
 def inspect(path: Path, *, column: str | None = None, verify: bool = False) -> Report:
     """The report on the file at `path`, whichever of Vego's files it is.
 
-    `column` limits the columns of an `.lfmt` file to one. `verify` reads and decodes every byte, and so adds the
-    size of text and lists. Raises CorruptFileError, CorruptionError, UnsupportedVersionError, NewerVersionError,
-    SchemaError (no such column), InvalidDataError (not a file of Vego) and OSError.
+    `column` limits the columns of an `.lfmt` file to one. `verify` reads and decodes every byte, and so adds
+    the size of text and lists. Raises CorruptFileError, CorruptionError, UnsupportedVersionError,
+    NewerVersionError, SchemaError (no such column), InvalidDataError (not a file of Vego) and OSError.
     """
     start, end = _edges(path)
-    if path.suffix in (".lfmt", ".del") or start == MAGIC or end == MAGIC:
+    if path.suffix in (".lfmt", ".del") or MAGIC in (start, end):
         with lance_fmt.open(path) as file:
             if verify:
                 file.verify()
@@ -38,8 +38,8 @@ def inspect(path: Path, *, column: str | None = None, verify: bool = False) -> R
     report = database_files.inspect(path, start)
     if report is None:
         raise InvalidDataError(
-            f"{path}: not a file of Vego: it starts with {start!r}; expected an .lfmt or .del file, a .manifest, "
-            "a .wal or the VEGO file of a database"
+            f"{path}: not a file of Vego: it starts with {start!r}; expected an .lfmt or .del file, "
+            "a .manifest, a .wal or the VEGO file of a database"
         )
     return report
 
@@ -123,7 +123,7 @@ def _page(page: PageInfo, kind: DataType, path: Path) -> Report:
 
 
 def _checksum(path: Path, offset: int, length: int) -> int:
-    """CRC32C of a page index. Opening compared it with the one that the column's metadata holds: they are equal."""
+    """CRC32C of a page index, which is the one in the column's metadata: opening has compared the two."""
     with path.open("rb") as file:
         file.seek(offset)
         return lance_fmt.crc32c(file.read(length))
@@ -150,7 +150,9 @@ def _plain(value: Any, kind: DataType) -> Any:
     if value is None:
         return None
     if kind.unit is not None:
-        return str(np.datetime64(value, kind.time_unit)) + ("" if kind.tz is None else f" {kind.tz}")
+        return str(np.array(value, f"datetime64[{kind.time_unit}]")) + (
+            "" if kind.tz is None else f" {kind.tz}"
+        )
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, float) and not math.isfinite(value):
@@ -161,8 +163,7 @@ def _plain(value: Any, kind: DataType) -> Any:
 def _sections(file: File, columns: Iterable[ColumnInfo]) -> list[Report]:
     """What every byte of the file belongs to, front to back; neighbours of one kind are one section."""
     footer = file.footer
-    header = min([footer.table_offset, *(page.offset for column in columns for page in column.pages)])
-    pieces = [(0, header, "header")]
+    pieces = []
     for column in columns:
         for page in column.pages:
             pieces.append((page.offset, page.length, f"pages of {column.name}"))
@@ -174,6 +175,7 @@ def _sections(file: File, columns: Iterable[ColumnInfo]) -> list[Report]:
         (footer.metadata_offset, footer.metadata_length, "key-values"),
         (end := footer.metadata_offset + footer.metadata_length, footer.file_length - end, "footer"),
     ]
+    pieces.append((0, min(offset for offset, length, _ in pieces if length), "header"))
     merged: list[Report] = []
     position = 0
     for offset, length, what in sorted(piece for piece in pieces if piece[1]):

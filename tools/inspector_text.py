@@ -9,8 +9,6 @@ from vego_tools.terminal import byte_size, counted, printable, shorten, table
 
 Report = dict[str, Any]
 
-_BOUND_WIDTH = 16
-
 
 def lines(report: Report, *, pages: bool) -> Iterator[str]:
     """The lines; `pages` adds a table of every page."""
@@ -43,18 +41,35 @@ def _columns(columns: list[Report]) -> Iterator[str]:
             column["name"],
             column["type"],
             column["encoding"],
-            f"{len(column['pages'])}/{column['blocks']}",
-            f"{column['nulls']:,}" if column["nullable"] else "-",
-            _value(column["minimum"], exact=column["minimum_exact"]),
-            _value(column["maximum"], exact=column["maximum_exact"]),
+            f"{len(column['pages'])}",
+            f"{column['blocks']:,}",
             byte_size(column["bytes"]),
+            "-" if column["raw_bytes"] is None else byte_size(column["raw_bytes"]),
             "-" if column["ratio"] is None else f"{column['ratio']:.1f}x",
             f"{column['share']:.1%}",
         ]
         for column in columns
     ]
-    header = ["column", "type", "encoding", "pages/blocks", "nulls", "min", "max", "bytes", "ratio", "share"]
-    yield from table(header, rows, right="pages/blocks nulls bytes ratio share")
+    header = ["column", "type", "encoding", "pages", "blocks", "bytes", "raw", "ratio", "share"]
+    yield from table(header, rows, right="pages blocks bytes raw ratio share", keep="encoding")
+    values = [
+        [
+            column["name"],
+            f"{column['nulls']:,}" if column["nullable"] else "not null",
+            _value(column["minimum"], exact=column["minimum_exact"]),
+            _value(column["maximum"], exact=column["maximum_exact"]),
+        ]
+        for column in columns
+        if column["nullable"] or column["minimum"] is not None
+    ]
+    if any(column["raw_bytes"] is None for column in columns):
+        yield "  raw is the size of the plain values; --verify adds that of text and lists"
+    if values:
+        yield ""
+        yield from table(["column", "nulls", "min", "max"], values, right="nulls")
+    sides = [(column[side], column[f"{side}_exact"]) for column in columns for side in ("minimum", "maximum")]
+    if any(value is not None and not exact for value, exact in sides):
+        yield "  ~ marks a bound that the values stay within"
 
 
 def _pages(column: Report) -> Iterator[str]:
@@ -78,7 +93,19 @@ def _pages(column: Report) -> Iterator[str]:
         ]
         for number, page in enumerate(column["pages"])
     ]
-    header = ["page", "offset", "bytes", "first", "rows", "nulls", "blocks", "encoding", "crc32c", "min", "max"]
+    header = [
+        "page",
+        "offset",
+        "bytes",
+        "first",
+        "rows",
+        "nulls",
+        "blocks",
+        "encoding",
+        "crc32c",
+        "min",
+        "max",
+    ]
     yield from table(header, rows, right="page offset bytes first rows nulls blocks")
     for why in column["why"]:
         yield f"  why {printable(why)}"
@@ -103,8 +130,8 @@ def _value(value: object, *, exact: bool = True) -> str:
     elif isinstance(value, int) and not isinstance(value, bool):
         text = f"{value:,}"
     else:
-        text = str(value)
-    return shorten(printable(text), _BOUND_WIDTH if exact else _BOUND_WIDTH - 2) + ("" if exact else " ~")
+        text = str(value) or '""'
+    return printable(text) + ("" if exact else " ~")
 
 
 def _facts(report: Report) -> Iterator[str]:
@@ -124,6 +151,8 @@ def _facts(report: Report) -> Iterator[str]:
 
 
 def _wrapped(entry: Report) -> list[str]:
-    facts = [f"{name}={printable(str(value))}" for name, value in entry.items() if not isinstance(value, dict)]
+    facts = [
+        f"{name}={printable(str(value))}" for name, value in entry.items() if not isinstance(value, dict)
+    ]
     inner = [f"{name}: {item}" for name, item in entry.items() if isinstance(item, dict)]
     return [", ".join(facts), *inner]

@@ -43,7 +43,9 @@ def _collection(stats: dict[str, Any]) -> list[str]:
             f"{stats['index']}, {byte_size(stats['index_bytes'])}, covers {indexed:,} of {slots:,} rows "
             f"({indexed / slots:.0%})"
         )
-    deleted = f", {counted(stats['dead_slots'], 'deleted row')} not yet removed" if stats["dead_slots"] else ""
+    deleted = (
+        f", {counted(stats['dead_slots'], 'deleted row')} not yet removed" if stats["dead_slots"] else ""
+    )
     facts = {
         "documents": f"{documents:,}{deleted}",
         "vectors": f"dimension {stats['dimension']}, metric {stats['metric']}",

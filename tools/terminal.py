@@ -1,7 +1,7 @@
 """Plain text for people: aligned tables, sizes, durations, trees, and colour where it is welcome.
 
-Nothing here prints; every function returns text of at most `WIDTH` columns. Text that comes out of a file goes
-through `printable`, so that no file can send control sequences to the terminal.
+Nothing here prints; every function returns text of at most `WIDTH` columns. Text that comes out of a file
+goes through `printable`, so that no file can send control sequences to the terminal.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WIDTH = 100
+MIN_WIDTH = 8  # of a column that had to be cut
 
 _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
@@ -72,27 +73,35 @@ def shorten(text: str, width: int) -> str:
     return "".join(kept).rstrip() + "…"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "", indent: int = 2) -> list[str]:
-    """Lines of an aligned table no wider than WIDTH. `right`: names of the columns aligned to the right, in one string.
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "", keep: str = "", indent: int = 2
+) -> list[str]:
+    """Lines of an aligned table, no wider than WIDTH where that is possible.
 
-    Where the lines would be too long the widest column is cut.
+    `right` names the columns aligned to the right and `keep` others that are never cut, separated by spaces.
+    Where lines would be too long, the widest of the remaining columns is cut, down to MIN_WIDTH.
     """
     cells = [[printable(cell) for cell in row] for row in [header, *rows]]
     widths = [max(display_width(row[index]) for row in cells) for index in range(len(header))]
-    room = WIDTH - indent - 2 * (len(header) - 1)
-    while sum(widths) > room and max(widths) > 8:
-        widest = widths.index(max(widths))
-        widths[widest] = max(8, widths[widest] - (sum(widths) - room))
-    numbers = right.split()
-    lines = []
-    for row in cells:
-        parts = []
-        for index, cell in enumerate(row):
-            cut = shorten(cell, widths[index])
-            pad = " " * (widths[index] - display_width(cut))
-            parts.append(pad + cut if header[index] in numbers else cut + pad)
-        lines.append((" " * indent + "  ".join(parts)).rstrip())
-    return lines
+    numbers, kept = right.split(), [*right.split(), *keep.split()]
+    elastic = [index for index, name in enumerate(header) if name not in kept]
+    excess = sum(widths) + indent + 2 * (len(header) - 1) - WIDTH
+    while excess > 0 and elastic:
+        widest = max(elastic, key=lambda index: widths[index])
+        if widths[widest] <= MIN_WIDTH:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return [_row(row, widths, [name in numbers for name in header], indent) for row in cells]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], to_right: Sequence[bool], indent: int) -> str:
+    parts = []
+    for cell, width, right in zip(cells, widths, to_right, strict=True):
+        cut = shorten(cell, width)
+        pad = " " * (width - display_width(cut))
+        parts.append(pad + cut if right else cut + pad)
+    return (" " * indent + "  ".join(parts)).rstrip()
 
 
 def byte_size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""Runs every kernel once on a tiny database, so that numba compiles it and keeps the machine code in its cache."""
+"""Runs every kernel once on a tiny database, so that numba compiles it and keeps the machine code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,10 @@ def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
     vectors = rng.standard_normal((ROWS, DIMENSION)).astype(np.float32)
     query, queries = vectors[0], vectors[:3]
     ids = [f"row-{row}" for row in range(ROWS)]
-    columns = {"number": list(range(ROWS)), "text": [f"{row % 7} and more" for row in range(ROWS)]}
+    columns: dict[str, list[Any]] = {
+        "number": list(range(ROWS)),
+        "text": [f"{row % 7} and more" for row in range(ROWS)],
+    }
     documents = database.collection("warmup")
     yield from _timed(
         "writing columns, building a graph",

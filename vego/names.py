@@ -3,6 +3,7 @@
     VEGO                                marker           LOCK    held by the one process that writes
     collections/<name>/manifests/<version>.manifest      collections/<name>/wal/<number>.wal
     collections/<name>/data/<id>.lfmt    deletes/<id>.del    index/<id>.lfmt
+    collections/<name>/set-aside/<number>/               what `vego repair` took away
 
 Paths are POSIX paths relative to the root. A manifest holds bare file names, so that it stays true when its
 directory moves. Parsers return None for a name that is not of their kind: a directory listing is filtered so.
@@ -23,6 +24,7 @@ DATA = "data"
 DELETES = "deletes"
 INDEX = "index"
 WAL = "wal"
+SET_ASIDE = "set-aside"
 
 MAX_NUMBER = 2**63 - 1
 
@@ -157,6 +159,11 @@ def deletes_path(name: str, file: str) -> str:
 def index_path(name: str, file: str) -> str:
     """Index segment `file` of the collection `name`."""
     return f"{collection_path(name)}/{INDEX}/{file}"
+
+
+def set_aside_directory(name: str) -> str:
+    """Where `vego repair` puts what it takes out of the collection `name`, a directory for each repair."""
+    return f"{collection_path(name)}/{SET_ASIDE}"
 
 
 def temporary_file(file_id: str) -> str:

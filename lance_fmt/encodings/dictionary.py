@@ -60,7 +60,9 @@ class Dictionary:
         """Values of one block, looked up."""
         codes = read_integers(block, rows)
         block.expect_end("block")
-        if shared is None or (rows and int(codes.max()) >= len(shared)):
+        if shared is None:
+            raise block.fail("dictionary codes without a dictionary")
+        if rows and int(codes.max()) >= len(shared):
             raise block.fail(f"dictionary code {int(codes.max())} without a value")
         return shared.take(codes.view(np.int64)) if rows else Column.from_pylist([], data_type)
 

@@ -11,7 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lance_fmt
-from lance_fmt import Column, CorruptFileError, FormatError, UnsupportedVersionError, column_reader, footer, reader
+from lance_fmt import (
+    Column,
+    CorruptFileError,
+    FormatError,
+    UnsupportedVersionError,
+    column_reader,
+    footer,
+    reader,
+)
 from lance_fmt.checksum import crc32c
 from lance_fmt.constants import EncodingId
 from lance_fmt.encodings import ENCODINGS, select
@@ -20,22 +28,28 @@ from tests.support.format_values import file_of, sample_columns
 
 def _small_columns() -> dict[str, Column]:
     """Every layout and every encoding in a file of a few kilobytes."""
-    n = 40
+    n = 64
+    rng = np.random.default_rng(3)
+    numbers = (rng.integers(0, 2**16, n) + 10**12).tolist()
+    keys = [rng.bytes(60) for _ in range(4)]
     return {
         "plain": Column.from_numpy(np.arange(n) * 0.1),
         "v": Column.from_numpy(np.arange(n * 3, dtype=np.float32).reshape(n, 3)),
-        "packed": Column.from_pylist([None if i % 5 == 0 else i + 10**12 for i in range(n)], lance_fmt.int64()),
-        "words": Column.from_pylist(["violet and blue", "green and yellow"] * (n // 2), lance_fmt.string()),
+        "packed": Column.from_pylist(
+            [None if i % 5 == 0 else v for i, v in enumerate(numbers)], lance_fmt.int64()
+        ),
+        "words": Column.from_pylist([keys[i * 7 % 4] for i in range(n)], lance_fmt.binary()),
         "text": Column.from_pylist([None if i % 9 == 0 else f"é{i}" for i in range(n)], lance_fmt.string()),
         "flag": Column.from_pylist([True, False, None, True] * (n // 4), lance_fmt.bool_()),
-        "tags": Column.from_pylist([["a", "bc"][: i % 3] for i in range(n)], lance_fmt.list_(lance_fmt.string())),
-        "json": Column.from_pylist([{"n": i, "s": "x" * 20} for i in range(n)], lance_fmt.json()),
+        "tags": Column.from_pylist(
+            [["a", "bc"][: i % 3] for i in range(n)], lance_fmt.list_(lance_fmt.string())
+        ),
         "time": Column.from_numpy(np.arange(n).astype("M8[s]")),
         "none": Column.nulls(lance_fmt.float32(), n),
     }
 
 
-SMALL = file_of(_small_columns(), metadata={"who": "test"}, level="small")
+SMALL = file_of(_small_columns(), metadata={"who": "test"})
 
 
 def _read_all(data: bytes) -> lance_fmt.Table:
@@ -64,7 +78,7 @@ def test_a_flip_of_any_byte_is_found() -> None:
 
 
 def test_a_flip_of_any_byte_is_found_by_verify() -> None:
-    for position in range(0, len(SMALL), 7):
+    for position in range(0, len(SMALL), 17):
         damaged = bytearray(SMALL)
         damaged[position] ^= 0xFF
         with pytest.raises(CorruptFileError), lance_fmt.open(bytes(damaged)) as file:
@@ -84,7 +98,7 @@ def test_flips_in_a_file_of_many_pages() -> None:
     vectors = np.random.default_rng(0).standard_normal((3000, 128), dtype=np.float32)
     data = file_of({"v": vectors, "n": np.arange(3000), "s": [f"{i}" * 90 for i in range(3000)]})
     assert len(data) > 1 << 20
-    for position in np.random.default_rng(1).integers(0, len(data), 150).tolist() + [0, 30, 63]:
+    for position in np.random.default_rng(1).integers(0, len(data), 60).tolist() + [0, 30, 63]:
         damaged = bytearray(data)
         damaged[position] ^= 1
         with pytest.raises(CorruptFileError), lance_fmt.open(bytes(damaged)) as file:
@@ -161,18 +175,17 @@ def _use_info(file: lance_fmt.File) -> None:
 
 
 @pytest.mark.usefixtures("forged")
-@pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
-def test_a_forged_byte_anywhere(mask: int) -> None:
-    for position in range(64, len(SMALL) - 4, 3):
+def test_a_forged_byte_anywhere() -> None:
+    for position in range(64, len(SMALL) - 4, 11):
         damaged = bytearray(SMALL)
-        damaged[position] ^= mask
+        damaged[position] ^= (0x01, 0x80, 0xFF)[position % 3]
         _exercise(bytes(damaged))
 
 
 @pytest.mark.usefixtures("forged")
 def test_forged_words_anywhere() -> None:
     rng = np.random.default_rng(5)
-    for _ in range(400):
+    for _ in range(150):
         damaged = bytearray(SMALL)
         for _ in range(int(rng.integers(1, 4))):
             position = int(rng.integers(64, len(SMALL) - 12))
@@ -190,7 +203,7 @@ def _patched_footer(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"num_rows": 41},
+        {"num_rows": 65},
         {"num_rows": 2**60},
         {"table_offset": 0},
         {"table_offset": 2**63},
@@ -221,10 +234,6 @@ def test_a_newer_header_is_named() -> None:
     data = bytes(head) + crc32c(bytes(head)).to_bytes(4, "little") + SMALL[64:]
     with pytest.raises(UnsupportedVersionError, match=r"version 7\."):
         lance_fmt.open(data)
-
-
-def _forge(monkeypatch: pytest.MonkeyPatch, position: int, value: bytes) -> bytes:
-    return SMALL[:position] + value + SMALL[position + len(value) :]
 
 
 @pytest.mark.usefixtures("forged")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lance_fmt
@@ -37,6 +37,7 @@ def test_values_survive_python(kind: DataType) -> None:
 
 
 @kinds
+@settings(max_examples=12)
 @given(st.data(), levels)
 def test_many_blocks_and_pages(kind: DataType, data: st.DataObject, level: str) -> None:
     rows = data.draw(st.integers(5000, 9000))
@@ -54,7 +55,9 @@ def test_many_blocks_and_pages(kind: DataType, data: st.DataObject, level: str) 
 def large() -> tuple[dict[str, Column], lance_fmt.File]:
     columns = {name: repeated(column, 3000) for name, column in sample_columns().items()}
     columns["wide"] = Column.from_numpy(np.arange(3000 * 700, dtype=np.float32).reshape(3000, 700))
-    columns["long"] = Column.from_pylist([chr(97 + i % 26) * (i % 900) for i in range(3000)], lance_fmt.string())
+    columns["long"] = Column.from_pylist(
+        [chr(97 + i % 26) * (i % 900) for i in range(3000)], lance_fmt.string()
+    )
     return columns, lance_fmt.open(file_of(columns))
 
 
@@ -72,7 +75,9 @@ def test_read_everything(large: tuple[dict[str, Column], lance_fmt.File]) -> Non
         assert table[name].equals(column), name
 
 
-@pytest.mark.parametrize("rows", [slice(5, 7), slice(0, 0), slice(-10, None), slice(1000, 2999), range(2, 2500), range(0)])
+@pytest.mark.parametrize(
+    "rows", [slice(5, 7), slice(0, 0), slice(-10, None), slice(1000, 2999), range(2, 2500), range(0)]
+)
 def test_read_rows(large: tuple[dict[str, Column], lance_fmt.File], rows: Any) -> None:
     columns, file = large
     table = file.read(rows=rows)
@@ -83,7 +88,13 @@ def test_read_rows(large: tuple[dict[str, Column], lance_fmt.File], rows: Any) -
 
 def test_take(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
     columns, file = large
-    for picks in ([], [2999], [7, 7, 3], np.random.default_rng(1).integers(0, 3000, 200), np.array([1], np.uint8)):
+    for picks in (
+        [],
+        [2999],
+        [7, 7, 3],
+        np.random.default_rng(1).integers(0, 3000, 200),
+        np.array([1], np.uint8),
+    ):
         table = file.take(picks)
         for name, column in columns.items():
             assert table[name].equals(column.take(picks)), name

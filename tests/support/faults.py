@@ -1,7 +1,8 @@
 """Faults at the seam: the `os` that the modules of `vego.store` see, with a call that fails.
 
-`FaultyOs` stands in for the module `os` and counts the calls that change or sync something. `fail_at(n)` makes the
-n-th of them raise, `short_at(n)` makes the n-th write take half. What pytest itself calls is untouched.
+`FaultyOs` stands in for the module `os` and counts the calls that change or sync something. `fail_at(n)`
+makes the n-th of them raise, `short_at(n)` makes the n-th write take half. What pytest itself calls is
+untouched.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from vego.store import descriptor, files, local
 
 MODULES = (descriptor, files, local)
 CALLS = frozenset(
-    ["open", "pwrite", "fsync", "fdatasync", "ftruncate", "link", "unlink", "close", "mkdir", "rename", "stat"]
+    [
+        "open",
+        "pwrite",
+        "fsync",
+        "fdatasync",
+        "ftruncate",
+        "link",
+        "unlink",
+        "close",
+        "mkdir",
+        "rename",
+        "stat",
+    ]
 )
 
 

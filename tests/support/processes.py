@@ -1,4 +1,4 @@
-"""Other processes for the tests of locks, commits and crashes: this file is also the program that they run."""
+"""Other processes for the tests of locks, commits and crashes: this file is also what they run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def append_forever(root: str, sync: str) -> None:
 
 
 def race(root: str, base: int, rounds: int) -> None:
-    """Try to commit each of `rounds` versions on the version before it; print "won" or "lost" and who one is."""
+    """Try to commit each of `rounds` versions on the version before it; print "won" or "lost" and the pid."""
     store = LocalStore(root)
     me = os.getpid()
     for version in range(base, base + rounds):

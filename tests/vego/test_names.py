@@ -20,8 +20,8 @@ def test_good_collection_names(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", ".hidden", "-a", "_a", "a/b", "a\\b", "a:b", "a b", "a\n", "a.", "a..b", "x" * 65, "ä", "a\0", "٣",
-     "con", "NUL", "com1.txt", "Lpt9", None, 3],
+    ["", ".", "..", ".hidden", "-a", "_a", "a/b", "a\\b", "a:b", "a b", "a\n", "a.", "a..b", "x" * 65,
+     "ä", "a\0", "٣", "con", "NUL", "com1.txt", "Lpt9", None, 3],
 )  # fmt: skip
 def test_bad_collection_names(name):
     with pytest.raises(InvalidArgumentError, match="collection name"):
@@ -72,6 +72,12 @@ def test_files():
     assert not names.is_collection(dropped)
     assert names.parent("a/b/c") == "a/b"
     assert names.parent("a") == ""
-    for build in (names.segment_file, names.deletes_file, names.index_file, names.temporary_file, names.dropped_path):
+    for build in (
+        names.segment_file,
+        names.deletes_file,
+        names.index_file,
+        names.temporary_file,
+        names.dropped_path,
+    ):
         with pytest.raises(InvalidArgumentError):
             build("../escape")

@@ -75,6 +75,68 @@ def test_numbers_of_all_sizes_compare_exactly(values: list[object], literal: obj
         assert_agrees(Compare("a", op, literal), {"a": column}, {"a": column_of(column)}, len(column))  # type: ignore[arg-type]
 
 
+EDGES: list[list[object]] = [
+    [-2, -1, 0, 1, 2, 3],
+    [2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1],
+    [2**63 - 1, 2**63 - 2, -(2**63)],
+    [-1.5, -1.0, 0.0, 0.5, 1.0, 1.5, float("nan"), float("inf"), float("-inf")],
+    [2.0**53 - 1, 2.0**53, 2.0**53 + 2, 2.0**63, -(2.0**63), 1e300],
+]
+LITERALS: list[Any] = [
+    *[
+        -1.5,
+        -0.5,
+        -0.0,
+        0,
+        0.5,
+        1,
+        1.5,
+        2,
+        1e300,
+        float("inf"),
+        float("-inf"),
+        10**300,
+        2**1024 - 1,
+        1 - 2**1024,
+    ],
+    *[sign * (2**power + step) for sign in (1, -1) for power in (53, 63, 64) for step in (-1, 0, 1)],
+    *[sign * 2.0**power for sign in (1, -1) for power in (53, 63, 64)],
+]
+
+
+@pytest.mark.parametrize("values", EDGES)
+@pytest.mark.parametrize("op", OPS)
+def test_numbers_compare_exactly_at_the_edges(values: list[object], op: str) -> None:
+    column = column_of([*values, None])
+    assert isinstance(column.rows, NumericRows)
+    for literal in LITERALS:
+        for expr in (Compare("a", op, literal), ~Compare("a", op, literal), field("a").is_in([literal])):
+            assert_agrees(expr, {"a": [*values, None]}, {"a": column}, len(values) + 1)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [[2**53 + 1], [0.5]],
+        [[-(2**53) - 1], [0.5]],
+        [[0.5], [2**53 + 1]],
+        [[1], [dt.datetime(1970, 1, 1, 0, 0, 0, 1)], [1]],
+        [[dt.datetime(2024, 1, 1)], [1_704_067_200_000_000]],
+        [[None], [1], [None], ["a"], [None]],
+        [[2**63], [1.5], [2**63]],
+    ],
+)
+def test_a_change_of_form_keeps_every_value(pieces: list[list[object]]) -> None:
+    column = FilterColumn()
+    for piece in pieces:
+        column.extend(piece)
+    values = [value for piece in pieces for value in piece]
+    literals = [literal for value in values if value is not None for literal in (value, str(value))]
+    for literal in [*literals, 2.0**53, 0.5, 1]:
+        for op in OPS:
+            assert_agrees(Compare("a", op, literal), {"a": values}, {"a": column}, len(values))  # type: ignore[arg-type]
+
+
 @given(columns(10), columns(10), expressions(st.just("a")))
 def test_a_reader_keeps_its_view_while_the_column_grows(
     before: list[object], after: list[object], expr: Any
@@ -135,6 +197,7 @@ def test_a_column_takes_the_form_its_values_ask_for(values: list[object], form: 
 @pytest.mark.parametrize("distinct", [1, 3, 255, 256, 257, 70_000])
 def test_dictionaries_of_every_width(distinct: int) -> None:
     values: list[object] = [f"{row % distinct:06}" for row in range(distinct + 5)]
+    values[3] = None
     column = FilterColumn()
     for start in range(0, len(values), 20_000):
         column.extend(values[start : start + 20_000])
@@ -143,7 +206,9 @@ def test_dictionaries_of_every_width(distinct: int) -> None:
     many = field("a").is_in([f"{row:06}" for row in range(0, min(distinct, 10_000), 2)])
     wanted = set(many.values)  # type: ignore[attr-defined]
     assert evaluate(many, {"a": column}, len(values)).tolist() == [value in wanted for value in values]
-    assert evaluate(~many, {"a": column}, len(values)).tolist() == [value not in wanted for value in values]
+    assert evaluate(~many, {"a": column}, len(values)).tolist() == [
+        value is not None and value not in wanted for value in values
+    ]
 
 
 @pytest.mark.parametrize("values", [list(range(100)), [row / 2 for row in range(100)], [None, *range(99)]])

@@ -95,7 +95,12 @@ def test_nanoseconds_compare_exactly(counts: list[int]) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "counts", "numeric"),
-    [("s", [2**62, -(2**62), 0], False), ("ms", [2**60, 0], False), ("s", [10**9, None], True)],
+    [
+        ("s", [2**62, -(2**62), 0], False),
+        ("s", [-(2**62), 0], False),
+        ("ms", [2**60, 0], False),
+        ("s", [10**9, None], True),
+    ],
 )
 def test_times_beyond_the_range_of_microseconds_stay_exact(
     unit: Any, counts: list[int | None], numeric: bool
@@ -107,6 +112,14 @@ def test_times_beyond_the_range_of_microseconds_stay_exact(
     assert isinstance(column.rows, NumericRows) is numeric
     found = evaluate(filter_of("a > timestamp '2000-01-01T00:00:00Z'"), {"a": column}, len(counts))
     assert found.tolist() == [count is not None and count > 0 for count in counts]
+
+
+def test_unsigned_integers_beyond_int64_stay_exact() -> None:
+    column = FilterColumn()
+    values = [2**63, 2**64 - 1, 3]
+    column.extend_column(Column.from_numpy(np.array(values, dtype=np.uint64)))
+    for text in ("a > 3", "a == 18446744073709551615", "a < 0", f"a >= {2**63}"):
+        assert_same(column, values, filter_of(text))
 
 
 def test_what_lies_under_a_null_does_not_matter() -> None:

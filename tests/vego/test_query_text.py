@@ -59,6 +59,7 @@ READS: list[tuple[str, Expr]] = [
     ('a == "say ""hi"""', Compare("a", "==", 'say "hi"')),
     (r"a == 'tab\tA\x41A\U0001F40D'", Compare("a", "==", "tab\tAAA\U0001f40d")),
     (r"a == '\ud83d\udc0d'", Compare("a", "==", "\U0001f40d")),
+    ("a == 'a\"\"b''c'", Compare("a", "==", 'a""b\'c')),
     ("a == ''", Compare("a", "==", "")),
     ("a == x'00FF'", Compare("a", "==", b"\x00\xff")),
     ("x == x''", Compare("x", "==", b"")),

@@ -1,4 +1,4 @@
-"""Every call that can fail does fail, once, at every point: what is reported is true and nothing is half there."""
+"""Every call that can fail does fail, once: what is reported is true, and nothing is half there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One writer per database: another process is refused by name, a forked child is refused, a dead holder is not."""
+"""One writer per database: others learn who it is, a forked child is refused, a dead one holds nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def test_another_process_is_named(store):
     child = processes.start("lock", store.root)
     try:
         assert child.stdout.readline() == b"locked\n"
-        with pytest.raises(DatabaseLockedError, match=rf"process {child.pid} on host .* since 20.*read_only=True"):
+        with pytest.raises(
+            DatabaseLockedError, match=rf"process {child.pid} on host .* since 20.*read_only=True"
+        ):
             store.lock(names.LOCK)
         holder = json.loads(store.read(names.LOCK))
         assert holder["pid"] == child.pid

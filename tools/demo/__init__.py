@@ -1,1 +1,1 @@
-"""The demo: real package descriptions, shipped as two `.lfmt` files, and a tour of what Vego does with them."""
+"""The demo: real package descriptions, shipped as two `.lfmt` files, and a tour of Vego with them."""

@@ -38,7 +38,9 @@ LEFT_OUT = {"libdevel", "doc", "debug", "oldlibs", "localization", "tasks", "int
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write both files, to --to or over the shipped ones."""
     parser = argparse.ArgumentParser(description="Make the sample data of the demo.")
-    parser.add_argument("source", type=Path, help="directory with meta.jsonl.xz, vectors_f16.npy, queries.jsonl.xz")
+    parser.add_argument(
+        "source", type=Path, help="directory with meta.jsonl.xz, vectors_f16.npy, queries.jsonl.xz"
+    )
     parser.add_argument("--to", type=Path, default=PACKAGES.parent, help="directory to write to")
     options = parser.parse_args(arguments)
     packages = read_lines(options.source / "meta.jsonl.xz")
@@ -69,21 +71,26 @@ def choose(
 ) -> list[int]:
     """ROWS row numbers, ascending: neighbours of the queries, then others by hash, no title twice."""
     nearest = np.argsort(-(queries @ vectors.astype(np.float32).T), axis=1, kind="stable")[:, :NEIGHBOURS]
-    others = sorted(range(len(packages)), key=lambda row: hashlib.sha256(packages[row]["package"].encode()).digest())
+    others = sorted(
+        range(len(packages)), key=lambda row: hashlib.sha256(packages[row]["package"].encode()).digest()
+    )
     wanted = dict.fromkeys(map(int, nearest.ravel()))
     titles = {packages[row]["title"] for row in wanted}
     for row in others:
         if len(wanted) == ROWS:
             break
-        if packages[row]["section"] not in LEFT_OUT and packages[row]["title"] not in titles:
+        package = packages[row]
+        if package["section"] not in LEFT_OUT and package["title"] not in titles and package["description"]:
             wanted[row] = None
-            titles.add(packages[row]["title"])
+            titles.add(package["title"])
     return sorted(wanted)
 
 
 def package_columns(packages: Sequence[dict[str, Any]], vectors: NDArray[np.float16]) -> dict[str, Any]:
     """The columns of packages.lfmt."""
-    columns: dict[str, Any] = {name: [package.get(name) for package in packages] for name in PACKAGES_SCHEMA.names}
+    columns: dict[str, Any] = {
+        name: [package.get(name) for package in packages] for name in PACKAGES_SCHEMA.names
+    }
     columns["id"] = [package["package"] for package in packages]
     columns["vector"] = vectors
     columns["description"] = [trimmed(package["description"]) for package in packages]

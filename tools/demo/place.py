@@ -21,7 +21,9 @@ def prepare(directory: Path) -> None:
     """
     if not directory.is_dir():
         if directory.exists() or directory.is_symlink():
-            raise InvalidArgumentError(f"{directory} is not a directory; name one, as in `vego demo ./my-demo`")
+            raise InvalidArgumentError(
+                f"{directory} is not a directory; name one, as in `vego demo ./my-demo`"
+            )
         return
     found = {entry.name for entry in directory.iterdir()}
     if not found:

@@ -1,4 +1,4 @@
-"""The data the demo ships: where it lies and what is in it. `make_sample` writes it, README.md says where it is from."""
+"""The data the demo ships: where it lies and what is in it. README.md says where it is from."""
 
 from __future__ import annotations
 

@@ -49,7 +49,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises InvalidArgumentError; SystemExit(0) after --help and --version.
     """
     parser = Parser(
-        prog="vego", description=_ABOUT, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="vego",
+        description=_ABOUT,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"vego {vego.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")

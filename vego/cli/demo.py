@@ -1,4 +1,4 @@
-"""Build a database from 5,000 Debian package descriptions that Vego ships, and answer real questions with it."""
+"""Build a database from 5,000 Debian packages that come with Vego, and ask it real questions."""
 
 from __future__ import annotations
 

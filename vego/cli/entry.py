@@ -50,7 +50,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _pipe_closed() -> int:
-    """Whoever read our output has seen enough. What is still buffered must not fail again when Python ends."""
+    """The reader has seen enough; what is still buffered must not fail again when Python ends."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

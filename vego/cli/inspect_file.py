@@ -17,7 +17,9 @@ HELP = "what is in a file: columns, encodings, pages, sizes"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The file and how much to show of it."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="an .lfmt or .del file, or another file of a database")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="an .lfmt or .del file, or another file of a database"
+    )
     parser.add_argument("--column", metavar="NAME", help="only this column, in detail")
     parser.add_argument("--pages", action="store_true", help="every page, and why its encoding was chosen")
     parser.add_argument("--verify", action="store_true", help="read and check every byte first")

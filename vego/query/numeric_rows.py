@@ -112,10 +112,10 @@ class NumericRows:
 
     def _bound(self, op: str, target: int | float) -> tuple[str, int | float] | bool:
         if self.kind is Kind.TIME:
-            microseconds, rest = divmod(target, 1000)
-            return _integer_bound(op, int(microseconds), rest == 0)
+            # Literals have whole microseconds: see `as_literal`, and `counterpart` for ISO 8601 text.
+            return _integer_bound(op, int(target) // 1000, True)
         if self.values.dtype.kind == "i":
-            if math.isinf(target):
+            if isinstance(target, float) and math.isinf(target):
                 return COMPARISONS[op](0, target)
             floor = math.floor(target)
             return _integer_bound(op, floor, floor == target)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class ReadAt(Protocol):
-    """A file open for reading. Thread-safe. Structurally the `ReadAt` of `lance_fmt`."""
+    """A file open for reading. Thread-safe. A `lance_fmt.ReadAt`; `name` is for messages."""
 
-    @property
-    def name(self) -> str:
-        """For messages."""
-        ...
+    name: str
 
     def size(self) -> int:
         """Bytes, as of opening."""
@@ -27,8 +27,8 @@ class ReadAt(Protocol):
         """Exactly `length` bytes; CorruptionError if the file ends before that."""
         ...
 
-    def read_into(self, offset: int, buffer: memoryview | bytearray) -> None:
-        """Fill `buffer`; CorruptionError if the file ends before that."""
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> int:
+        """Fill `buffer`, uint8 (n,), and return n; CorruptionError if the file ends before that."""
         ...
 
     def close(self) -> None:

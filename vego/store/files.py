@@ -14,6 +14,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vego.errors import ClosedError, CommitUncertainError, CorruptionError, StorageError
 from vego.store.descriptor import CREATE, Descriptor, open_regular, sync_contents, sync_file, write_all
 from vego.store.failures import NO_ROOM, reading, storage_error, writing
@@ -51,12 +54,12 @@ class LocalReader:
         self._fill(descriptor, memoryview(buffer), offset, len(data))
         return bytes(buffer)
 
-    def read_into(self, offset: int, buffer: memoryview | bytearray) -> None:
-        """Fill `buffer` from `offset`; CorruptionError if the file ends before that."""
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> int:
+        """Fill `buffer`, uint8 (n,), from `offset` and return n; CorruptionError if the file ends before."""
         descriptor = self._in_use()
-        view = memoryview(buffer).cast("B")
-        self._check_range(offset, len(view))
-        self._fill(descriptor, view, offset, 0)
+        self._check_range(offset, len(buffer))
+        self._fill(descriptor, buffer.data, offset, 0)
+        return len(buffer)
 
     def close(self) -> None:
         """Reads in progress finish; the descriptor closes with the last of them."""

@@ -28,7 +28,7 @@ def collect_garbage(store: Store, collection: str, manifest: Manifest) -> None:
 
 
 def _garbage(store: Store, collection: str, kept: list[Manifest]) -> list[str]:
-    needed = {path for manifest in kept for path in _files_of(collection, manifest)}
+    needed = {path for manifest in kept for path in files_of(collection, manifest)}
     found = [
         path
         for directory in names.file_directories(collection)
@@ -47,7 +47,8 @@ def _garbage(store: Store, collection: str, kept: list[Manifest]) -> list[str]:
     return found
 
 
-def _files_of(collection: str, manifest: Manifest) -> list[str]:
+def files_of(collection: str, manifest: Manifest) -> list[str]:
+    """Paths of the files that a manifest names."""
     paths = []
     for entry in manifest.segments:
         paths.append(names.data_path(collection, entry.file))

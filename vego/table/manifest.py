@@ -16,9 +16,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
-from lance_fmt.checksum import crc32c
-from lance_fmt.errors import CorruptFileError
-from lance_fmt.wire import Builder, Cursor
+from lance_fmt import Builder, CorruptFileError, Cursor, crc32c
 from vego import names
 from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError, NotFoundError
 from vego.options import MAX_DIMENSION

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lance_fmt.checksum import crc32c
+from lance_fmt import crc32c
 from vego import names
 from vego.errors import CorruptionError, NewerVersionError, NotADatabaseError, NotFoundError
 from vego.store import Store

@@ -15,8 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lance_fmt.checksum import crc32c
-from lance_fmt.wire import Builder, Cursor
+from lance_fmt import Builder, Cursor, crc32c
 
 FORMAT_VERSION = 1
 

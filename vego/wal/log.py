@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lance_fmt.checksum import crc32c
+from lance_fmt import crc32c
 from vego import names
 from vego.errors import NotFoundError
 from vego.store import Store

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lance_fmt.checksum import crc32c
-from lance_fmt.errors import CorruptFileError
-from lance_fmt.wire import Cursor
+from lance_fmt import CorruptFileError, Cursor, crc32c
 from vego import names
 from vego.errors import CorruptionError, NewerVersionError
 from vego.store import Store

@@ -14,7 +14,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from lance_fmt.wire import Cursor
+from lance_fmt import Cursor
 from vego.errors import InvalidArgumentError
 from vego.wal.format import MAX_BATCH_BYTES, OperationType
 

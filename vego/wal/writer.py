@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lance_fmt.checksum import crc32c
+from lance_fmt import crc32c
 from vego import names
 from vego.errors import ClosedError, InvalidArgumentError
 from vego.store import AppendFile, Store

@@ -55,12 +55,12 @@ class HnswIndex:
         self._snapshot = Snapshot.of(graph)
 
     def copy(self) -> HnswIndex:
-        """An index of the same rows; extending one leaves the other as it is. They share arrays until then."""
+        """An index of the same rows; arrays are shared until one of the two is extended."""
         p = self.params
         other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         with self._extending:
             self._adopt(replace(self._graph, shared=True))
-        other._adopt(self._graph)
+            other._adopt(self._graph)
         return other
 
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:

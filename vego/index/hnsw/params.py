@@ -46,7 +46,7 @@ class HnswParams:
 
     @property
     def strictness(self) -> int:
-        """Sixteenths for the choice of links (kernels/hnsw_build.py); products have a sign and get no slack."""
+        """Sixteenths in the choice of links (kernels/hnsw_build.py); products have signs and get no slack."""
         return 16 if self.metric is Metric.INNER_PRODUCT else 14
 
     @property

@@ -94,7 +94,7 @@ def walk_accepted(
         taken = 1
     count = 1
     current = 0
-    while current < count and (taken < limit or pool[current] < best[limit - 1]):
+    while current < count and (taken < limit or pool[current] <= best[limit - 1]):
         node = np.uint32(pool[current] & SLOT_MASK)
         pool[current] |= EXPANDED
         row = links[node]

@@ -1,0 +1,167 @@
+"""Writing: streams, paths, shifts and refusals."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lance_fmt
+from lance_fmt import Column, Field, InvalidDataError, Schema, SchemaError, Table, Writer
+from lance_fmt.writer import choose_shifts
+from tests.support.format_values import file_of, repeated, sample_columns
+
+SCHEMA = Schema(
+    [Field("n", lance_fmt.int64()), Field("v", lance_fmt.vector(lance_fmt.float32(), 4), nullable=False)]
+)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=5))
+def test_a_stream_reads_as_one_table(sizes: list[int]) -> None:
+    whole = Table({name: repeated(column, sum(sizes) * 50) for name, column in sample_columns(30).items()})
+    out = io.BytesIO()
+    with Writer(out, whole.schema) as writer:
+        start = 0
+        for size in sizes:
+            writer.write(whole.slice(start, start + size * 50))
+            start += size * 50
+    with lance_fmt.open(out.getvalue()) as file:
+        file.verify()
+        table = file.read()
+        assert file.num_rows == start
+        for name in whole:
+            assert table[name].equals(whole[name])
+
+
+def test_pages_of_a_stream_go_out_as_they_fill() -> None:
+    out = io.BytesIO()
+    vectors = np.random.default_rng(0).standard_normal((1000, 256), dtype=np.float32)
+    columns = {"v": vectors, "n": np.arange(1000)}
+    writer = Writer(out, Table.of(columns).schema)
+    positions = []
+    for _ in range(8):
+        writer.write(columns)
+        positions.append(out.tell())
+    assert positions[-1] > 6 << 20
+    assert sorted(positions) == positions
+    summary = writer.close()
+    assert writer.close() is summary
+    with lance_fmt.open(out.getvalue()) as file:
+        file.verify()
+        assert np.array_equal(file.read(["v"])["v"].array, np.concatenate([vectors] * 8))
+        assert file.read(["n"])["n"].array.tolist() == list(range(1000)) * 8
+
+
+def test_a_stream_keeps_nothing_of_the_callers_arrays() -> None:
+    out = io.BytesIO()
+    numbers, vectors = np.arange(10), np.ones((10, 4), np.float32)
+    with Writer(out, SCHEMA) as writer:
+        writer.write({"n": numbers, "v": vectors})
+        numbers[:], vectors[:] = -1, -1
+    table = lance_fmt.open(out.getvalue()).read()
+    assert table["n"].to_pylist() == list(range(10))
+    assert (table["v"].array == 1).all()
+
+
+def test_the_summary_describes_the_file() -> None:
+    out = io.BytesIO()
+    summary = lance_fmt.write(out, {"a": [1, 2, 3]})
+    data = out.getvalue()
+    assert summary == lance_fmt.WriteSummary(len(data), int.from_bytes(data[-8:-4], "little"), 3)
+
+
+def test_the_fingerprint_covers_values() -> None:
+    a, b = io.BytesIO(), io.BytesIO()
+    assert lance_fmt.write(a, {"a": [1, 2, 3]}).footer_crc != lance_fmt.write(b, {"a": [1, 2, 4]}).footer_crc
+
+
+def test_a_path_is_replaced_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.lfmt"
+    path.write_bytes(b"before")
+    writer = Writer(path, SCHEMA, {"k": "v"})
+    writer.write({"n": [1], "v": np.ones((1, 4), np.float32)})
+    assert path.read_bytes() == b"before"
+    writer.close()
+    with lance_fmt.open(path) as file:
+        assert file.num_rows == 1
+        assert file.metadata == {"k": "v"}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.lfmt"]
+
+
+def test_an_error_leaves_nothing_at_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "x.lfmt"
+    path.write_bytes(b"before")
+    with pytest.raises(SchemaError):
+        lance_fmt.write(path, {"a": [1], "b": [1, 2]})
+    with pytest.raises(InvalidDataError, match="'n'|'v'"), Writer(path, SCHEMA) as writer:
+        writer.write({"n": [1, 2], "v": Column.nulls(SCHEMA["v"].type, 2)})
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.lfmt"]
+
+
+class _FullDisk(io.BytesIO):
+    def write(self, data: Any, /) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_an_error_of_the_sink_comes_through() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        lance_fmt.write(_FullDisk(), {"a": [1]})
+
+
+def test_refusals() -> None:
+    writer = Writer(io.BytesIO(), SCHEMA)
+    with pytest.raises(SchemaError, match="the schema says"):
+        writer.write({"n": [1]})
+    with pytest.raises(InvalidDataError, match="not nullable, yet has 1 nulls"):
+        writer.write({"n": [1], "v": Column.nulls(SCHEMA["v"].type, 1)})
+    writer.abort()
+    with pytest.raises(InvalidDataError, match="closed"):
+        writer.write({"n": [1], "v": np.ones((1, 4), np.float32)})
+    with pytest.raises(InvalidDataError, match="metadata"):
+        lance_fmt.write(io.BytesIO(), {"a": [1]}, metadata={"a": 1})  # type: ignore[dict-item]
+
+
+def test_nullable_and_field_metadata_come_back() -> None:
+    schema = Schema([Field("a", lance_fmt.int8(), nullable=False, metadata={"unit": "m"})])
+    with lance_fmt.open(file_of({"a": [1]}, schema=schema)) as file:
+        assert file.schema == schema
+        assert file.read().schema == schema
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "size", "expected"),
+    [
+        (lance_fmt.int64(), 0, 0, (17, 11)),
+        (lance_fmt.bool_(), 0, 0, (17, 12)),
+        (lance_fmt.float16(), 0, 0, (17, 12)),
+        (lance_fmt.string(), 100, 1100, (16, 10)),
+        (lance_fmt.string(), 10, 10 * 5_000_000, (0, 0)),
+        (lance_fmt.vector(lance_fmt.float32(), 384), 0, 0, (9, 4)),
+        (lance_fmt.vector(lance_fmt.float64(), 2**20), 0, 0, (6, 0)),
+    ],
+)
+def test_shifts(kind: lance_fmt.DataType, rows: int, size: int, expected: tuple[int, int]) -> None:
+    assert choose_shifts(kind, rows, size) == expected
+
+
+def test_rows_of_very_different_length() -> None:
+    values = ["x" * (1 if i % 50 else 300_000) for i in range(200)]
+    with lance_fmt.open(file_of({"s": values, "l": [[1] * len(v) for v in values[:200]]})) as file:
+        assert file.read()["s"].to_pylist() == values
+        assert len(file.row(50)["l"]) == 300_000
+
+
+def test_blocks_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lance_fmt.page.MAX_BLOCK_BYTES", 1000)
+    with pytest.raises(InvalidDataError, match="a block holds 1000"):
+        file_of({"s": ["x" * 2000]})
+    monkeypatch.setattr("lance_fmt.page.MAX_BLOCK_ITEMS", 5)
+    with pytest.raises(InvalidDataError, match="more than 5 items"):
+        file_of({"s": [[1, 2, 3, 4, 5, 6]]})

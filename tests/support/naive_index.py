@@ -1,0 +1,163 @@
+"""The kernels of `vego.index` written plainly, over NumPy and Python lists: what the compiled ones must equal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NONE = 0xFFFFFFFF
+
+
+def rank_values(metric, vectors, inverse_norms, query):
+    """What exact search orders by, for every row, in float64."""
+    vectors, query = vectors.astype(np.float64), query.astype(np.float64)
+    if metric == "l2":
+        return np.sqrt(((vectors - query) ** 2).sum(axis=1))
+    products = vectors @ query
+    if metric == "ip":
+        return -products
+    length = np.linalg.norm(query)
+    return 1 - products * inverse_norms * (1 / length if length else 0.0)
+
+
+def exact_search(metric, vectors, inverse_norms, query, k, slots):
+    """(slot, distance) of the k nearest of `slots`, ties to the smaller slot."""
+    values = rank_values(metric, vectors, inverse_norms, query)
+    order = sorted(slots, key=lambda slot: (values[slot], slot))[:k]
+    return [(slot, values[slot]) for slot in order]
+
+
+def dot(codes, row, queries, query_row):
+    return int((codes[row].astype(np.int64) * queries[query_row].astype(np.int64)).sum())
+
+
+def encode(metric, vectors, inverse_norms, centre, inverse_step, width):
+    """Codes, bias and offset of all rows."""
+    x = vectors * inverse_norms[:, None] if metric == "cosine" else vectors
+    levels = np.clip(np.rint((x - centre) * inverse_step) + np.float32(128), 0, 255).astype(np.int64)
+    codes = np.zeros((len(x), width), np.uint8)
+    codes[:, : x.shape[1]] = levels
+    if metric == "ip":
+        return codes, np.zeros(len(x), np.int64), 256 * (levels - 128).sum(axis=1)
+    return codes, (levels * (levels - 256)).sum(axis=1), (levels**2).sum(axis=1)
+
+
+def signed(codes, slot):
+    """The code of a slot in the role of a query."""
+    return (codes[slot].astype(np.int64) - 128).astype(np.int8)
+
+
+def distance(codes, bias, slot, query):
+    return int(bias[slot]) - 2 * int((codes[slot].astype(np.int64) * query.astype(np.int64)).sum())
+
+
+def neighbours(links, row):
+    return [int(v) for v in links[row] if v != NONE]
+
+
+def walk(codes, bias, links, rows_of, query, seed, limit):
+    """Slots of the `limit` nearest that best-first search finds, nearest first; `rows_of` maps a slot to its row."""
+    pool = [(distance(codes, bias, seed, query), seed)]
+    seen, expanded = {seed}, set()
+    while True:
+        waiting = [item for item in pool if item not in expanded]
+        if not waiting:
+            return [slot for _, slot in pool]
+        best = waiting[0]
+        expanded.add(best)
+        for slot in neighbours(links, rows_of(best[1])):
+            if slot not in seen:
+                seen.add(slot)
+                pool.append((distance(codes, bias, slot, query), slot))
+        pool = sorted(pool)[:limit]
+
+
+def walk_accepted(codes, bias, links, query, seed, limit, accept):
+    """`walk` on layer 0 that passes all nodes and keeps accepted ones, without a budget."""
+    waiting, seen, best = [(distance(codes, bias, seed, query), seed)], {seed}, []
+    if accept[seed]:
+        best = list(waiting)
+    while waiting:
+        waiting.sort()
+        item = waiting.pop(0)
+        if len(best) == limit and item > best[-1]:
+            break
+        for slot in neighbours(links, item[1]):
+            if slot in seen:
+                continue
+            seen.add(slot)
+            found = (distance(codes, bias, slot, query), slot)
+            if len(best) == limit and found > best[-1]:
+                continue
+            waiting.append(found)
+            if accept[slot]:
+                best = sorted([*best, found])[:limit]
+    return [slot for _, slot in best]
+
+
+def descend(codes, bias, upper, upper_start, query, entry, top, level):
+    current = entry
+    for layer in range(top, level, -1):
+        while True:
+            row = int(upper_start[current]) + layer - 1
+            best = min([current, *neighbours(upper, row)], key=lambda v: (distance(codes, bias, v, query), v))
+            if best == current:
+                break
+            current = best
+    return current
+
+
+def select(codes, bias, offset, own, candidates, limit, strictness):
+    """The links chosen of `candidates` (slots, nearest first) for node `own`."""
+    picked = []
+    for slot in candidates:
+        to_node = distance(codes, bias, slot, signed(codes, own)) + int(offset[own])
+        between = [distance(codes, bias, slot, signed(codes, p)) + int(offset[p]) for p in picked]
+        if all(16 * d >= strictness * to_node for d in between):
+            picked.append(slot)
+            if len(picked) == limit:
+                break
+    return picked
+
+
+def own_links(graph, params, node, first):
+    """The links, per layer, that `node` of the batch starting at `first` chooses; `graph` is as before the batch."""
+    codes, bias, query = graph.codes, graph.bias, signed(graph.codes, node)
+    level = int(graph.levels[node])
+    seed = graph.entry
+    if first:
+        seed = descend(
+            codes, bias, graph.upper, graph.upper_start, query, seed, graph.top, min(level, graph.top)
+        )
+    result = {}
+    for layer in range(level, -1, -1):
+        found = []
+        if first and layer <= graph.top:
+            table = graph.upper if layer else graph.links
+            rows_of = (lambda v, up=layer - 1: int(graph.upper_start[v]) + up) if layer else (lambda v: v)
+            found = walk(codes, bias, table, rows_of, query, seed, params.ef_construction)
+            seed = found[0]
+        found += [other for other in range(first, node) if graph.levels[other] >= layer]
+        found.sort(key=lambda v: (distance(codes, bias, v, query), v))
+        found = found[: params.ef_construction]
+        result[layer] = select(codes, bias, graph.offset, node, found, params.m, params.strictness)
+    return result
+
+
+def merged_links(codes, bias, offset, own, old, new, cap, strictness):
+    """The links of `own` after the reverse edges `new` are added to `old`."""
+    if len(old) + len(new) <= cap:
+        return old + new
+    query = signed(codes, own)
+    candidates = sorted(old + new, key=lambda v: (distance(codes, bias, v, query), v))
+    return select(codes, bias, offset, own, candidates, cap, strictness)
+
+
+def reachable(links, rows, entry):
+    """How many nodes `entry` leads to on layer 0."""
+    seen, waiting = {entry}, [entry]
+    while waiting:
+        for slot in neighbours(links, waiting.pop()):
+            if slot not in seen:
+                seen.add(slot)
+                waiting.append(slot)
+    return len(seen)

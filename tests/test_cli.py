@@ -1,0 +1,326 @@
+"""The command line: what it prints, how it ends, and that no mistake of a user ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lance_fmt
+import vego
+from vego.cli import main
+from vego.cli.arguments import COMMANDS
+from vego_tools import terminal
+from vego_tools.demo.sample import PACKAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vego.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def make_database(path: Path, rows: int = 30, index: str = "hnsw") -> None:
+    vectors = np.random.default_rng(1).standard_normal((rows, 4)).astype(np.float32)
+    with vego.open(path, dimension=4, index=index) as database:
+        documents = database.collection("notes")
+        documents.insert_batch(
+            ids=[f"n{row}" for row in range(rows)], vectors=vectors, metadata={"number": list(range(rows))}
+        )
+        documents.delete("n3")
+
+
+# -- help, mistakes, exit statuses ---------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_gives_examples(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+    assert "vego inspect data.lfmt" in text
+    assert max(map(len, text.splitlines())) <= terminal.WIDTH
+
+
+def test_without_arguments_help_is_shown(capsys):
+    assert main([]) == 0
+    assert "vego demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: vego {name}")
+    assert COMMANDS[name].__doc__.splitlines()[0].split()[0] in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspct", "x"], "did you mean `vego inspect`?"),
+        (["zzz"], "there are demo, inspect"),
+        (["inspect"], "required: FILE"),
+        (["inspect", "x", "--jsn"], "--jsn"),
+        (["inspect", "/no/such/file.lfmt"], "/no/such/file.lfmt: No such file"),
+        (["inspect", "/"], "Is a directory"),
+        (["stats", "/no/such/database"], "not a Vego database"),
+        (["repair", "/no/such/database", "--collection", "a", "--to-version", "1"], "not a Vego database"),
+        (["repair", "x", "--collection", "a", "--to-version", "one"], "invalid int value"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, message, capsys):
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.startswith("vego: ")
+    assert shown.err.count("\n") == 1
+    assert not shown.out
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path / "\x1b[31mred\n.lfmt")]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_ctrl_c_is_status_130(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["version"], "run", interrupted)
+    assert main(["version"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_as_a_program():
+    done = run("version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"vego {vego.__version__}\n")
+    failed = run("inspect", "/no/such/file.lfmt")
+    assert failed.returncode == 2
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = [sys.executable, "-m", "vego.cli", "inspect", str(PACKAGES), "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        message = process.stderr.read()
+    assert message == b""
+    assert process.returncode in (0, 128 + signal.SIGPIPE)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["inspect", str(PACKAGES), "--pages"]])
+def test_starting_is_light(arguments):
+    """numba alone takes longer to import than these commands take to run."""
+    code = (
+        "import sys; from vego.cli import main; status = main(sys.argv[1:]); "
+        "sys.exit(f'{status}: numba was imported' if status or 'numba' in sys.modules else 0)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+# -- stats, warmup -------------------------------------------------------------------------------------
+
+
+def test_stats(tmp_path, capsys):
+    make_database(tmp_path / "db")
+    assert main(["stats", str(tmp_path / "db")]) == 0
+    text = capsys.readouterr().out
+    assert "collection notes" in text
+    assert "dimension 4, metric cosine" in text
+    assert "29, 1 deleted row" in text
+    assert "number" in text
+    assert "VEGO" in text
+
+
+def test_stats_as_json_agree_with_the_files(tmp_path, capsys):
+    make_database(tmp_path / "db")
+    assert main(["stats", str(tmp_path / "db"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["documents"] for one in found["collections"]] == [29]
+    on_disk = {
+        path.relative_to(tmp_path / "db").as_posix(): path.stat().st_size
+        for path in (tmp_path / "db").rglob("*")
+        if path.is_file()
+    }
+    assert found["files"] == on_disk
+    assert found["bytes"] == sum(on_disk.values())
+
+
+def test_stats_change_nothing(tmp_path):
+    make_database(tmp_path / "db")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")}
+    assert main(["stats", str(tmp_path / "db")]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")} == before
+
+
+def test_warmup_reports_each_step(capsys):
+    assert main(["warmup"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("done in")
+    assert any(line.startswith("searching with filters") for line in lines)
+
+
+# -- repair --------------------------------------------------------------------------------------------
+
+
+def manifests(database: Path) -> list[Path]:
+    return sorted((database / "collections/notes/manifests").glob("*.manifest"))
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)
+
+
+def test_a_damaged_newest_manifest_is_repaired_by_the_command_the_error_names(tmp_path, capsys):
+    directory = tmp_path / "db"
+    make_database(directory)
+    with vego.open(directory) as database:
+        documents = database.collection("notes")
+        documents.flush()
+        documents.insert(id="late", vector=[1, 2, 3, 4])
+        documents.flush()
+        expected = {name: documents.get(name) for name in [*(f"n{row}" for row in range(30)), "late"]}
+    assert expected["n3"] is None
+    assert expected["late"] is not None
+    flip(manifests(directory)[-1], -3)
+
+    with vego.open(directory) as database, pytest.raises(vego.CorruptionError) as raised:
+        database.collection("notes")
+    command = str(raised.value).split("`")[1].split()
+    assert command[:2] == ["vego", "repair"]
+    assert main(command[1:]) == 0
+
+    shown = capsys.readouterr().out
+    assert "30 documents" in shown
+    assert "set-aside" in shown
+    with vego.open(directory) as database:
+        documents = database.collection("notes")
+        assert {name: documents.get(name) for name in expected} == expected
+        documents.insert(id="after", vector=[4, 3, 2, 1])
+        documents.flush()
+    with vego.open(directory, read_only=True) as database:
+        assert len(database.collection("notes")) == 31
+
+
+def test_rows_that_only_the_damaged_version_had_are_kept_aside(tmp_path, capsys):
+    directory = tmp_path / "db"
+    make_database(directory, index="flat")
+    many = 2_000  # so many rows become a segment at once, without passing through the log
+    with vego.open(directory) as database:
+        documents = database.collection("notes")
+        documents.flush()
+        documents.insert_batch(ids=[f"m{row}" for row in range(many)], vectors=np.ones((many, 4), np.float32))
+    newest = manifests(directory)[-1]
+    flip(newest, -3)
+    version = int(newest.stem) - 1
+    assert main(["repair", str(directory), "--collection", "notes", "--to-version", str(version)]) == 0
+    assert f"{many:,} documents of collections/notes/set-aside/1/" in capsys.readouterr().out
+    with vego.open(directory) as database:
+        assert len(database.collection("notes")) == 29
+    aside = sorted((directory / "collections/notes/set-aside/1").iterdir())
+    assert newest.name in {path.name for path in aside}
+    segment = next(path for path in aside if path.suffix == ".lfmt")
+    with lance_fmt.open(segment) as file:
+        assert file.num_rows == many
+
+
+def test_repair_to_the_newest_version_moves_nothing(tmp_path, capsys):
+    make_database(tmp_path / "db")
+    before = sorted(tmp_path.rglob("*"))
+    newest = int(manifests(tmp_path / "db")[-1].stem)
+    assert main(["repair", str(tmp_path / "db"), "--collection", "notes", "--to-version", str(newest)]) == 0
+    assert "nothing had to be moved" in capsys.readouterr().out
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "LOCK"] == [
+        path for path in before if path.name != "LOCK"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("collection", "version", "message"),
+    [("notes", "77", "no version 77; there are"), ("other", "1", "no collection 'other'")],
+)
+def test_repair_refuses_what_is_not_there(collection, version, message, tmp_path, capsys):
+    make_database(tmp_path / "db")
+    assert main(["repair", str(tmp_path / "db"), "--collection", collection, "--to-version", version]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_repair_refuses_a_version_whose_files_are_gone(tmp_path, capsys):
+    make_database(tmp_path / "db")
+    with vego.open(tmp_path / "db") as database:
+        database.collection("notes").flush()
+    next((tmp_path / "db/collections/notes/data").iterdir()).unlink()
+    newest = int(manifests(tmp_path / "db")[-1].stem)
+    assert main(["repair", str(tmp_path / "db"), "--collection", "notes", "--to-version", str(newest)]) == 2
+    assert "needs this file" in capsys.readouterr().err
+
+
+def test_repair_waits_for_no_writer(tmp_path, capsys):
+    make_database(tmp_path / "db")
+    with vego.open(tmp_path / "db"):
+        assert main(["repair", str(tmp_path / "db"), "--collection", "notes", "--to-version", "1"]) == 2
+    assert "open for writing" in capsys.readouterr().err
+
+
+# -- text for terminals --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (4_679_497, "4.68 MB"), (99_960, "100 kB"),
+     (2.5e9, "2.5 GB"), (999_600, "1 MB"), (3e12, "3 TB")],
+)  # fmt: skip
+def test_byte_size(count, text):
+    assert terminal.byte_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (2e-6, "2 µs"),
+        (85.3e-6, "85.3 µs"),
+        (0.00124, "1.24 ms"),
+        (0.9996, "1 s"),
+        (12.6, "12.6 s"),
+        (4000, "4,000 s"),
+    ],
+)
+def test_duration(seconds, text):
+    assert terminal.duration(seconds) == text
+
+
+def test_tables_are_aligned_and_no_wider_than_the_terminal():
+    rows = [["ab", "x" * 300, "1"], ["日本", "short", "1,000"]]
+    lines = terminal.table(["name", "text", "n"], rows, right="n")
+    assert max(map(terminal.display_width, lines)) <= terminal.WIDTH
+    ends = {terminal.display_width(line) for line in lines}
+    assert len(ends) == 1
+    assert lines[1].rstrip().endswith("    1")
+    assert "…" in lines[1]
+
+
+def test_style_respects_no_color_and_pipes(monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert terminal.Style.of_stdout().bold("a") != "a"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert terminal.Style.of_stdout().bold("a") == "a"
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    assert terminal.Style.of_stdout().dim("a") == "a"

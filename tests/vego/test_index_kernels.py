@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import naive_index as naive
+from vego.index.hnsw.index import HnswIndex
+from vego.index.kernels import hnsw_build, hnsw_search, intrinsics, repair, walk
+from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
+from vego.index.metrics import Metric
+
+METRICS = ["l2", "cosine", "ip"]
+
+
+def data(rows, dimension, seed=0):
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((rows, dimension)).astype(np.float32)
+    return vectors, (1 / np.linalg.norm(vectors, axis=1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=METRICS)
+def case(request):
+    """A small graph of each metric with a query code, and the pieces kernels take."""
+    vectors, norms = data(600, 24)
+    index = HnswIndex(request.param, 24, m=4, ef_construction=30)
+    index.extend(vectors, norms, 600, threads=1)
+    graph = index._graph
+    code = np.zeros((1, 64), np.int8)
+    query = data(1, 24, seed=9)[0][0]
+    encode_query(index.metric.code, query, graph.scale.centre, graph.scale.inverse_step, code[0])
+    return SimpleNamespace(
+        index=index, graph=graph, vectors=vectors, norms=norms, query=query, code=code, metric=request.param
+    )
+
+
+@given(st.integers(1, 5), st.integers(0, 1 << 32))
+def test_dot_of_codes_is_exact(lines, seed):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 256, (7, 64 * lines), dtype=np.uint8)
+    queries = rng.integers(-128, 128, (3, 64 * lines)).astype(np.int8)
+    for row, query in ((0, 0), (6, 2), (3, 1)):
+        found = intrinsics.dot_codes(codes, np.uint32(row), queries, query)
+        assert found == naive.dot(codes, row, queries, query)
+
+
+def test_dot_of_codes_at_the_largest_dimension_does_not_overflow():
+    codes = np.full((1, 32_768), 255, np.uint8)
+    queries = np.full((1, 32_768), -128, np.int8)
+    assert intrinsics.dot_codes(codes, np.uint32(0), queries, 0) == -255 * 128 * 32_768
+
+
+DOTS = """
+import numpy as np
+from vego.index.kernels.intrinsics import dot_codes
+rng = np.random.default_rng(5)
+codes = rng.integers(0, 256, (50, 448), dtype=np.uint8)
+queries = rng.integers(-128, 128, (50, 448)).astype(np.int8)
+print([dot_codes(codes, np.uint32(i), queries, i) for i in range(50)])
+"""
+
+
+@pytest.mark.parametrize("without", [["avx512vnni"], ["avx512vnni", "avxvnni"]])
+def test_dot_of_codes_is_the_same_on_processors_with_less(without):
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    features.update(dict.fromkeys(without, False))
+    lanes = intrinsics.vnni_lanes(features.flatten())
+    assert lanes == (8 if features.get("avxvnni") else 0)
+    environment = os.environ | {"NUMBA_CPU_FEATURES": features.flatten()}
+    run = subprocess.run(
+        [sys.executable, "-c", DOTS], env=environment, capture_output=True, text=True, check=True
+    )
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 256, (50, 448), dtype=np.uint8)
+    queries = rng.integers(-128, 128, (50, 448)).astype(np.int8)
+    assert run.stdout.strip() == str([naive.dot(codes, i, queries, i) for i in range(50)])
+
+
+def test_vnni_lanes_reads_the_feature_string():
+    assert intrinsics.vnni_lanes("+avx2,+avx512vnni,+avxvnni") == 16
+    assert intrinsics.vnni_lanes("+avx2,-avx512vnni,+avxvnni") == 8
+    assert intrinsics.vnni_lanes("+avx2,-avxvnni") == 0
+    assert intrinsics.vnni_lanes("") == 0
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_encode_rows(metric):
+    vectors, norms = data(40, 70)
+    vectors *= np.float32(1.7)
+    centre = np.float32(0.1) * np.arange(70, dtype=np.float32) / 70
+    step = np.float32(40 if metric != "cosine" else 300)
+    codes = np.full((40, 128), 9, np.uint8)
+    bias, offset = np.empty(40, np.int32), np.empty(40, np.int32)
+    encode_rows(Metric(metric).code, vectors, norms, 0, 40, centre, step, codes, bias, offset)
+    expected = naive.encode(metric, vectors, norms, centre, step, 128)
+    assert np.abs(codes.astype(int) - expected[0].astype(int)).max() <= 1  # rounding of reordered products
+    again = naive.encode("l2", codes[:, :70].astype(np.float32), norms, np.float32(128), np.float32(1), 128)
+    if metric == "ip":
+        assert (bias == 0).all()
+        assert (offset == 256 * (codes[:, :70].astype(int) - 128).sum(axis=1)).all()
+    else:
+        assert (bias == again[1]).all()
+        assert (offset == again[2]).all()
+
+
+def test_inverse_norm_of_nothing_is_zero():
+    assert inverse_norm(np.zeros(5, np.float32)) == 0
+    assert inverse_norm(np.array([3, 4], np.float32)) == pytest.approx(0.2)
+
+
+def test_insert_keeps_a_sorted_pool():
+    rng = np.random.default_rng(1)
+    for limit in (1, 2, 7):
+        pool, expected = np.empty(limit, np.int64), []
+        for key in rng.integers(-50, 50, 60).tolist():
+            if len(expected) < limit or key < expected[-1]:
+                walk.insert(pool, len(expected), limit, key)
+                expected = sorted([*expected, key])[:limit]
+            assert pool[: len(expected)].tolist() == expected
+
+
+def test_stamps_wrap_by_clearing():
+    stamps = np.zeros(10, np.uint8)
+    for expected in [*range(1, 256), 1, 2]:
+        assert walk.next_stamp(stamps) == expected
+        assert not (stamps[:9] == expected).any()
+        stamps[:9] = expected
+
+
+@pytest.mark.parametrize("limit", [1, 3, 40])
+def test_walk(case, limit):
+    g = case.graph
+    pool, fresh, stamps = np.empty(limit, np.int64), np.empty(64, np.uint32), np.zeros(700, np.uint8)
+    for seed in (0, 17, 599):
+        count = walk.walk(
+            g.codes, g.bias, g.links, g.upper_start, 0, g.rows, case.code, 0, np.uint32(seed), limit,
+            stamps, walk.next_stamp(stamps), pool, fresh,
+        )  # fmt: skip
+        found = (pool[:count] & walk.SLOT_MASK).tolist()
+        assert found == naive.walk(g.codes, g.bias, g.links, lambda v: v, case.code[0], seed, limit)
+
+
+def test_descend(case):
+    g = case.graph
+    assert g.top >= 2
+    for level in range(g.top + 1):
+        found = walk.descend(
+            g.codes, g.bias, g.upper, g.upper_start, g.rows, case.code, 0, g.entry, g.top, level
+        )
+        assert found == naive.descend(
+            g.codes, g.bias, g.upper, g.upper_start, case.code[0], g.entry, g.top, level
+        )
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
+def test_walk_accepted(case, share):
+    g = case.graph
+    accept = np.random.default_rng(2).random(600) < share
+    stamps, fresh = np.zeros(700, np.uint8), np.empty(64, np.uint32)
+    best, pool = np.empty(12, np.int64), np.empty(600, np.int64)
+    count = hnsw_search.walk_accepted(
+        g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 600,
+        stamps, walk.next_stamp(stamps), pool, fresh, best,
+    )  # fmt: skip
+    found = (best[:count] & walk.SLOT_MASK).tolist()
+    assert found == naive.walk_accepted(g.codes, g.bias, g.links, case.code[0], 5, 12, accept)
+    gave_up = hnsw_search.walk_accepted(
+        g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 8,
+        stamps, walk.next_stamp(stamps), pool, fresh, best,
+    )  # fmt: skip
+    assert gave_up == -1
+
+
+def test_scan_of_slots_scores_the_best_codes_exactly(case):
+    rows = np.random.default_rng(4).choice(600, 100, replace=False).astype(np.uint32)
+    slots, distances = case.index.scan_codes(case.vectors, case.norms, case.query, 5, 20, rows)
+    by_code = sorted(
+        (naive.distance(case.graph.codes, case.graph.bias, r, case.code[0]), r) for r in rows.tolist()
+    )
+    expected = naive.exact_search(
+        case.metric, case.vectors, case.norms, case.query, 5, [r for _, r in by_code[:20]]
+    )
+    assert slots.tolist() == [slot for slot, _ in expected]
+    np.testing.assert_allclose(distances, [value for _, value in expected], rtol=1e-4, atol=1e-5)
+
+
+def test_batches_link_as_written_down(case):
+    """Two batches, replayed node by node and edge by edge in Python."""
+    index = HnswIndex(case.metric, 24, m=4, ef_construction=12)
+    index.extend(
+        case.vectors, case.norms, 300, threads=1, cancel=lambda: index.rows == 300
+    )  # before the repair
+    g, params = index._graph, index.params
+    empty = SimpleNamespace(
+        **{name: getattr(g, name) for name in ("codes", "bias", "offset", "levels", "upper_start")},
+        links=np.full_like(g.links, naive.NONE), upper=np.full_like(g.upper, naive.NONE), entry=0, top=0,
+    )  # fmt: skip
+    for first, stop in ((0, 256), (256, 300)):
+        chosen = {node: naive.own_links(empty, params, node, first) for node in range(first, stop)}
+        rows = {
+            (node, layer): (empty.upper[g.upper_start[node] + layer - 1] if layer else empty.links[node])
+            for node in range(stop)
+            for layer in range(int(g.levels[node]) + 1)
+        }
+        added: dict[tuple[int, int], list[int]] = {}
+        for node, layers in chosen.items():
+            for layer, picked in layers.items():
+                rows[node, layer][: len(picked)] = picked
+                for target in picked:
+                    added.setdefault((target, layer), []).append(node)
+        for (target, layer), new in added.items():
+            row = rows[target, layer]
+            cap = params.m if layer else 2 * params.m
+            old = [int(v) for v in row if v != naive.NONE]
+            merged = naive.merged_links(g.codes, g.bias, g.offset, target, old, new, cap, params.strictness)
+            row[:] = naive.NONE
+            row[: len(merged)] = merged
+        empty.entry = int(np.argmax(g.levels[:stop]))
+        empty.top = int(g.levels[empty.entry])
+    np.testing.assert_array_equal(g.links[:300], empty.links[:300])
+    used = int(g.upper_start[300])
+    np.testing.assert_array_equal(g.upper[:used], empty.upper[:used])
+
+
+def test_merge_links_takes_each_group_to_its_row(case):
+    g = case.graph
+    links = np.full((4, 16), walk.NONE, np.uint32)
+    links[1, :3] = [10, 11, 12]
+    links[2, :8] = range(20, 28)
+    sources = np.array([30, 31, 40, 41, 42], np.uint32)
+    hnsw_build.merge_links(
+        g.codes, g.bias, g.offset, links, 8, 14,
+        np.array([1, 2]), np.array([50, 60]), np.array([0, 2, 5]), sources, 0, 2,
+    )  # fmt: skip
+    assert naive.neighbours(links, 1) == [10, 11, 12, 30, 31]
+    assert naive.neighbours(links, 2) == naive.merged_links(
+        g.codes, g.bias, g.offset, 60, list(range(20, 28)), [40, 41, 42], 8, 14
+    )
+    assert naive.neighbours(links, 0) == naive.neighbours(links, 3) == []
+
+
+@pytest.mark.parametrize("cap", [2, 8])
+def test_repair_reaches_every_node(case, cap):
+    """A graph cut in pieces, its rows full or not, becomes one."""
+    g = case.graph
+    links = np.full_like(g.links, walk.NONE)
+    for node in range(600):
+        ring = [node - node % 20 + (node + step) % 20 for step in range(1, cap + 1)]
+        links[node, : len(ring)] = ring
+    assert naive.reachable(links, 600, 3) == 20
+    missing = repair.attach_unreachable(
+        g.codes, g.bias, links, g.upper_start, 600, np.uint32(3), cap, 30,
+        np.zeros(700, np.uint8), np.empty(600, np.bool_), np.empty(600, np.uint32),
+    )  # fmt: skip
+    assert missing == 0
+    assert naive.reachable(links, 600, 3) == 600
+    assert (links[:, cap:] == walk.NONE).all()
+
+
+def test_interpreted_kernels_build_the_same_graph():
+    script = """
+import hashlib, numpy as np
+from vego.index.hnsw.index import HnswIndex
+vectors = np.random.default_rng(3).standard_normal((90, 5)).astype(np.float32)
+index = HnswIndex("l2", 5, m=3, ef_construction=10)
+index.extend(vectors, None, 90, threads=1)
+slots, _ = index.search_batch(vectors, None, vectors[:10], 4, 10, 10)
+print(hashlib.sha256(index._graph.links[:90].tobytes() + slots.tobytes()).hexdigest())
+"""
+    prints = {
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            env=os.environ | {"NUMBA_DISABLE_JIT": flag},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout  # fmt: skip
+        for flag in ("0", "1")
+    }
+    assert len(prints) == 1
