@@ -99,7 +99,7 @@ def default_source() -> str:
 
 
 def prepare(source: str, limit: int | None = None, queries: int | None = None) -> Dataset:
-    """The data of ``source`` (a folder, "sample", "synthetic"), its first ``limit`` rows, with exact answers."""
+    """The data of ``source`` (a folder, "sample" or "synthetic"), its first ``limit`` rows."""
     truth = None
     if source == "synthetic":
         name, vectors, probes, metadata = synthetic(limit or 30_000, queries or 500)

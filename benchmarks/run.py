@@ -209,6 +209,8 @@ def summary(described: dict[str, Any], results: Sequence[report.Result]) -> str:
         "  ".join(f"{name} {number}" for name, number in described["versions"].items()),
         f"best of {described['rounds']} interleaved rounds; 'vego is 2 x': twice as good as its engine",
     ]
+    if host["load"] and host["load"][0] > described["cores"] + 1:
+        heading.append("others are using this machine: p99 and narrow ratios are not to be trusted")
     left_out = [fill(f"{name} left out: {reason}", WIDTH) for name, reason in described["skipped"].items()]
     return "\n\n".join(
         [

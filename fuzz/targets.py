@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 
 import lance_fmt
 import vego
@@ -49,10 +50,8 @@ def marker(data: bytes) -> None:
 
 def wal(data: bytes) -> None:
     """A log segment's header, and the payload of a batch."""
-    try:
+    with suppress(*VEGO_ERRORS):
         SegmentHeader.from_bytes(data, "fuzz")
-    except VEGO_ERRORS:
-        pass
     try:
         decode(data[1:], data[0] if data else 0, path="fuzz", base=0)
     except VEGO_ERRORS:
@@ -140,5 +139,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
         b"a >= 1 and (b == 'x' or not c in (1, 2.5, true))",
         b"`x.y` is not null and t < timestamp '2024-01-31T12:00:00Z'",
     ],
-    "metadata": lambda: [b'{"a":{"$time":"2024-01-31T00:00:00"},"b":[1,{"$float":"nan"}],"c":{"$object":{"$x":null}}}'],
+    "metadata": lambda: [
+        b'{"a":{"$time":"2024-01-31T00:00:00"},"b":[1,{"$float":"nan"}],"c":{"$object":{"$x":null}}}'
+    ],
 }

@@ -13,7 +13,7 @@ from lance_fmt.errors import (
 )
 from lance_fmt.info import ColumnInfo, PageInfo
 from lance_fmt.pyvalues import infer_type
-from lance_fmt.reader import File, open  # noqa: A004
+from lance_fmt.reader import File, open
 from lance_fmt.schema import (
     DataType,
     Field,

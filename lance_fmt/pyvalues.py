@@ -164,7 +164,8 @@ def _vectors(values: Sequence[Any], data_type: DataType) -> Parts:
             raise _refuse(row, v, data_type) from None
         if array.shape != (data_type.dimension,):
             raise _refuse(row, v, data_type, f"shape {array.shape}, expected ({data_type.dimension},)")
-        if np.can_cast(array.dtype, data_type.dtype) or (array.dtype.kind == "f" and data_type.element.is_float):
+        floats = array.dtype.kind == "f" and data_type.element.is_float
+        if floats or np.can_cast(array.dtype, data_type.dtype):
             with np.errstate(over="ignore"):
                 out[row] = array
         elif array.dtype.kind in "iufb":

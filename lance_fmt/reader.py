@@ -30,7 +30,7 @@ from lance_fmt.table import Table
 from lance_fmt.wire import Cursor
 
 
-def open(  # noqa: A001
+def open(
     source: str | os.PathLike[str] | bytes | bytearray | memoryview | ReadAt,
     *,
     cache: BlockCache | None = None,
@@ -144,7 +144,7 @@ class File:
             if field.name == name:
                 cursor.expect_end("field")
                 return field, record
-        if name in self.schema:
+        if name in self.schema.names:
             where = self.footer.table_offset
             raise CorruptFileError(self.path, where, f"column offset table lacks column {name!r}")
         raise SchemaError(

@@ -28,13 +28,32 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
     {"vego.table"},
     {"vego.index.kernels"},
     {"vego.index"},
-    {"vego.planner", "vego.search", "vego.hits", "vego.inputs", "vego.collection", "vego.database", "vego.repair"},
+    {
+        "vego.planner",
+        "vego.search",
+        "vego.hits",
+        "vego.inputs",
+        "vego.queries",
+        "vego.collection",
+        "vego.database",
+        "vego.repair",
+    },
     {"vego"},
     {"vego_tools"},
     {"vego.cli"},
 ]
 KERNELS = ("lance_fmt.kernels", "vego.index.kernels")
-KERNELS_MAY_IMPORT = (*KERNELS, "numpy", "numba", "llvmlite", "__future__", "math", "typing", "functools", "collections.abc")
+KERNELS_MAY_IMPORT = (
+    *KERNELS,
+    "numpy",
+    "numba",
+    "llvmlite",
+    "__future__",
+    "math",
+    "typing",
+    "functools",
+    "collections.abc",
+)
 
 
 def within(module: str, package: str) -> bool:
@@ -42,7 +61,9 @@ def within(module: str, package: str) -> bool:
 
 
 def layer(module: str) -> int:
-    return max((len(name), level) for level, group in enumerate(LAYERS) for name in group if within(module, name))[1]
+    return max(
+        (len(name), level) for level, group in enumerate(LAYERS) for name in group if within(module, name)
+    )[1]
 
 
 def modules() -> Iterator[tuple[Path, str]]:
@@ -79,7 +100,12 @@ def test_imports_point_downward() -> None:
 
 
 def test_an_upward_import_is_noticed() -> None:
-    assert layer("vego.collection") > layer("vego.table.manifest") > layer("vego.store.local") > layer("lance_fmt.reader")
+    assert (
+        layer("vego.collection")
+        > layer("vego.table.manifest")
+        > layer("vego.store.local")
+        > layer("lance_fmt.reader")
+    )
     assert layer("lance_fmt.reader") > layer("lance_fmt.encodings.plain") > layer("lance_fmt.wire")
 
 
@@ -108,7 +134,19 @@ def test_vego_uses_public_names_of_the_format_only() -> None:
 
 def test_only_the_store_talks_to_the_operating_system() -> None:
     """One seam for files, clock and randomness, so that a simulated one can take its place."""
-    system = ("os", "io", "fcntl", "mmap", "time", "random", "uuid", "secrets", "tempfile", "shutil", "socket")
+    system = (
+        "os",
+        "io",
+        "fcntl",
+        "mmap",
+        "time",
+        "random",
+        "uuid",
+        "secrets",
+        "tempfile",
+        "shutil",
+        "socket",
+    )
     talkers = ("vego.store", "vego.cli", "vego.index.threads")  # the last asks how many processors there are
     bad = [
         f"{path.relative_to(ROOT)}:{line}: {target}"
@@ -122,7 +160,14 @@ def test_only_the_store_talks_to_the_operating_system() -> None:
 
 def test_no_module_is_left_over() -> None:
     used = {target for path, _ in ALL for _, target in imports(path)}
-    entries = {"vego.cli", "vego.cli.__main__", "vego_tools", "vego_tools.demo.make_sample", "vego", "lance_fmt"}
+    entries = {
+        "vego.cli",
+        "vego.cli.__main__",
+        "vego_tools",
+        "vego_tools.demo.make_sample",
+        "vego",
+        "lance_fmt",
+    }
     packages = {module for path, module in ALL if path.name == "__init__.py"}
     unused = {module for _, module in ALL} - used - entries - packages
     assert not unused, f"nobody imports {sorted(unused)}"
@@ -137,9 +182,15 @@ def test_nothing_evaluates_or_unpickles() -> None:
     forbidden = {"pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "yaml"}
     bad = []
     for path, _ in ALL:
-        bad += [f"{path}:{line}: {target}" for line, target in imports(path) if target.split(".")[0] in forbidden]
+        bad += [
+            f"{path}:{line}: {target}" for line, target in imports(path) if target.split(".")[0] in forbidden
+        ]
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in {"eval", "exec"}
+            ):
                 bad.append(f"{path}:{node.lineno}: {node.func.id}")
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 bad.append(f"{path}:{node.value.lineno}: allow_pickle")

@@ -68,7 +68,7 @@ def test_every_command_explains_itself(name, capsys):
         (["inspect"], "required: FILE"),
         (["inspect", "x", "--jsn"], "--jsn"),
         (["inspect", "/no/such/file.lfmt"], "/no/such/file.lfmt: No such file"),
-        (["inspect", "/"], "Is a directory"),
+        (["inspect", "/"], "`vego stats /` shows"),
         (["stats", "/no/such/database"], "not a Vego database"),
         (["repair", "/no/such/database", "--collection", "a", "--to-version", "1"], "not a Vego database"),
         (["repair", "x", "--collection", "a", "--to-version", "one"], "invalid int value"),

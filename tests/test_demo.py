@@ -137,8 +137,9 @@ def test_the_database_stays_and_answers(demo):
         assert packages.search(found.vector, 1)[0].id == "passwordsafe"
 
 
-def test_a_second_demo_replaces_the_first(demo):
+def test_a_second_demo_replaces_the_first(demo, monkeypatch):
     directory, _ = demo
+    monkeypatch.setattr(tour, "ROUNDS", 1)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         assert main(["demo", str(directory)]) == 0
     assert len(list((directory / "collections/packages/data").iterdir())) == 1

@@ -113,7 +113,8 @@ def test_text_for_people(sample, capsys):
     assert "made by: a test" in text
     assert "why page 0" in text
     assert "sections: 100% of" in text
-    assert max(map(terminal.display_width, text.splitlines())) <= terminal.WIDTH + len(str(sample))
+    lines = [line for line in text.splitlines() if str(sample) not in line]
+    assert max(map(terminal.display_width, lines)) <= terminal.WIDTH
 
 
 def test_one_column(sample, capsys):

@@ -29,6 +29,8 @@ def inspect(path: Path, *, column: str | None = None, verify: bool = False) -> R
     the size of text and lists. Raises CorruptFileError, CorruptionError, UnsupportedVersionError,
     NewerVersionError, SchemaError (no such column), InvalidDataError (not a file of Vego) and OSError.
     """
+    if path.is_dir():
+        raise InvalidDataError(f"{path} is a directory; `vego stats {path}` shows what is in a database")
     start, end = _edges(path)
     if path.suffix in (".lfmt", ".del") or MAGIC in (start, end):
         with lance_fmt.open(path) as file:

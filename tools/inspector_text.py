@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vego_tools.terminal import byte_size, counted, printable, shorten, table
+from vego_tools.terminal import byte_size, counted, printable, shorten, table, wrapped
 
 Report = dict[str, Any]
 
@@ -108,7 +108,7 @@ def _pages(column: Report) -> Iterator[str]:
     ]
     yield from table(header, rows, right="page offset bytes first rows nulls blocks")
     for why in column["why"]:
-        yield f"  why {printable(why)}"
+        yield from wrapped(f"why {printable(why)}")
 
 
 def _sections(report: Report) -> Iterator[str]:

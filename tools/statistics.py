@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import vego
-from vego_tools.terminal import byte_size, counted, file_tree, printable
+from vego_tools.terminal import byte_size, counted, file_tree, printable, wrapped
 
 
 def statistics(directory: Path) -> dict[str, Any]:
@@ -56,4 +56,7 @@ def _collection(stats: dict[str, Any]) -> list[str]:
         "version": f"{stats['version']}",
         "options": ", ".join(f"{name}={value}" for name, value in stats["options"].items()),
     }
-    return [f"collection {stats['name']}", *(f"  {name:<10} {text}" for name, text in facts.items())]
+    out = [f"collection {stats['name']}"]
+    for name, text in facts.items():
+        out += wrapped(text, first=f"  {name:<10} ", then=" " * 13)
+    return out

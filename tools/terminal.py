@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ def _row(cells: Sequence[str], widths: Sequence[int], to_right: Sequence[bool], 
         pad = " " * (width - display_width(cut))
         parts.append(pad + cut if right else cut + pad)
     return (" " * indent + "  ".join(parts)).rstrip()
+
+
+def wrapped(text: str, *, first: str = "  ", then: str = "    ") -> list[str]:
+    """`text` broken at spaces into lines no wider than WIDTH, indented with `first` and `then`."""
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=then, break_on_hyphens=False)
 
 
 def byte_size(count: float) -> str:

@@ -1,7 +1,7 @@
 """Vego: an embedded-first vector database. `vego.open(path)` is where to start."""
 
 from vego.collection import Collection
-from vego.database import Database, open  # noqa: A004
+from vego.database import Database, open
 from vego.document import Document
 from vego.errors import (
     ClosedError,

@@ -15,17 +15,16 @@ from vego.errors import (
     DocumentNotFoundError,
     DuplicateIdError,
     InvalidArgumentError,
-    InvalidVectorError,
     ReadOnlyError,
-    UnknownOptionError,
 )
 from vego.hits import BatchResult, Hits
 from vego.index import Metric
 from vego.index.indexed_rows import IndexedRows, Progress, State
-from vego.inputs import from_columns, from_documents, from_table
-from vego.options import MAX_EF, MAX_K, CollectionOptions
+from vego.inputs import Given
+from vego.options import CollectionOptions
 from vego.planner import Plan
 from vego.progress import progress_of
+from vego.queries import check_ef, check_k, check_queries
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher
 from vego.table.batch import RowBatch
@@ -87,28 +86,9 @@ class Collection:
 
     def stats(self) -> dict[str, Any]:
         """Rows, files, bytes and index coverage, as a dict."""
-        state = self._state()
-        if state is None or self._rows is None:
+        if self._state() is None or self._rows is None:
             return {"name": self.name, "documents": 0, "dimension": None, "metric": self.metric.value}
-        rows, view = self._rows.rows, state.snapshot.view
-        manifest = rows.manifest
-        return {
-            "name": self.name,
-            "documents": view.live_count,
-            "dimension": manifest.dimension,
-            "metric": self.metric.value,
-            "version": manifest.version,
-            "dead_slots": view.rows - view.live_count,
-            "segments": len(rows.segments),
-            "segment_bytes": sum(entry.length for entry in rows.segments),
-            "buffered_rows": rows.buffered_rows,
-            "buffered_bytes": rows.buffered_bytes,
-            "index": rows.options.index,
-            "indexed_slots": 0 if state.index is None else state.index.rows,
-            "index_bytes": 0 if manifest.index is None else manifest.index.length,
-            "metadata_keys": sorted(rows.keys()),
-            "options": rows.options.to_json(),
-        }
+        return {"name": self.name, **self._rows.stats()}
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -116,7 +96,7 @@ class Collection:
         self,
         document: Document | None = None,
         *,
-        id: str | None = None,  # noqa: A002 - the field's name
+        id: str | None = None,
         vector: ArrayLike | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
@@ -124,7 +104,7 @@ class Collection:
 
         Raises DuplicateIdError where the id exists, and the errors of `vego.document` for bad values.
         """
-        return self._put_documents([_one(document, id, vector, metadata)], "insert", replace=False)[0]
+        return self._put(Given.one(document, id, vector, metadata), "insert")[0]
 
     def insert_batch(
         self,
@@ -143,18 +123,19 @@ class Collection:
         and `vector_column`), or columns: `ids` (n strings, may be left out), `vectors` (n, d), `metadata` (a dict
         of n values a key). `progress`: True for a bar on stderr, or a function of (done, total).
         """
-        return self._put_any("insert_batch", False, documents, ids, vectors, metadata, id_column, vector_column, progress)
+        given = Given(documents, ids, vectors, metadata, id_column, vector_column)
+        return self._put(given, "insert_batch", progress=progress)
 
     def upsert(
         self,
         document: Document | None = None,
         *,
-        id: str | None = None,  # noqa: A002 - the field's name
+        id: str | None = None,
         vector: ArrayLike | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
         """Add one document or replace the whole document of that id."""
-        return self._put_documents([_one(document, id, vector, metadata)], "upsert", replace=True)[0]
+        return self._put(Given.one(document, id, vector, metadata), "upsert", replace=True)[0]
 
     def upsert_batch(
         self,
@@ -168,11 +149,12 @@ class Collection:
         progress: bool | Progress = False,
     ) -> list[str]:
         """Add or replace many documents, all or none; arguments as for `insert_batch`."""
-        return self._put_any("upsert_batch", True, documents, ids, vectors, metadata, id_column, vector_column, progress)
+        given = Given(documents, ids, vectors, metadata, id_column, vector_column)
+        return self._put(given, "upsert_batch", replace=True, progress=progress)
 
     def update(
         self,
-        id: str,  # noqa: A002 - the field's name
+        id: str,
         *,
         vector: ArrayLike | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -187,10 +169,12 @@ class Collection:
             if old is None or rows is None:
                 raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
             merged = old.metadata | check_metadata(metadata or {}, where)
-            new = check_vectors(np.asarray(old.vector if vector is None else vector)[None], self._width(), where, [])
+            new = check_vectors(
+                np.asarray(old.vector if vector is None else vector)[None], self._width(), where, []
+            )
             rows.put(RowBatch([id], new, rows=[merged]))
 
-    def delete(self, id: str) -> bool:  # noqa: A002 - the field's name
+    def delete(self, id: str) -> bool:
         """Delete one document; False where there was none."""
         return self.delete_batch([id]) == 1
 
@@ -198,7 +182,9 @@ class Collection:
         """Delete the documents of `ids` that exist, all at once, and return how many there were."""
         where = f"{self.name}.delete_batch"
         if isinstance(ids, str):
-            raise InvalidArgumentError(f"{where}: expected a list of ids, got one string; use delete({ids!r})")
+            raise InvalidArgumentError(
+                f"{where}: expected a list of ids, got one string; use delete({ids!r})"
+            )
         wanted = dict.fromkeys(check_id(name, f"{where}, row {row}") for row, name in enumerate(ids))
         with self._writing() as rows:
             found = [name for name in wanted if self._find(name) is not None]
@@ -221,7 +207,7 @@ class Collection:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def get(self, id: str) -> Document | None:  # noqa: A002 - the field's name
+    def get(self, id: str) -> Document | None:
         """The document of that id exactly as inserted (its vector as float32), or None."""
         found = self._find(id)
         if found is None:
@@ -237,7 +223,13 @@ class Collection:
         return [self.get(name) for name in ids]
 
     def search(
-        self, vector: ArrayLike, k: int = 10, *, filter: Filter = None, ef: int | None = None, exact: bool = False
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        ef: int | None = None,
+        exact: bool = False,
     ) -> Hits:
         """The k documents nearest to `vector` (d,), of those that pass `filter`; k hits whenever k rows match.
 
@@ -246,7 +238,7 @@ class Collection:
         Raises InvalidVectorError, FilterError, UnknownOptionError.
         """
         state = self._state()
-        queries, ef = self._check_search(vector, 1, k, ef)
+        queries, ef = self._query(vector, 1, k, ef)
         if state is None:
             return Hits.empty(self.metric)
         searcher = Searcher(state.snapshot.view, state.index, self.metric)
@@ -269,25 +261,37 @@ class Collection:
         threads: how many queries are answered at a time; None uses every processor this process may run on.
         """
         state = self._state()
-        queries, ef = self._check_search(vectors, 2, k, ef)
+        queries, ef = self._query(vectors, 2, k, ef)
         if state is None:
-            return BatchResult(np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32))
+            return BatchResult(
+                np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32)
+            )
         searcher = Searcher(state.snapshot.view, state.index, self.metric)
         plan, accept = searcher.plan(ef, self._matching(filter, state), exact)
         slots, distances = searcher.run_batch(queries, k, plan, accept, threads)
-        ids = state.snapshot.view.ids[slots] if state.snapshot.view.rows else np.full(slots.shape, None, object)
+        ids = (
+            state.snapshot.view.ids[slots] if state.snapshot.view.rows else np.full(slots.shape, None, object)
+        )
         ids[slots < 0] = None
         return BatchResult(ids, distances)
 
     def explain(
-        self, vector: ArrayLike, k: int = 10, *, filter: Filter = None, ef: int | None = None, exact: bool = False
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        ef: int | None = None,
+        exact: bool = False,
     ) -> Plan:
         """How `search` with these arguments is answered, and why."""
         state = self._state()
-        _, ef = self._check_search(vector, 1, k, ef)
+        _, ef = self._query(vector, 1, k, ef)
         if state is None:
             return Plan("empty", "the collection is empty", 0, 0, 0, ef)
-        return Searcher(state.snapshot.view, state.index, self.metric).plan(ef, self._matching(filter, state), exact)[0]
+        return Searcher(state.snapshot.view, state.index, self.metric).plan(
+            ef, self._matching(filter, state), exact
+        )[0]
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -311,7 +315,7 @@ class Collection:
             slot = rows.rows.slot_of(name)
             return None if slot is None else (rows.state, slot)
 
-    def _matching(self, filter: Filter, state: State) -> NDArray[np.bool_] | None:  # noqa: A002
+    def _matching(self, filter: Filter, state: State) -> NDArray[np.bool_] | None:
         expr = parse_filter(filter)
         if expr is None:
             return None
@@ -324,67 +328,34 @@ class Collection:
         columns = self._filter_columns.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
 
-    def _check_search(self, vector: ArrayLike, ndim: int, k: int, ef: int | None) -> tuple[Vector, int]:
+    def _query(self, vectors: ArrayLike, ndim: int, k: int, ef: int | None) -> tuple[Vector, int]:
         where = f"search in collection {self.name!r}"
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_K:
-            raise UnknownOptionError(f"{where}: k must be an integer from 1 to {MAX_K:,}, got {k!r}")
-        if ef is not None and (isinstance(ef, bool) or not isinstance(ef, int) or not 1 <= ef <= MAX_EF):
-            raise UnknownOptionError(f"{where}: ef must be an integer from 1 to {MAX_EF:,}, got {ef!r}")
-        array = np.asarray(vector)
-        if array.ndim != ndim:
-            shape = "(d,)" if ndim == 1 else "(m, d)"
-            raise InvalidVectorError(f"{where}: expected a query of shape {shape}, got {array.shape}")
-        width = self.dimension if self.dimension is not None else array.shape[-1]
-        return check_vectors(array[None] if ndim == 1 else array, width, where, []), max(ef or self.options.ef_search, k)
+        check_k(k, where)
+        return check_queries(vectors, ndim, self.dimension, where), check_ef(
+            ef, self.options.ef_search, k, where
+        )
 
     def _width(self) -> int:
         assert self._rows is not None
         return self._rows.rows.manifest.dimension
 
-    def _put_documents(self, documents: Iterable[Any], verb: str, *, replace: bool, report: Progress | None = None) -> list[str]:
-        batch = from_documents(documents, self.dimension, f"{self.name}.{verb}", self._new_id)
-        return self._put(batch, verb, replace, report)
-
-    def _put_any(
-        self,
-        verb: str,
-        replace: bool,
-        documents: Any,
-        ids: Any,
-        vectors: Any,
-        metadata: Any,
-        id_column: str,
-        vector_column: str,
-        progress: bool | Progress,
+    def _put(
+        self, given: Given, verb: str, *, replace: bool = False, progress: bool | Progress = False
     ) -> list[str]:
         where = f"{self.name}.{verb}"
-        if documents is not None and (ids is not None or vectors is not None or metadata is not None):
-            raise InvalidArgumentError(f"{where}: give either documents or columns (ids, vectors, metadata), not both")
-        if documents is None:
-            batch = from_columns(ids, vectors, metadata, self.dimension, where, self._new_id)
-        elif hasattr(documents, "column_names") or hasattr(documents, "columns"):
-            batch = from_table(documents, id_column, vector_column, self.dimension, where, self._new_id)
-        else:
-            batch = from_documents(documents, self.dimension, where, self._new_id)
-        with progress_of(progress, "indexing") as report:
-            return self._put(batch, verb, replace, report)
-
-    def _put(self, batch: RowBatch, verb: str, replace: bool, report: Progress | None) -> list[str]:
-        with self._writing() as rows:
-            if len(batch) == 0:
-                return []
+        batch = given.rows(self.dimension, where, self._new_id)
+        if len(batch) == 0:
+            return []
+        with self._writing() as existing, progress_of(progress, "indexing") as report:
+            rows = existing
             if rows is None:
                 rows = self._rows = self._create(batch.vectors.shape[1])
-            elif batch.vectors.shape[1] != self._width():  # the first insert of another thread fixed the dimension
-                check_vectors(batch.vectors, self._width(), f"{self.name}.{verb}", batch.ids)
+            elif batch.vectors.shape[1] != self._width():  # another thread's first insert fixed the dimension
+                check_vectors(batch.vectors, self._width(), where, batch.ids)
             if not replace:
-                for row, name in enumerate(batch.ids):
-                    if rows.rows.slot_of(name) is not None:
-                        raise DuplicateIdError(
-                            f"{self.name}.{verb}, row {row}: id {name!r} exists already; upsert replaces documents"
-                        )
+                _refuse_known(batch.ids, rows, where)
             rows.put(batch, report)
-            return list(batch.ids)
+        return list(batch.ids)
 
     def _writing(self) -> _Writing:
         if self._read_only:
@@ -428,11 +399,9 @@ class _Writing:
         self._collection._lock.release()
 
 
-def _one(document: Document | None, name: str | None, vector: Any, metadata: Mapping[str, Any] | None) -> Document:
-    if document is None:
-        return Document(name, vector, dict(metadata or {}))
-    if name is not None or vector is not None or metadata is not None:
-        raise InvalidArgumentError("give either a Document or id, vector and metadata, not both")
-    return document
-
-
+def _refuse_known(ids: Sequence[str], rows: IndexedRows, where: str) -> None:
+    for row, name in enumerate(ids):
+        if rows.rows.slot_of(name) is not None:
+            raise DuplicateIdError(
+                f"{where}, row {row}: id {name!r} exists already; upsert replaces documents"
+            )

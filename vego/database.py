@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _READ_ATTEMPTS = 20
 
 
-def open(  # noqa: A001 - vego.open is the public name
+def open(
     path: str | Path,
     *,
     dimension: int | None = None,
@@ -63,7 +63,9 @@ def open(  # noqa: A001 - vego.open is the public name
             create_marker(store)
         if not read_only:
             store.lock(names.LOCK)
-        return Database(store, dimension, Metric.parse(metric), defaults, durable=check_durability(durability) == "sync")
+        return Database(
+            store, dimension, Metric.parse(metric), defaults, durable=check_durability(durability) == "sync"
+        )
     except BaseException:
         store.close()
         raise
@@ -73,7 +75,13 @@ class Database:
     """An open database; a context manager. Made by `vego.open`."""
 
     def __init__(
-        self, store: Store, dimension: int | None, metric: Metric, options: CollectionOptions, *, durable: bool
+        self,
+        store: Store,
+        dimension: int | None,
+        metric: Metric,
+        options: CollectionOptions,
+        *,
+        durable: bool,
     ) -> None:
         self._store = store
         self._dimension = dimension
@@ -223,7 +231,9 @@ class Database:
         first = None if width is None else self._create(name, check_dimension(width), kind, chosen)
         return self._make(name, first, kind, chosen)
 
-    def _make(self, name: str, rows: IndexedRows | None, metric: Metric, options: CollectionOptions) -> Collection:
+    def _make(
+        self, name: str, rows: IndexedRows | None, metric: Metric, options: CollectionOptions
+    ) -> Collection:
         return Collection(
             name,
             metric,
@@ -262,7 +272,9 @@ class Database:
                 if problem is not None:
                     raise problem
                 return rows
-        raise CommitConflictError(f"{name!r} changed {_READ_ATTEMPTS} times while it was being opened; try again")
+        raise CommitConflictError(
+            f"{name!r} changed {_READ_ATTEMPTS} times while it was being opened; try again"
+        )
 
     def _check_same(
         self, found: Collection, dimension: int | None, metric: str | None, options: dict[str, Any]

@@ -59,7 +59,9 @@ def check_id(value: object, where: str) -> str:
     except UnicodeEncodeError:
         raise InvalidIdError(f"{where}: id {value!r} is not valid Unicode (lone surrogate)") from None
     if size > MAX_ID_BYTES:
-        raise InvalidIdError(f"{where}: id of {size} bytes, at most {MAX_ID_BYTES} allowed: {value[:40]!r}...")
+        raise InvalidIdError(
+            f"{where}: id of {size} bytes, at most {MAX_ID_BYTES} allowed: {value[:40]!r}..."
+        )
     return value
 
 
@@ -67,9 +69,13 @@ def _numeric(value: object, where: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise DimensionMismatchError(f"{where}: vectors of different lengths; each needs the same dimension") from None
+        raise DimensionMismatchError(
+            f"{where}: vectors of different lengths; each needs the same dimension"
+        ) from None
     if array.dtype.kind not in "fiu":
-        raise InvalidVectorError(f"{where}: a vector needs numbers, got {array.dtype} ({type(value).__name__})")
+        raise InvalidVectorError(
+            f"{where}: a vector needs numbers, got {array.dtype} ({type(value).__name__})"
+        )
     return array
 
 
@@ -82,7 +88,9 @@ def check_vectors(value: object, dimension: int, where: str, ids: Sequence[str])
     if array.ndim == 1 and array.size == 0:
         array = array.reshape(0, dimension)
     if array.ndim != 2:
-        raise DimensionMismatchError(f"{where}: expected vectors of shape (n, {dimension}), got shape {array.shape}")
+        raise DimensionMismatchError(
+            f"{where}: expected vectors of shape (n, {dimension}), got shape {array.shape}"
+        )
     if array.shape[1] != dimension:
         raise DimensionMismatchError(
             f"{where}: vector has dimension {array.shape[1]}, the collection has {dimension}"
@@ -127,7 +135,9 @@ def _check_text(text: str, where: str, key: str) -> None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise InvalidMetadataError(f"{where}: metadata {key!r}: lone surrogate in {text[:40]!r}") from None
+            raise InvalidMetadataError(
+                f"{where}: metadata {key!r}: lone surrogate in {text[:40]!r}"
+            ) from None
 
 
 def check_value(value: Any, where: str, key: str, depth: int = 0) -> Any:
@@ -145,7 +155,9 @@ def check_value(value: Any, where: str, key: str, depth: int = 0) -> Any:
     if kind is date:
         return value
     if depth >= MAX_METADATA_DEPTH:
-        raise InvalidMetadataError(f"{where}: metadata {key!r} is nested deeper than {MAX_METADATA_DEPTH} levels")
+        raise InvalidMetadataError(
+            f"{where}: metadata {key!r} is nested deeper than {MAX_METADATA_DEPTH} levels"
+        )
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list):
@@ -156,9 +168,15 @@ def check_value(value: Any, where: str, key: str, depth: int = 0) -> Any:
                 raise InvalidMetadataError(f"{where}: metadata {key!r}: key {inner!r} in it is not a string")
             _check_text(inner, where, key)
         return {inner: check_value(item, where, key, depth + 1) for inner, item in value.items()}
-    for base in (bool, int, float, str, bytes):
-        if isinstance(value, base):
-            return check_value(base(value), where, key, depth)
+    # Subclasses, such as an IntEnum or a StrEnum, are kept as the plain value they are.
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return check_value(str.__str__(value), where, key, depth)
+    if isinstance(value, bytes):
+        return bytes(value)
     raise InvalidMetadataError(
         f"{where}: metadata {key!r}: cannot store {kind.__name__} {str(value)[:60]!r}. Storable are None, bool, int, "
         "float, str, bytes, datetime, date, and lists and dicts of them"
@@ -168,9 +186,17 @@ def check_value(value: Any, where: str, key: str, depth: int = 0) -> Any:
 def _check_datetime(value: datetime, where: str, key: str) -> datetime:
     if type(value) is not datetime:  # pandas.Timestamp and the like
         if getattr(value, "nanosecond", 0):
-            raise InvalidMetadataError(f"{where}: metadata {key!r}: {value} has nanoseconds; microseconds are kept")
-        value = value.to_pydatetime() if hasattr(value, "to_pydatetime") else datetime.fromisoformat(value.isoformat())
+            raise InvalidMetadataError(
+                f"{where}: metadata {key!r}: {value} has nanoseconds; microseconds are kept"
+            )
+        value = (
+            value.to_pydatetime()
+            if hasattr(value, "to_pydatetime")
+            else datetime.fromisoformat(value.isoformat())
+        )
     offset = value.utcoffset()
     if offset is not None and math.fmod(offset.total_seconds(), 60):
-        raise InvalidMetadataError(f"{where}: metadata {key!r}: time zone offset {offset} is not whole minutes")
+        raise InvalidMetadataError(
+            f"{where}: metadata {key!r}: time zone offset {offset} is not whole minutes"
+        )
     return value

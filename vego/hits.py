@@ -77,7 +77,8 @@ class Hits(Sequence[Hit]):
     @property
     def scores(self) -> NDArray[np.float32]:
         """Similarities, float32 (k,): cosine similarity, dot product, or 1 / (1 + distance) for L2."""
-        return self._metric.scores(self.distances)
+        scores: NDArray[np.float32] = self._metric.scores(self.distances).astype(np.float32, copy=False)
+        return scores
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -93,7 +94,13 @@ class Hits(Sequence[Hit]):
             return Hits(self._rows, self._slots[index], self.distances[index], self._metric)
         slot = int(self._slots[index])
         distance = float(self.distances[index])
-        return Hit(self._rows.view.ids[slot], distance, float(self._metric.scores(self.distances[index])), slot, self._rows)
+        return Hit(
+            self._rows.view.ids[slot],
+            distance,
+            float(self._metric.scores(self.distances[index])),
+            slot,
+            self._rows,
+        )
 
     def __iter__(self) -> Iterator[Hit]:
         return (self[index] for index in range(len(self)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,40 @@ from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_
 from vego.table.batch import RowBatch
 
 NewId = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a caller of insert or upsert gave, in any of the spellings."""
+
+    documents: Any = None
+    ids: Any = None
+    vectors: Any = None
+    metadata: Any = None
+    id_column: str = "id"
+    vector_column: str = "vector"
+
+    @classmethod
+    def one(cls, document: Document | None, name: str | None, vector: Any, metadata: Any) -> Given:
+        """One document, whole or in parts."""
+        if document is None:
+            return cls([Document(name, vector, {} if metadata is None else metadata)])
+        if name is not None or vector is not None or metadata is not None:
+            raise InvalidArgumentError("give either a Document or id, vector and metadata, not both")
+        return cls([document])
+
+    def rows(self, dimension: int | None, where: str, new_id: NewId) -> RowBatch:
+        """The rows, all of them valid; `dimension` None takes that of the first."""
+        documents = self.documents
+        if documents is None:
+            return from_columns(self.ids, self.vectors, self.metadata, dimension, where, new_id)
+        if self.ids is not None or self.vectors is not None or self.metadata is not None:
+            raise InvalidArgumentError(
+                f"{where}: give either documents or columns (ids, vectors, metadata), not both"
+            )
+        if hasattr(documents, "column_names") or hasattr(documents, "columns"):
+            return from_table(documents, self.id_column, self.vector_column, dimension, where, new_id)
+        return from_documents(documents, dimension, where, new_id)
 
 
 def from_documents(
@@ -47,7 +82,9 @@ def _document_of(given: object, where: str) -> Document:
         raise InvalidArgumentError(f"{where}: expected a vego.Document or a dict, got {type(given).__name__}")
     extra = set(given) - {"id", "vector", "metadata"}
     if extra:
-        raise InvalidArgumentError(f"{where}: unknown keys {sorted(map(str, extra))}; use id, vector and metadata")
+        raise InvalidArgumentError(
+            f"{where}: unknown keys {sorted(map(str, extra))}; use id, vector and metadata"
+        )
     return Document(given.get("id"), given.get("vector"), given.get("metadata") or {})
 
 
@@ -65,7 +102,12 @@ def _stack(vectors: Sequence[Any], dimension: int | None, where: str, ids: Seque
 
 
 def from_columns(
-    ids: Any, vectors: Any, metadata: Mapping[str, Any] | None, dimension: int | None, where: str, new_id: NewId
+    ids: Any,
+    vectors: Any,
+    metadata: Mapping[str, Any] | None,
+    dimension: int | None,
+    where: str,
+    new_id: NewId,
 ) -> RowBatch:
     """Columns: `ids` of n strings (or None), `vectors` (n, d), `metadata` a dict of n values a key."""
     array = vectors if isinstance(vectors, np.ndarray) else _as_matrix(vectors, dimension, where)
@@ -103,7 +145,9 @@ def _check_distinct(ids: Sequence[str], where: str) -> None:
         seen: dict[str, int] = {}
         for row, value in enumerate(ids):
             if value in seen:
-                raise DuplicateIdError(f"{where}: id {value!r} occurs twice in the batch, in rows {seen[value]} and {row}")
+                raise DuplicateIdError(
+                    f"{where}: id {value!r} occurs twice in the batch, in rows {seen[value]} and {row}"
+                )
             seen[value] = row
 
 
@@ -112,7 +156,9 @@ def _column(key: str, values: Any, rows: int, where: str) -> tuple[Field, Column
     if typed is not None:
         return typed
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-        raise InvalidMetadataError(f"{where}: metadata {key!r} must be a list of {rows} values, got {type(values).__name__}")
+        raise InvalidMetadataError(
+            f"{where}: metadata {key!r} must be a list of {rows} values, got {type(values).__name__}"
+        )
     if len(values) != rows:
         raise InvalidMetadataError(f"{where}: metadata {key!r} has {len(values)} values for {rows} rows")
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
@@ -130,7 +176,9 @@ def from_table(
         return _from_arrow(table, id_column, vector_column, dimension, where, new_id)
     names = [str(name) for name in table.columns]
     if vector_column not in names:
-        raise InvalidArgumentError(f"{where}: the DataFrame has no column {vector_column!r}; columns: {', '.join(names)}")
+        raise InvalidArgumentError(
+            f"{where}: the DataFrame has no column {vector_column!r}; columns: {', '.join(names)}"
+        )
     ids = table[id_column] if id_column in names else None
     metadata = {
         name: _series_values(table[name]) for name in table.columns if name not in (id_column, vector_column)
@@ -150,7 +198,9 @@ def _from_arrow(
 ) -> RowBatch:
     names = list(table.column_names)
     if vector_column not in names:
-        raise InvalidArgumentError(f"{where}: the table has no column {vector_column!r}; columns: {', '.join(names)}")
+        raise InvalidArgumentError(
+            f"{where}: the table has no column {vector_column!r}; columns: {', '.join(names)}"
+        )
     ids = table.column(id_column).to_pylist() if id_column in names else None
     batch = from_columns(ids, _arrow_vectors(table.column(vector_column)), None, dimension, where, new_id)
     columns: dict[str, tuple[Field, Column]] = {}

@@ -23,12 +23,16 @@ INDEX_KINDS = ("hnsw", "flat")
 
 def _bounded(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UnknownOptionError(f"option {name!r}: expected an integer from {low:,} to {high:,}, got {value!r}")
+        raise UnknownOptionError(
+            f"option {name!r}: expected an integer from {low:,} to {high:,}, got {value!r}"
+        )
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise UnknownOptionError(f"option {name!r}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise UnknownOptionError(
+            f"option {name!r}: expected one of {', '.join(map(repr, choices))}, got {value!r}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,7 @@ class CollectionOptions:
 
     index: str = "hnsw"
     m: int = 16
-    ef_construction: int = 200
+    ef_construction: int = 128
     ef_search: int = 64
     flush_bytes: int = 10_000_000
 

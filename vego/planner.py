@@ -49,7 +49,9 @@ def choose(*, slots: int, rows: int, matches: int, indexed: int, ef: int, exact:
     if exact:
         return plan("exact" if matches == slots else "gather", "exact=True was asked for")
     if indexed == 0:
-        return plan("exact" if matches == slots else "gather", "there is no graph (few rows, or index='flat')")
+        return plan(
+            "exact" if matches == slots else "gather", "there is no graph (few rows, or index='flat')"
+        )
     if matches <= GATHER_ROWS:
         return plan("gather", f"at most {GATHER_ROWS} rows match")
     if matches == slots:
@@ -58,4 +60,6 @@ def choose(*, slots: int, rows: int, matches: int, indexed: int, ef: int, exact:
     walk = VISITS_PER_EF * ef * slots / matches
     if scan <= walk:
         return plan("codes", f"scanning the matches costs {scan:,.0f}, walking past the others {walk:,.0f}")
-    return plan("filtered graph", f"walking past the others costs {walk:,.0f}, scanning the matches {scan:,.0f}")
+    return plan(
+        "filtered graph", f"walking past the others costs {walk:,.0f}, scanning the matches {scan:,.0f}"
+    )

@@ -10,7 +10,9 @@ _WIDTH = 30
 
 
 @contextmanager
-def progress_of(wanted: bool | Callable[[int, int], None], what: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_of(
+    wanted: bool | Callable[[int, int], None], what: str
+) -> Iterator[Callable[[int, int], None] | None]:
     """The report function for an option `progress`: None, the caller's own, or a bar labelled `what`."""
     if wanted is False:
         yield None

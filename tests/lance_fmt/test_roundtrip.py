@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import lance_fmt
 from lance_fmt import Column, DataType
-from tests.support.format_values import TYPES, file_of, repeated, sample_columns, values_of
+from tests.support.format_values import TYPES, fewer, file_of, repeated, sample_columns, values_of
 
 kinds = pytest.mark.parametrize("kind", TYPES, ids=str)
 levels = st.sampled_from(["speed", "balanced", "small"])
 
 
 @kinds
+@fewer
 @given(st.data(), levels)
 def test_every_type(kind: DataType, data: st.DataObject, level: str) -> None:
     column = Column.from_pylist(data.draw(values_of(kind)), kind)
@@ -37,7 +39,7 @@ def test_values_survive_python(kind: DataType) -> None:
 
 
 @kinds
-@settings(max_examples=12)
+@fewer
 @given(st.data(), levels)
 def test_many_blocks_and_pages(kind: DataType, data: st.DataObject, level: str) -> None:
     rows = data.draw(st.integers(5000, 9000))
@@ -133,7 +135,7 @@ def test_a_whole_vector_column_is_one_aligned_view() -> None:
         read = file.read(["v"])["v"].array
         pages = file.column("v").pages
     assert pages[0].offset == 64
-    assert all(a.offset + a.length == b.offset for a, b in zip(pages, pages[1:], strict=False))
+    assert all(a.offset + a.length == b.offset for a, b in pairwise(pages))
     assert np.shares_memory(read, np.frombuffer(data, np.uint8))
     assert np.array_equal(read, vectors)
 

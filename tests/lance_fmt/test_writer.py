@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import lance_fmt
 from lance_fmt import Column, Field, InvalidDataError, Schema, SchemaError, Table, Writer
 from lance_fmt.writer import choose_shifts
-from tests.support.format_values import file_of, repeated, sample_columns
+from tests.support.format_values import fewer, file_of, repeated, sample_columns
 
 SCHEMA = Schema(
     [Field("n", lance_fmt.int64()), Field("v", lance_fmt.vector(lance_fmt.float32(), 4), nullable=False)]
 )
 
 
-@settings(max_examples=8)
+@fewer
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=5))
 def test_a_stream_reads_as_one_table(sizes: list[int]) -> None:
     whole = Table({name: repeated(column, sum(sizes) * 50) for name, column in sample_columns(30).items()})
@@ -99,7 +99,7 @@ def test_an_error_leaves_nothing_at_a_path(tmp_path: Path) -> None:
     path.write_bytes(b"before")
     with pytest.raises(SchemaError):
         lance_fmt.write(path, {"a": [1], "b": [1, 2]})
-    with pytest.raises(InvalidDataError, match="'n'|'v'"), Writer(path, SCHEMA) as writer:
+    with pytest.raises(InvalidDataError, match="column 'v'"), Writer(path, SCHEMA) as writer:
         writer.write({"n": [1, 2], "v": Column.nulls(SCHEMA["v"].type, 2)})
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["x.lfmt"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import lance_fmt
 from lance_fmt import Column, DataType, PageInfo, TypeId
 from lance_fmt.encodings.select import values_size
-from tests.support.format_values import TYPES, file_of, values_of
+from tests.support.format_values import TYPES, fewer, file_of, values_of
 
 BOUNDED = [k for k in TYPES if not (k.is_list or k.is_vector or k.id is TypeId.JSON)]
 
@@ -24,6 +24,7 @@ def _page(column: Column) -> PageInfo:
 
 
 @pytest.mark.parametrize("kind", BOUNDED, ids=str)
+@fewer
 @given(st.data())
 def test_bounds_of_every_type(kind: DataType, data: st.DataObject) -> None:
     column = Column.from_pylist([*data.draw(values_of(kind, 40)), None], kind)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 ZONES = st.sampled_from([None, UTC, timezone(timedelta(hours=-5, minutes=-30))])
-TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=ZONES)  # noqa: DTZ001
+TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=ZONES)
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

@@ -7,10 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 import lance_fmt
 from lance_fmt import Column, DataType, TypeId
+
+# For tests that run once for each type: a quarter of the examples of the profile in use.
+fewer = settings(max_examples=max(4, settings().max_examples // 4))
 
 _INTEGERS = {
     "int8": (lance_fmt.int8(), -(2**7), 2**7 - 1),
@@ -32,7 +36,7 @@ _json = st.recursive(
 
 
 def _times(tz: Any) -> st.SearchStrategy[datetime]:
-    low, high = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001
+    low, high = datetime(1, 1, 3), datetime(9999, 12, 29)
     return st.datetimes(low, high, timezones=st.none() if tz is None else st.just(tz))
 
 
@@ -94,7 +98,7 @@ def _sample_values(kind: DataType, rows: int, *, nulls: bool) -> list[Any]:
     return [None if nulls and i % 3 == 1 else v for i, v in enumerate(values)]
 
 
-def _sample_value(kind: DataType, i: int) -> Any:  # noqa: C901
+def _sample_value(kind: DataType, i: int) -> Any:
     if kind.id is TypeId.BOOL:
         return i * i % 3 == 0
     if kind.id is TypeId.STRING:

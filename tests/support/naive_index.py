@@ -1,4 +1,4 @@
-"""The kernels of `vego.index` written plainly, over NumPy and Python lists: what the compiled ones must equal."""
+"""The kernels of `vego.index` written plainly, over NumPy and lists: what the compiled ones must equal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def neighbours(links, row):
 
 
 def walk(codes, bias, links, rows_of, query, seed, limit):
-    """Slots of the `limit` nearest that best-first search finds, nearest first; `rows_of` maps a slot to its row."""
+    """The `limit` nearest slots that best-first search finds; `rows_of` maps a slot to its link row."""
     pool = [(distance(codes, bias, seed, query), seed)]
     seen, expanded = {seed}, set()
     while True:
@@ -120,7 +120,7 @@ def select(codes, bias, offset, own, candidates, limit, strictness):
 
 
 def own_links(graph, params, node, first):
-    """The links, per layer, that `node` of the batch starting at `first` chooses; `graph` is as before the batch."""
+    """The links per layer that `node` of the batch from `first` on chooses; `graph` is without the batch."""
     codes, bias, query = graph.codes, graph.bias, signed(graph.codes, node)
     level = int(graph.levels[node])
     seed = graph.entry

@@ -20,7 +20,9 @@ def docs(tmp_path: Path) -> Iterator[vego.Collection]:
     with vego.open(tmp_path / "db", dimension=3, metric="l2", durability="none") as db:
         docs = db.collection("books")
         docs.insert_batch(
-            ids=["a", "b"], vectors=np.eye(3, dtype=np.float32)[:2], metadata={"year": [1999, 2020], "title": ["x", "y"]}
+            ids=["a", "b"],
+            vectors=np.eye(3, dtype=np.float32)[:2],
+            metadata={"year": [1999, 2020], "title": ["x", "y"]},
         )
         yield docs
 
@@ -65,7 +67,9 @@ def test_wrong_dimension(docs: vego.Collection) -> None:
 def test_vector_that_is_not_finite(docs: vego.Collection, bad: float) -> None:
     vectors = np.zeros((3, 3))
     vectors[2, 1] = bad
-    with refused(docs, vego.InvalidVectorError, "books.insert_batch", "row 2", "'e'", "component 1", str(bad)):
+    with refused(
+        docs, vego.InvalidVectorError, "books.insert_batch", "row 2", "'e'", "component 1", str(bad)
+    ):
         docs.insert_batch(ids=["c", "d", "e"], vectors=vectors)
     with refused(docs, vego.InvalidVectorError, "component 1"):
         docs.insert(id="c", vector=vectors[2])
@@ -82,7 +86,8 @@ def test_vector_that_is_not_numbers(docs: vego.Collection, bad: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "fragment"), [("", "empty"), (7, "str(id)"), ("x" * 513, "513 bytes"), ("\ud800", "surrogate"), (b"x", "bytes")]
+    ("bad", "fragment"),
+    [("", "empty"), (7, "str(id)"), ("x" * 513, "513 bytes"), ("\ud800", "surrogate"), (b"x", "bytes")],
 )
 def test_bad_ids(docs: vego.Collection, bad: Any, fragment: str) -> None:
     with refused(docs, vego.InvalidIdError, "books", "row 1", fragment):

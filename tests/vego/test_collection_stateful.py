@@ -24,7 +24,9 @@ class CollectionMachine(RuleBasedStateMachine):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="vego-stateful-"))
 
-    @initialize(metric=st.sampled_from(["l2", "cosine", "ip"]), flush_bytes=st.sampled_from([1_000, 10_000_000]))
+    @initialize(
+        metric=st.sampled_from(["l2", "cosine", "ip"]), flush_bytes=st.sampled_from([1_000, 10_000_000])
+    )
     def start(self, metric: str, flush_bytes: int) -> None:
         self.model = Model(metric)
         self.options = {"dimension": DIMENSION, "metric": metric, "flush_bytes": flush_bytes}

@@ -45,7 +45,8 @@ while True:
     else:
         names = [f"k{number}" for number in range(40)] + [f"bulk{number}" for number in range(1100)]
         print("try put", ",".join(names), serial, flush=True)
-        docs.upsert_batch(ids=names, vectors=np.tile(vector, (len(names), 1)), metadata={"serial": [serial] * len(names)})
+        vectors = np.tile(vector, (len(names), 1))
+        docs.upsert_batch(ids=names, vectors=vectors, metadata={"serial": [serial] * len(names)})
     print("done", serial, flush=True)
 """
 
@@ -94,7 +95,9 @@ def test_kill_nine_at_random_moments(tmp_path: Path) -> None:
     names = {f"k{number}" for number in range(40)} | {f"bulk{number}" for number in range(1100)}
     for turn in range(12):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / "db"), str(seed + turn)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, str(tmp_path / "db"), str(seed + turn)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

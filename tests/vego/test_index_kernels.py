@@ -282,7 +282,7 @@ print(hashlib.sha256(index._graph.links[:90].tobytes() + slots.tobytes()).hexdig
             capture_output=True,
             text=True,
             check=True,
-        ).stdout  # fmt: skip
+        ).stdout
         for flag in ("0", "1")
     }
     assert len(prints) == 1

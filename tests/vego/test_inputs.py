@@ -30,7 +30,7 @@ EVERYTHING: dict[str, Any] = {
     "nan": float("nan"),
     "text": "grüße \0 日本",
     "bytes": b"\x00\xff",
-    "naive": datetime(2024, 2, 29, 12, 30, 1, 999_999),  # noqa: DTZ001
+    "naive": datetime(2024, 2, 29, 12, 30, 1, 999_999),
     "utc": datetime(2024, 2, 29, tzinfo=UTC),
     "offset": datetime(2024, 2, 29, tzinfo=timezone(timedelta(hours=5, minutes=45))),
     "zone": datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
@@ -51,7 +51,7 @@ def docs(tmp_path: Path) -> Any:
 
 
 def test_every_kind_of_value_survives_buffer_flush_and_reopen(tmp_path: Path) -> None:
-    rows = [EVERYTHING, {}, {key: None for key in EVERYTHING}, {key: "other" for key in EVERYTHING}]
+    rows = [EVERYTHING, {}, dict.fromkeys(EVERYTHING), dict.fromkeys(EVERYTHING, "other")]
     with vego.open(tmp_path, dimension=2) as db:
         docs = db.collection("c")
         for position, row in enumerate(rows):
@@ -80,7 +80,9 @@ def test_values_through_a_column(values: list[Any]) -> None:
 
 def test_documents_and_dicts(docs: vego.Collection) -> None:
     assert docs.insert(vego.Document("a", [1, 2], {"x": 1})) == "a"
-    assert docs.insert_batch([{"id": "b", "vector": (3, 4), "metadata": {"x": 2}}, vego.Document("c", [5, 6])]) == ["b", "c"]
+    assert docs.insert_batch(
+        [{"id": "b", "vector": (3, 4), "metadata": {"x": 2}}, vego.Document("c", [5, 6])]
+    ) == ["b", "c"]
     assert docs.get("b") == vego.Document("b", np.float32([3, 4]), {"x": 2})
     (generated,) = docs.insert_batch([vego.Document(None, [7, 8])])
     assert len(generated) == 32
@@ -127,7 +129,7 @@ def test_dataframe(docs: vego.Collection, count: int) -> None:
         }
     )
     docs.insert_batch(frame)
-    assert same_value(docs.get("d0").metadata, {"n": 0, "s": "a", "t": datetime(2024, 1, 1)})  # type: ignore[union-attr]  # noqa: DTZ001
+    assert same_value(docs.get("d0").metadata, {"n": 0, "s": "a", "t": datetime(2024, 1, 1)})  # type: ignore[union-attr]
     assert same_value(docs.get("d1").metadata, {"n": 1, "s": None, "t": None})  # type: ignore[union-attr]
     found = docs.search([0, 1], k=2).to_pandas()
     assert list(found["id"]) == ["d0", "d1"]

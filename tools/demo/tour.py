@@ -6,7 +6,6 @@ Every number printed was measured just then, on this machine.
 from __future__ import annotations
 
 import shlex
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ import lance_fmt
 import vego
 from vego_tools.demo.place import prepare, sign
 from vego_tools.demo.sample import DIMENSION, PACKAGES, QUERIES
-from vego_tools.terminal import Style, byte_size, duration, file_tree, printable, shorten, table
+from vego_tools.terminal import Style, byte_size, duration, file_tree, printable, shorten, table, wrapped
 from vego_tools.warmup import warmup
 
 COLLECTION = "packages"
@@ -95,7 +94,7 @@ def _read_sample(style: Style) -> lance_fmt.Table:
         read = time.perf_counter() - started - opened
         schema = ", ".join(f"{field.name} {field.type}" for field in file.schema)
         show(f"  {PACKAGES.name}: {file.num_rows:,} rows, {len(file.schema)} columns, {_size(PACKAGES)}")
-    show(*_wrapped(schema))
+    show(*wrapped(schema, then="  "))
     show(f"  opened in {duration(opened)}, all columns read and decoded in {duration(read)}")
     return columns
 
@@ -154,7 +153,7 @@ def _answer(
     rows = []
     for position, hit in enumerate(hits):
         found = hit.metadata
-        size = f"{found['installed_kib']:,} KiB"
+        size = byte_size(1024 * found["installed_kib"])
         rows.append([f"{position + 1}", f"{hit.score:.3f}", hit.id, found["section"], size, found["title"]])
     show(
         *table(
@@ -245,7 +244,3 @@ def _seconds(search: Callable[[Vector], object], vector: Vector) -> float:
 
 def _size(path: Path) -> str:
     return byte_size(path.stat().st_size)
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, 96, initial_indent="  ", subsequent_indent="  ", break_long_words=False)

@@ -31,7 +31,7 @@ examples:
   vego inspect data.lfmt         what is in a file: columns, encodings, sizes, where each byte goes
   vego stats ./mydb --json       what is in a database, for a script
 
-`vego COMMAND --help` explains one command. Exit status: 0 done, 1 a negative answer, 2 an error.
+`vego COMMAND --help` explains one command. Exit status: 0 done, 2 an error.
 """
 
 

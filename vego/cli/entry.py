@@ -12,7 +12,7 @@ from vego.cli.arguments import parse
 from vego.errors import VegoError
 from vego_tools.terminal import printable
 
-OK, NEGATIVE, ERROR = 0, 1, 2
+OK, ERROR = 0, 2
 INTERRUPTED = 130  # 128 + SIGINT, what shells report
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 

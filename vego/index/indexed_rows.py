@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import lance_fmt
 from lance_fmt import CorruptFileError
@@ -111,6 +112,26 @@ class IndexedRows:
         """Turn the write buffer into a segment."""
         self.rows.flush("flush")
         self._publish()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and sizes; bytes are of the files the newest manifest names."""
+        rows, view, manifest = self.rows, self.state.snapshot.view, self.rows.manifest
+        return {
+            "documents": view.live_count,
+            "dimension": manifest.dimension,
+            "metric": manifest.metric,
+            "version": manifest.version,
+            "dead_slots": view.rows - view.live_count,
+            "segments": len(manifest.segments),
+            "segment_bytes": sum(entry.length for entry in manifest.segments),
+            "buffered_rows": rows.buffered_rows,
+            "buffered_bytes": rows.buffered_bytes,
+            "index": rows.options.index,
+            "indexed_slots": 0 if self.state.index is None else self.state.index.rows,
+            "index_bytes": 0 if manifest.index is None else manifest.index.length,
+            "metadata_keys": sorted(rows.keys()),
+            "options": rows.options.to_json(),
+        }
 
     def close(self) -> None:
         """Save what is worth saving and close; acknowledged rows are safe with or without this."""

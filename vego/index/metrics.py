@@ -7,7 +7,6 @@ Distances ascend (nearest first): l2 is the Euclidean distance, cosine is 1 - co
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +37,12 @@ class Metric(Enum):
             raise InvalidArgumentError(f"unknown metric {name!r}; known are {known}")
         return found
 
-    def scores(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    def scores(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores (higher is better) of distances, element by element."""
+        one = np.float32(1)
         if self is Metric.L2:
-            return 1 / (1 + distances)
-        if self is Metric.COSINE:
-            return 1 - distances
-        return -distances
+            return one / (one + distances)
+        return one - distances if self is Metric.COSINE else -distances
 
 
 # The numbers of vego/index/kernels/distance.py, repeated here so that naming a metric does not import numba.

@@ -137,11 +137,14 @@ def python_values(column: Column) -> list[Any]:
     return [from_jsonable(value) for value in values] if column.type == _JSON else values
 
 
-
-
 def column_from_user(name: str, values: Any, rows: int) -> tuple[Field, Column] | None:
     """A typed column straight from a NumPy array of a storable dtype; None where values must be looked at."""
-    if not isinstance(values, np.ndarray) or values.ndim != 1 or len(values) != rows or values.dtype.kind not in "biuf":
+    if (
+        not isinstance(values, np.ndarray)
+        or values.ndim != 1
+        or len(values) != rows
+        or values.dtype.kind not in "biuf"
+    ):
         return None
     column = Column.from_numpy(np.ascontiguousarray(values))
     return Field(name, column.type, nullable=True, metadata={NULL_MEANING: NONE}), column

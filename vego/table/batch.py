@@ -32,7 +32,8 @@ class RowBatch:
         # JSON entries are decoded by metadata_of, so they are taken as they lie in the column.
         lists = {name: column.to_pylist() for name, (_, column) in columns.items()}
         return [
-            metadata_of({name: values[row] for name, values in lists.items()}, fields) for row in range(len(self))
+            metadata_of({name: values[row] for name, values in lists.items()}, fields)
+            for row in range(len(self))
         ]
 
     def metadata_columns(self) -> tuple[list[Field], dict[str, Column]]:
@@ -40,4 +41,6 @@ class RowBatch:
         if self.rows is not None:
             return columns_of(self.rows)
         columns = self.columns or {}
-        return [field for field, _ in columns.values()], {name: column for name, (_, column) in columns.items()}
+        return [field for field, _ in columns.values()], {
+            name: column for name, (_, column) in columns.items()
+        }

@@ -19,8 +19,8 @@ from vego.options import CollectionOptions
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import Action, AddSegment, AdvanceWal, SetDeletes, SetIndex, commit
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.garbage import collect_garbage
+from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.memtable import MemTable, row_size
 from vego.table.segment import Segment, read_deletes, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
@@ -160,11 +160,6 @@ class RowStore:
         """Rows in the write buffer."""
         return len(self._memtable)
 
-    @property
-    def segments(self) -> Sequence[SegmentEntry]:
-        """The segments of the newest manifest."""
-        return self.manifest.segments
-
     # -- writing ---------------------------------------------------------------------------------
 
     def put(self, batch: RowBatch) -> None:
@@ -182,7 +177,7 @@ class RowStore:
         self._flush_if_full()
 
     def put_segment(self, batch: RowBatch) -> None:
-        """Insert or replace as a segment of its own, committed at once; cheaper than the WAL for many rows."""
+        """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
         replaced = [slot for slot in map(self._slots.slot_of.get, batch.ids) if slot is not None]
         before = self._memtable_base + len(self._memtable)
         entries, actions = self._flush_actions(replaced)

@@ -45,7 +45,9 @@ def write_segment(store: Store, collection: str, batch: RowBatch) -> SegmentEntr
     with store.create(names.data_path(collection, name)) as file:
         summary = lance_fmt.write(file, data, schema=schema)
         file.commit()
-    return SegmentEntry(file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None)
+    return SegmentEntry(
+        file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None
+    )
 
 
 def write_deletes(store: Store, collection: str, rows: NDArray[np.int64]) -> DeletesEntry:
@@ -68,7 +70,7 @@ class Segment:
         expected = lance_fmt.vector(lance_fmt.float32(), dimension)
         fields = {field.name: field for field in self.file.schema}
         if VECTOR not in fields or ID not in fields or fields[VECTOR].type != expected:
-            raise CorruptionError(self.path, 0, f"a segment needs columns {ID} and {VECTOR}: {expected}", _SALVAGE)
+            raise CorruptionError(self.path, 0, f"columns {ID} and {VECTOR}: {expected} are needed", _SALVAGE)
         self.fields = {name: field for name, field in fields.items() if name not in (ID, VECTOR)}
         self._names = list(self.fields)
 
@@ -132,7 +134,7 @@ def open_checked(store: Store, path: str, length: int, crc: int, rows: int) -> l
         raise CorruptionError(
             path,
             0,
-            f"not the file the manifest names: expected (bytes, footer CRC, rows) {(length, crc, rows)}, found {found}",
+            f"not the file the manifest names: (bytes, footer CRC, rows) {(length, crc, rows)} expected, found {found}",
             _SALVAGE,
         )
     return file
@@ -141,5 +143,3 @@ def open_checked(store: Store, path: str, length: int, crc: int, rows: int) -> l
 def corruption(error: CorruptFileError) -> CorruptionError:
     """The database's error for a damaged `.lfmt` file."""
     return CorruptionError(error.path, error.offset, error.what, _SALVAGE)
-
-

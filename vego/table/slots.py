@@ -35,7 +35,7 @@ class SlotView:
     """The slots as one reader sees them.
 
     rows: number of slots. vectors: float32 (rows, d). inverse_norms: float32 (rows,).
-    live: bool (rows,), False where a slot's document was deleted or replaced. live_count: number of True in it.
+    live: bool (rows,), False where a slot's document was deleted or replaced; live_count: how many are True.
     ids: object array (rows,) of str.
     """
 
@@ -87,7 +87,7 @@ class Slots:
         first, count = self.rows, len(ids)
         stop = first + count
         self._reserve(stop)
-        if not np.shares_memory(self._vectors, vectors, max_work=1):
+        if not np.may_share_memory(self._vectors, vectors):
             self._vectors[first:stop] = vectors
         self._inverse_norms[first:stop] = inverse_norms_of(self._vectors[first:stop])
         self._ids[first:stop] = np.array(ids, dtype=object)

@@ -1,9 +1,11 @@
 """Metadata values as JSON text and back, exactly: the payload of the WAL and of JSON columns.
 
-JSON lacks some of the values Vego keeps. Those are written as an object with one key that starts with `$`:
-`{"$bytes": base64}`, `{"$time": ISO 8601, "zone": IANA name, "fold": 1}` (the last two only where they say something), `{"$date": ISO 8601}`,
-`{"$float": "nan"}`, `{"$none": true}` (None where null means "not there"), and `{"$object": {...}}` around an
-object of the user's with a key that starts with `$`.
+JSON lacks some of the values Vego keeps. Those are written as an object whose first key starts with `$`:
+
+    {"$bytes": base64}    {"$date": ISO 8601}    {"$float": "nan" | "inf" | "-inf"}
+    {"$time": ISO 8601, "zone": IANA name, "fold": 1}    zone and fold only where there is one
+    {"$none": true}       None, in a column where null means "not there"
+    {"$object": {...}}    an object of the user's with a key that starts with `$`
 """
 
 from __future__ import annotations
