@@ -1,7 +1,7 @@
 """Timing, inside the process of one engine.
 
 One query at a time: each call timed by itself. Batches: repeated until they have run long enough, the
-median pass kept. Answers are collected inside the clock and judged outside it.
+fastest pass kept. Answers are collected inside the clock and judged outside it.
 """
 
 from __future__ import annotations

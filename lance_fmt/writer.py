@@ -161,14 +161,19 @@ class Writer:
             self._output = _Output(dest)
         self._columns = [_ColumnWriter(field, self._output, level) for field in schema]
         self._summary: WriteSummary | None = None
-        self._output.put(header_bytes())
+        self._aborted = False
+        try:
+            self._output.put(header_bytes())
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, columns: Mapping[str, object]) -> None:
         """Append rows: a `Table`, or columns, arrays and lists by name."""
         self._append(columns, last=False)
 
     def _append(self, columns: Mapping[str, object], *, last: bool) -> None:
-        if self._summary is not None:
+        if self._summary is not None or self._aborted:
             raise InvalidDataError("this writer is closed")
         table = columns if isinstance(columns, Table) and columns.schema == self.schema else None
         table = table or Table.of(dict(columns), self.schema)
@@ -181,13 +186,20 @@ class Writer:
         """Write what is left and the file's tail. Calling it again returns the same summary."""
         if self._summary is not None:
             return self._summary
-        for column in self._columns:
-            column.append(Column.from_pylist([], column.field.type), last=True)
-        self._summary = self._finish()
-        if self._file is not None and self._path is not None:
-            self._file.close()
-            self._temporary.replace(self._path)
-        return self._summary
+        if self._aborted:
+            raise InvalidDataError("this writer was given up; there is no file")
+        try:
+            for column in self._columns:
+                column.append(Column.from_pylist([], column.field.type), last=True)
+            summary = self._finish()
+            if self._file is not None and self._path is not None:
+                self._file.close()
+                self._temporary.replace(self._path)
+        except BaseException:
+            self.abort()
+            raise
+        self._summary = summary
+        return summary
 
     def _finish(self) -> WriteSummary:
         output = self._output
@@ -220,10 +232,11 @@ class Writer:
 
     def abort(self) -> None:
         """Give up: remove the temporary file, write nothing more."""
-        if self._file is not None and self._summary is None:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
-        self._summary = self._summary or WriteSummary(0, 0, 0)
+        if self._summary is None and not self._aborted:
+            self._aborted = True
+            if self._file is not None:
+                self._file.close()
+                self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> Writer:
         return self

@@ -15,6 +15,7 @@ import lance_fmt
 import vego
 from vego.cli import main
 from vego.cli.arguments import COMMANDS
+from vego.store import LocalStore
 from vego_tools import terminal
 from vego_tools.demo.sample import PACKAGES
 
@@ -194,8 +195,11 @@ def test_a_damaged_newest_manifest_is_repaired_by_the_command_the_error_names(tm
         documents.flush()
         documents.insert(id="late", vector=[1, 2, 3, 4])
         documents.flush()
-        expected = {name: documents.get(name) for name in [*(f"n{row}" for row in range(30)), "late"]}
+        documents.insert(id="last", vector=[1, 2, 3, 5])  # in the log that follows the version to be damaged
+        documents.delete("n7")
+        expected = {name: documents.get(name) for name in [*(f"n{row}" for row in range(30)), "late", "last"]}
     assert expected["n3"] is None
+    assert expected["n7"] is None
     assert expected["late"] is not None
     flip(manifests(directory)[-1], -3)
 
@@ -214,7 +218,55 @@ def test_a_damaged_newest_manifest_is_repaired_by_the_command_the_error_names(tm
         documents.insert(id="after", vector=[4, 3, 2, 1])
         documents.flush()
     with vego.open(directory, read_only=True) as database:
-        assert len(database.collection("notes")) == 31
+        assert len(database.collection("notes")) == 31  # 30 before, and "after"
+
+
+def test_a_damaged_parent_is_set_aside_and_the_newer_version_kept(tmp_path):
+    directory = tmp_path / "db"
+    make_database(directory)
+    with vego.open(directory) as database:
+        documents = database.collection("notes")
+        documents.flush()
+        documents.insert(id="late", vector=[1, 2, 3, 4])
+        documents.flush()
+    parent = manifests(directory)[-2]
+    flip(parent, -3)
+    with vego.open(directory) as database, pytest.raises(vego.CorruptionError) as raised:
+        database.collection("notes")
+    assert main(str(raised.value).split("`")[1].split()[1:]) == 0
+    assert not parent.exists()
+    with vego.open(directory) as database:
+        assert len(database.collection("notes")) == 30
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_repair_that_was_cut_short_is_finished_by_the_next(renames, tmp_path, monkeypatch, capsys):
+    directory = tmp_path / "db"
+    make_database(directory)
+    with vego.open(directory) as database:
+        database.collection("notes").flush()
+        database.collection("notes").insert(id="late", vector=[1, 2, 3, 4])
+        database.collection("notes").flush()
+    newest = manifests(directory)[-1]
+    flip(newest, -3)
+    command = ["repair", str(directory), "--collection", "notes", "--to-version", str(int(newest.stem) - 1)]
+    done = []
+    rename = LocalStore.rename
+
+    def failing(store, path, new):
+        if len(done) == renames:
+            raise vego.StorageError("the disk went away")
+        done.append(path)
+        rename(store, path, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "rename", failing)
+        expected = 2 if renames < 2 else 0  # a segment and a manifest move
+        assert main(command) == expected
+    assert main(command) == 0
+    capsys.readouterr()
+    with vego.open(directory) as database:
+        assert len(database.collection("notes")) == 30
 
 
 def test_rows_that_only_the_damaged_version_had_are_kept_aside(tmp_path, capsys):

@@ -42,7 +42,8 @@ class Hit:
     @property
     def vector(self) -> NDArray[np.float32]:
         """The document's vector, float32 (d,), a copy."""
-        return self._rows.view.vectors[self._slot].copy()
+        vector: NDArray[np.float32] = self._rows.view.vectors[self._slot].copy()
+        return vector
 
     @property
     def document(self) -> Document:

@@ -43,12 +43,12 @@ def test_every_type(level: str) -> None:
 
 def test_many_blocks_and_pages() -> None:
     columns = {
-        "long": Column.from_pylist([f"{i % 97}" * 500 for i in range(3000)], lance_fmt.string()),
+        "vector": Column.from_numpy(np.arange(300 * 900, dtype=np.float32).reshape(-1, 300)),
+        "long": Column.from_pylist([f"{i % 97}" * 900 for i in range(900)], lance_fmt.string()),
         "few": Column.from_pylist(
-            [f"{i % 3}" * 50 if i % 5 else None for i in range(3000)], lance_fmt.string()
+            [f"{i % 3}" * 50 if i % 5 else None for i in range(900)], lance_fmt.string()
         ),
-        "number": Column.from_numpy(np.arange(3000) ** 3 % 1009),
-        "vector": Column.from_numpy(np.arange(300 * 3000, dtype=np.float32).reshape(-1, 300)),
+        "number": Column.from_numpy(np.arange(900) ** 3 % 1009),
     }
     with lance_fmt.open(file_of(columns)) as file:
         assert len(file.column("long").pages) > 1

@@ -115,6 +115,17 @@ def test_an_error_of_the_sink_comes_through() -> None:
         lance_fmt.write(_FullDisk(), {"a": [1]})
 
 
+def test_a_full_disk_at_the_end_leaves_nothing_at_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path / "x.lfmt", SCHEMA)
+    writer.write({"n": [1], "v": np.ones((1, 4), np.float32)})
+    monkeypatch.setattr(writer, "_finish", lambda: _FullDisk().write(b""))
+    with pytest.raises(OSError, match="No space left"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_refusals() -> None:
     writer = Writer(io.BytesIO(), SCHEMA)
     with pytest.raises(SchemaError, match="the schema says"):
@@ -122,6 +133,8 @@ def test_refusals() -> None:
     with pytest.raises(InvalidDataError, match="not nullable, yet has 1 nulls"):
         writer.write({"n": [1], "v": Column.nulls(SCHEMA["v"].type, 1)})
     writer.abort()
+    with pytest.raises(InvalidDataError, match="given up"):
+        writer.close()
     with pytest.raises(InvalidDataError, match="closed"):
         writer.write({"n": [1], "v": np.ones((1, 4), np.float32)})
     with pytest.raises(InvalidDataError, match="metadata"):

@@ -140,7 +140,7 @@ def _integers(block: _Bytes, n: int) -> list[int]:
     if not n:
         return []
     base, width = block.numbers("QQ")
-    words = block.numbers(f"{16 * -(-(-(-n // 16)) * width // 64)}Q")
+    words = block.numbers(f"{16 * (((n + 15) // 16 * width + 63) // 64)}Q")
     lanes = [sum(word << 64 * k for k, word in enumerate(words[lane::16])) for lane in range(16)]
     mask = (1 << width) - 1
     return [(base + (lanes[i % 16] >> i // 16 * width & mask)) % 2**64 for i in range(n)]

@@ -122,6 +122,15 @@ def test_a_child_neither_keeps_nor_breaks_the_lock(store):
         os.waitpid(pid, 0)
 
 
+def test_release_reaches_copies_of_the_descriptor(store):
+    """As a child has them between the fork and its first instruction."""
+    lock = store.lock(names.LOCK)
+    copy = os.dup(lock._descriptor.number)
+    lock.release()
+    LocalStore(store.root).lock(names.LOCK)
+    os.close(copy)
+
+
 def test_a_child_may_open_it_anew(store):
     store.put_if_absent("f", b"1")
 

@@ -102,7 +102,7 @@ def test_after_an_unclean_stop_everything_is_copied(tmp_path):
 
 
 def test_the_old_chain_still_serves_an_older_manifest(tmp_path):
-    """`vego repair --to-version` goes back to a smaller flushed_lsn; older segments have what the copy lacks."""
+    """`vego repair --to-version` goes back to a smaller flushed_lsn; older segments fill the gap."""
     store = logs.new_store(tmp_path)
     three_segments(store).close()
     resume(store, logs.read_all(store, flushed_lsn=5)).close()
@@ -204,6 +204,17 @@ def test_every_fault_while_writing(tmp_path, monkeypatch):
     raise AssertionError("writing takes more calls than expected")
 
 
+def test_a_segment_exists_durably_before_its_first_batch(tmp_path, monkeypatch):
+    store = logs.new_store(tmp_path)
+    faulty = faults.install(monkeypatch)
+    writer = logs.new_writer(store)
+    assert faulty.calls == ["open", "pwrite", "fdatasync", "open", "fsync", "close"]
+    writer.append(logs.batch(1))
+    del faulty.calls[:]
+    writer.seal()
+    assert faulty.calls == ["fdatasync", "pwrite", "fdatasync", "close"]
+
+
 def test_a_full_disk_leaves_the_writer_usable(tmp_path, monkeypatch):
     store = logs.new_store(tmp_path)
     writer = logs.new_writer(store)
@@ -217,6 +228,16 @@ def test_a_full_disk_leaves_the_writer_usable(tmp_path, monkeypatch):
     fill(writer, 2)
     writer.seal()
     assert lsns(logs.read_all(store)) == [1, 2, 3]
+
+
+def test_a_creation_that_finds_no_room_can_be_tried_again(tmp_path, monkeypatch):
+    store = logs.new_store(tmp_path)
+    with monkeypatch.context() as patch:
+        faults.install(patch).fail_at(1, errno.ENOSPC)
+        with pytest.raises(StorageError, match="disk is full"):
+            logs.new_writer(store)
+    assert store.list(names.wal_directory("c")) == []
+    fill(logs.new_writer(store), 1)
 
 
 def test_a_failed_sync_ends_the_writer(tmp_path, monkeypatch):

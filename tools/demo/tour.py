@@ -102,7 +102,7 @@ def _read_sample(style: Style) -> lance_fmt.Table:
 def _compile(style: Style) -> None:
     _heading(style, "Kernels")
     show(
-        "  Inner loops are compiled for this processor: up to a minute, once. A cache keeps the machine code."
+        "  Inner loops are compiled for this processor once, in some seconds, and then kept in a cache."
     )
     started = time.perf_counter()
     for what, seconds in warmup():

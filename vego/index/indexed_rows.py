@@ -8,13 +8,14 @@ an answer is complete at any moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
-from vego.errors import CorruptionError
+from vego.errors import CorruptionError, StorageError
 from vego.index.hnsw import HnswIndex
 from vego.index.metrics import Metric
 from vego.store import Store
@@ -57,6 +58,9 @@ class IndexedRows:
                 names.collection_path(rows.collection), 0, "the index covers rows that do not exist"
             )
         self.state = State(rows.snapshot(), index)
+        self.maintenance_error: str | None = (
+            None  # why flushing or saving the graph after a write was put off
+        )
 
     def put(self, batch: RowBatch, progress: Progress | None = None) -> None:
         """Insert or replace `batch`; durable and visible when this returns."""
@@ -65,12 +69,23 @@ class IndexedRows:
         else:
             self.rows.put(batch)
         self._publish()
-        self.catch_up(progress)
+        self._maintain(progress)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete live ids; durable and visible when this returns."""
         self.rows.delete(ids)
         self._publish()
+        self._maintain(None)
+
+    def _maintain(self, progress: Progress | None) -> None:
+        """What may follow a write. The write is durable already, so a full disk here is no failure of it."""
+        try:
+            if self.rows.buffered_bytes >= self.rows.options.flush_bytes:
+                self.flush()
+            self.catch_up(progress)
+            self.maintenance_error = None
+        except StorageError as error:
+            self.maintenance_error = str(error)
 
     def catch_up(self, progress: Progress | None = None, *, all_rows: bool = False) -> None:
         """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
@@ -131,6 +146,7 @@ class IndexedRows:
             "index_bytes": 0 if manifest.index is None else manifest.index.length,
             "metadata_keys": sorted(rows.keys()),
             "options": rows.options.to_json(),
+            "maintenance_error": self.maintenance_error,
         }
 
     def close(self) -> None:
@@ -138,7 +154,8 @@ class IndexedRows:
         try:
             index = self.state.index
             if not self._store.read_only and index is not None and index.rows - self._saved_rows >= MIN_BATCH:
-                self.save_index()
+                with suppress(StorageError):  # the graph can be built again; the rows are safe
+                    self.save_index()
         finally:
             self.rows.close()
 

@@ -7,6 +7,7 @@ change something (the collection holds a lock); `snapshot()` may be called by an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,7 +175,6 @@ class RowStore:
         )
         self._buffer(batch.ids, batch.vectors, rows, encoded)
         self._publish()
-        self._flush_if_full()
 
     def put_segment(self, batch: RowBatch) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
@@ -200,7 +200,6 @@ class RowStore:
         self._kill(ids)
         self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
         self._publish()
-        self._flush_if_full()
 
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
@@ -213,11 +212,15 @@ class RowStore:
 
     def close(self) -> None:
         """Seal the WAL, so that a later opening can tell damage from a torn tail, and close every file."""
+        wal, self._wal = self._wal, None
         try:
-            if self._wal is not None and self._store.poisoned is None:
-                self._wal.seal()
+            if wal is not None and self._store.poisoned is None:
+                wal.sync()
+                with suppress(StorageError):  # all is durable; a full disk costs no more than the seal
+                    wal.seal()
         finally:
-            self._wal = None
+            if wal is not None:
+                wal.close()
             for segment in self._segments:
                 segment.close()
 
@@ -242,10 +245,6 @@ class RowStore:
         self.next_lsn = wal.append(operations) + 1
         if self._durable:
             wal.sync()
-
-    def _flush_if_full(self) -> None:
-        if self._memtable.size >= self.options.flush_bytes:
-            self.flush("write buffer full")
 
     def _buffer(
         self,

@@ -9,11 +9,12 @@ header says where the valid bytes of the old one end. Not thread-safe, except th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lance_fmt import crc32c
 from vego import names
-from vego.errors import ClosedError, InvalidArgumentError
+from vego.errors import ClosedError, InvalidArgumentError, VegoError
 from vego.store import AppendFile, Store
 from vego.wal.format import BatchHeader, BatchType, SegmentEnd, SegmentHeader, batch_seed
 from vego.wal.record import Operation, encode
@@ -60,10 +61,17 @@ class WalWriter:
         if previous is not None and previous.number != number - 1:
             raise InvalidArgumentError(f"log segment {number} cannot follow segment {previous.number}")
         header = SegmentHeader(store.new_id(), collection_id, number, first_lsn, previous)
-        file = store.append_file(names.wal_path(collection, number))
-        file.append(header.to_bytes())
-        file.sync()
-        store.sync_dir(names.wal_directory(collection))
+        path = names.wal_path(collection, number)
+        file = store.append_file(path)
+        try:
+            file.append(header.to_bytes())
+            file.sync()
+            store.sync_dir(names.wal_directory(collection))
+        except BaseException:
+            with suppress(VegoError):  # a poisoned store keeps it; the reader passes over such remains
+                file.close()
+                store.delete(path)
+            raise
         return cls(file, header)
 
     @property
