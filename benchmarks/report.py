@@ -128,7 +128,7 @@ MEASURES = {
             "s",
             ".2f",
             False,
-            {"lancedb": 1.0, "chroma": 1.0, "zvec": 1.0},
+            {"lancedb": 1.0, "chroma": 1.0},
             (Column("import s", "import_s", ".2f"), Column("process s", "process_s", ".2f")),
         ),
     )

@@ -7,7 +7,9 @@ counts and what they share; its own checksum lies in the page handle.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -97,16 +99,21 @@ def _plain_null_slots(column: Column) -> Column:
     return Column(column.type, column.array[latest], None, validity)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PageIndex:
     """A parsed page index: block i is `ends[i - 1]..ends[i]` of the page's data (from 0 for the first)."""
 
     ends: list[int]
     checksums: list[int]
     nulls: list[int] | None
-    shared: Column | None
     shared_size: int
     data_length: int
+    open_shared: Callable[[], Column | None]
+
+    @cached_property
+    def shared(self) -> Column | None:
+        """What all blocks share, decoded on first use: inspecting a file must not load kernels."""
+        return self.open_shared()
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Where the data of blocks `first..last` (last included) starts and ends, padding included."""
@@ -116,7 +123,7 @@ class PageIndex:
     @property
     def nbytes(self) -> int:
         """Memory held, roughly."""
-        return 100 * len(self.ends) + (0 if self.shared is None else self.shared.nbytes)
+        return 100 * len(self.ends) + 8 * self.shared_size
 
 
 def read_page_index(
@@ -146,13 +153,20 @@ def read_page_index(
             raise cursor.fail(f"null counts of blocks do not fit the {nulls} nulls of the page")
     if cursor.remaining != shared_size:
         raise cursor.fail(f"{shared_size} shared bytes declared, {cursor.remaining} there")
+    base = cursor.offset
+    shared = cursor.take(shared_size, "shared bytes")
+
+    def open_shared() -> Column | None:
+        # A cursor of its own for each call: several threads may be the first to ask.
+        return lists.open_shared(ENCODINGS[encoding], Cursor(shared, path=cursor.path, base=base), kind)
+
     return PageIndex(
         ends.tolist(),
         checksums.tolist(),
         None if null_counts is None else null_counts.tolist(),
-        lists.open_shared(ENCODINGS[encoding], cursor, kind),
         shared_size,
         data_length,
+        open_shared,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,8 @@ class Database:
         reference = weakref.ref(self)
         self._at_exit = lambda: _close_quietly(reference)
         atexit.register(self._at_exit)
+        if not self.read_only:
+            self._sweep()
 
     @property
     def path(self) -> str:
@@ -209,6 +212,13 @@ class Database:
             return [name for name in self._store.list(names.COLLECTIONS) if names.is_collection(name)]
         except NotFoundError:
             return []
+
+    def _sweep(self) -> None:
+        """Finish the drops that a crash cut short."""
+        with suppress(NotFoundError):
+            for name in self._store.list(names.COLLECTIONS):
+                if names.is_dropped(name):
+                    self._store.remove_tree(f"{names.COLLECTIONS}/{name}")
 
     def _latest(self, name: str) -> Manifest | None:
         return load_latest(self._store, name)

@@ -143,3 +143,14 @@ def test_a_code_without_a_value_is_refused() -> None:
     codes = np.array([0, 1, 2], np.uint64)
     with pytest.raises(CorruptFileError, match="code 2 without a value"):
         encoding.decode(Cursor(write_integers(codes, 0)), 3, lance_fmt.int64(), values)
+
+
+@EVERY
+def test_lists_claim_no_more_items_than_the_format_allows(encoding: Encoding) -> None:
+    """Items of width 0 take no bytes: only the limit keeps a few bytes from asking for any amount of memory."""
+    values = Column.from_pylist([5], lance_fmt.int64())
+    for claim in (2**24 + 1, 2**40, 2**63, 2**64 - 1):
+        lengths = write_integers(np.array([claim], np.uint64), claim)
+        block = lengths + write_integers(np.zeros(1, np.uint64), 0)
+        with pytest.raises(CorruptFileError, match="possible here"):
+            lists.decode(encoding, Cursor(block), 1, lance_fmt.list_(lance_fmt.int64()), values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 
 import vego
+from tests.support.faults import install
+from vego.store import LocalStore
+from vego.table.slots import Slots
 
 # The child acknowledges each operation on its standard output only after the call returned.
 CHILD = """
@@ -112,3 +116,60 @@ def test_kill_nine_at_random_moments(tmp_path: Path) -> None:
         found = stored(tmp_path / "db", names)
         assert found in (acknowledged, under_way), f"seed {seed}, turn {turn}"
         state = found
+
+
+@pytest.mark.parametrize("rows", [1, 2000])  # through the log, and as a segment
+def test_an_interrupt_between_disk_and_memory_stops_writing(
+    tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with vego.open(tmp_path / "db", dimension=2) as db:
+        docs = db.collection("c")
+        docs.insert(id="before", vector=[1, 2])
+        with monkeypatch.context() as patch:
+            patch.setattr(Slots, "append", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                docs.insert_batch(ids=[f"cut{row}" for row in range(rows)], vectors=np.ones((rows, 2)))
+        with pytest.raises(vego.PoisonedError, match="open it again"):
+            docs.insert(id="after", vector=[1, 2])
+        assert docs.get("before") is not None
+    with vego.open(tmp_path / "db") as db:
+        docs = db.collection("c")
+        assert "before" in docs
+        assert "after" not in docs
+        assert len(docs) == rows + 1
+
+
+def test_a_failed_sync_stops_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with vego.open(tmp_path / "db", dimension=2) as db:
+        docs = db.collection("c")
+        docs.insert(id="before", vector=[1, 2])
+        with monkeypatch.context() as patch:
+            faulty = install(patch)
+            for call in ("fsync", "fdatasync"):
+                faulty.fail_always(call, errno.EIO)
+            with pytest.raises(vego.CommitUncertainError, match=r"cannot sync.*open it again"):
+                docs.insert(id="uncertain", vector=[1, 2])
+        with pytest.raises(vego.PoisonedError):
+            docs.insert(id="after", vector=[1, 2])
+        assert "before" in docs
+        assert "uncertain" not in docs
+    with vego.open(tmp_path / "db") as db:
+        assert "before" in db.collection("c")
+        assert "after" not in db.collection("c")
+
+
+def test_a_drop_cut_short_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with vego.open(tmp_path / "db", dimension=2) as db:
+        db.collection("c").insert(id="a", vector=[1, 2])
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalStore, "remove_tree", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                db.drop("c")
+        assert db.collections() == []
+    assert list((tmp_path / "db" / "collections").iterdir())
+    with vego.open(tmp_path / "db") as db:
+        assert db.collections() == []
+    assert not list((tmp_path / "db" / "collections").iterdir())

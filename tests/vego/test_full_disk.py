@@ -1,4 +1,4 @@
-"""A real full disk: refused writes leave everything as it was, and writing goes on once there is room again."""
+"""A real full disk, and a real read-only one: refused writes leave everything as it was, and say what to do."""
 
 from __future__ import annotations
 
@@ -64,3 +64,15 @@ def test_no_room_for_a_database_at_all(small_disk: Path) -> None:
         (small_disk / "ballast").write_bytes(bytes(4 << 20))
     with pytest.raises(vego.StorageError, match=r"(?i)space"):
         vego.open(small_disk / "db", dimension=2).collection("c").insert(id="a", vector=[1, 2])
+
+
+def test_a_read_only_disk(small_disk: Path) -> None:
+    with vego.open(small_disk / "db", dimension=2) as db:
+        db.collection("c").insert(id="a", vector=[1, 2])
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(vego.ReadOnlyError, match="read_only=True"):
+        vego.open(small_disk / "db")
+    with pytest.raises(vego.ReadOnlyError):
+        vego.open(small_disk / "other")
+    with vego.open(small_disk / "db", read_only=True) as db:
+        assert db.collection("c").get("a") is not None

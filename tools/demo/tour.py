@@ -44,9 +44,9 @@ class Questions:
 
     def __init__(self) -> None:
         with lance_fmt.open(QUERIES) as file:
-            table = file.read(["text", "vector"])
-        self.vectors = np.asarray(table["vector"].to_numpy(), np.float32)
-        self._rows = {str(text): row for row, text in enumerate(table["text"].to_pylist())}
+            columns = file.read(["text", "vector"])
+        self.vectors = np.asarray(columns["vector"].to_numpy(), np.float32)
+        self._rows = {str(text): row for row, text in enumerate(columns["text"].to_pylist())}
 
     def vector(self, text: str) -> Vector:
         """The vector of one of the texts."""
@@ -101,9 +101,7 @@ def _read_sample(style: Style) -> lance_fmt.Table:
 
 def _compile(style: Style) -> None:
     _heading(style, "Kernels")
-    show(
-        "  Inner loops are compiled for this processor once, in some seconds, and then kept in a cache."
-    )
+    show("  Inner loops are compiled for this processor once, in some seconds, and then kept in a cache.")
     started = time.perf_counter()
     for what, seconds in warmup():
         if seconds > NOTEWORTHY:

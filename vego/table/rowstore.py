@@ -6,8 +6,8 @@ change something (the collection holds a lock); `snapshot()` may be called by an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from vego import names
 from vego.document import Vector
-from vego.errors import CommitConflictError, CorruptionError, StorageError
+from vego.errors import CommitConflictError, CorruptionError, PoisonedError, StorageError, VegoError
 from vego.options import CollectionOptions
 from vego.store import Store
 from vego.table.batch import RowBatch
@@ -60,6 +60,7 @@ class RowStore:
         self._memtable = MemTable()
         self._segments: list[Segment] = []
         self._bases: list[int] = []
+        self._at_odds = False
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
         self._load_segments()
         self._memtable_base = self._slots.rows
@@ -167,48 +168,50 @@ class RowStore:
         """Insert or replace through the WAL; returns when the batch is durable and visible."""
         rows = batch.metadata_rows()
         encoded = [dump_metadata(row) for row in rows]
-        self._log(
-            tuple(
-                Put(name, vector.tobytes(), text)
-                for name, vector, text in zip(batch.ids, batch.vectors, encoded, strict=True)
-            )
+        operations = tuple(
+            Put(name, vector.tobytes(), text)
+            for name, vector, text in zip(batch.ids, batch.vectors, encoded, strict=True)
         )
-        self._buffer(batch.ids, batch.vectors, rows, encoded)
-        self._publish()
+        with self._whole():
+            self._log(operations)
+            self._buffer(batch.ids, batch.vectors, rows, encoded)
+            self._publish()
 
     def put_segment(self, batch: RowBatch) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
         replaced = [slot for slot in map(self._slots.slot_of.get, batch.ids) if slot is not None]
-        before = self._memtable_base + len(self._memtable)
-        entries, actions = self._flush_actions(replaced)
-        try:
-            entry = write_segment(self._store, self.collection, batch)
-        except Exception:
-            self._discard(entries)
-            raise
-        self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", [*entries, entry])
-        self._slots.append(batch.ids, batch.vectors)
-        self._slots.kill(replaced)
-        self._segments.append(Segment(self._store, self.collection, entry, self.manifest.dimension))
-        self._bases.append(before)
-        self._memtable_base = self._slots.rows
-        self._publish()
+        with self._whole():
+            entries, actions = self._flush_actions(replaced)
+            try:
+                entry = write_segment(self._store, self.collection, batch)
+            except Exception:
+                self._discard(entries)
+                raise
+            self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", [*entries, entry])
+            with self._landed():
+                self._add_segment(entry)
+                self._slots.append(batch.ids, batch.vectors)
+                self._slots.kill(replaced)
+                self._memtable_base = self._slots.rows
+                self._publish()
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete live ids."""
-        self._log(tuple(Delete(name) for name in ids))
-        self._kill(ids)
-        self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
-        self._publish()
+        with self._whole():
+            self._log(tuple(Delete(name) for name in ids))
+            self._kill(ids)
+            self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
+            self._publish()
 
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
-        entries, actions = self._flush_actions([])
-        if index is not None:
-            actions.append(SetIndex(index))
-        if actions:
-            self._commit(actions, reason, entries)
-            self._publish()
+        with self._whole():
+            entries, actions = self._flush_actions([])
+            if index is not None:
+                actions.append(SetIndex(index))
+            if actions:
+                self._commit(actions, reason, entries)
+                self._publish()
 
     def close(self) -> None:
         """Seal the WAL, so that a later opening can tell damage from a torn tail, and close every file."""
@@ -225,6 +228,31 @@ class RowStore:
                 segment.close()
 
     # -- inside ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A change of disk and memory. An interrupt inside leaves them at odds: nothing more is written then (I7)."""
+        if self._at_odds:
+            raise PoisonedError(
+                f"collection {self.collection!r}: an earlier write was cut short, so what is on the disk and what is "
+                "in memory may differ; close the database and open it again"
+            )
+        try:
+            yield
+        except VegoError:
+            raise
+        except BaseException:
+            self._at_odds = True
+            raise
+
+    @contextmanager
+    def _landed(self) -> Iterator[None]:
+        """Follows a commit: whatever goes wrong here, the disk is ahead of memory."""
+        try:
+            yield
+        except BaseException:
+            self._at_odds = True
+            raise
 
     def _writer(self) -> WalWriter:
         """The log to append to, created when something is first written."""
@@ -312,13 +340,18 @@ class RowStore:
         except CommitConflictError:
             self._discard(entries)
             raise
-        self._stale_deletes.clear()
-        if len(self._memtable):
-            self._segments.append(Segment(self._store, self.collection, entries[0], self.manifest.dimension))
-            self._bases.append(self._memtable_base)
-            self._memtable_base += len(self._memtable)
-        self._memtable = MemTable()
-        collect_garbage(self._store, self.collection, self.manifest)
+        with self._landed():
+            if len(self._memtable):
+                self._add_segment(entries[0])
+                self._memtable_base += len(self._memtable)
+            self._memtable = MemTable()
+            self._stale_deletes.clear()
+            collect_garbage(self._store, self.collection, self.manifest)
+
+    def _add_segment(self, entry: SegmentEntry) -> None:
+        """Open a segment whose rows have the slots from `_memtable_base` on."""
+        self._segments.append(Segment(self._store, self.collection, entry, self.manifest.dimension))
+        self._bases.append(self._memtable_base)
 
     def _discard(self, entries: Sequence[SegmentEntry]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""

@@ -88,8 +88,7 @@ def read_wal(
 
 def damage(path: str, offset: int, what: str) -> CorruptionError:
     """The error for damage to a log."""
-    way_out = "Restore the collection from a backup, or run `vego repair` to keep what lies before the damage"
-    return CorruptionError(path, offset, what, way_out)
+    return CorruptionError(path, offset, what, "Restore the collection from a backup")
 
 
 def _segment_header(
