@@ -14,8 +14,6 @@ from vego.collection import Collection
 from vego.errors import (
     ClosedError,
     CollectionNotFoundError,
-    CommitConflictError,
-    CorruptionError,
     InvalidArgumentError,
     NotFoundError,
     ReadOnlyError,
@@ -27,12 +25,10 @@ from vego.store import LocalStore, Store
 from vego.table.commit import create_collection
 from vego.table.manifest import Manifest, load_latest
 from vego.table.marker import create_marker, load_marker
-from vego.table.rowstore import RowStore
+from vego.table.opening import open_files
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-_READ_ATTEMPTS = 20
 
 
 def open(
@@ -162,7 +158,10 @@ class Database:
         with self._lock:
             if self.read_only:
                 for name, collection in self._open.items():
-                    collection._replace_rows(self._read(name))
+                    rows = self._rows(name)
+                    if rows is None:
+                        raise CollectionNotFoundError(f"{self._no_collection(name)}; {name!r} was dropped")
+                    collection._replace_rows(rows)
 
     def stats(self) -> dict[str, Any]:
         """The stats of every collection."""
@@ -229,12 +228,11 @@ class Database:
     def _load(
         self, name: str, dimension: int | None, metric: str | None, create: bool, options: dict[str, Any]
     ) -> Collection:
-        manifest = self._latest(name)
-        if manifest is None and (self.read_only or not create):
+        rows = self._rows(name)
+        if rows is not None:
+            return self._make(name, rows, Metric.parse(rows.rows.manifest.metric), rows.rows.options)
+        if self.read_only or not create:
             raise CollectionNotFoundError(self._no_collection(name))
-        if manifest is not None:
-            rows = self._read(name) if self.read_only else self._rows(manifest, name)
-            return self._make(name, rows, Metric.parse(manifest.metric), rows.rows.options)
         chosen = CollectionOptions.of(self._options.to_json() | options)
         width = dimension if dimension is not None else self._dimension
         kind = self._metric if metric is None else Metric.parse(metric)
@@ -255,36 +253,22 @@ class Database:
         )
 
     def _create(self, name: str, dimension: int, metric: Metric, options: CollectionOptions) -> IndexedRows:
-        manifest = create_collection(
+        create_collection(
             self._store, name, dimension=dimension, metric=metric.value, options=options.to_json()
         )
-        return self._rows(manifest, name)
+        rows = self._rows(name)
+        assert rows is not None
+        return rows
 
-    def _rows(self, manifest: Manifest, name: str) -> IndexedRows:
-        rows = RowStore(self._store, name, manifest, durable=self._durable)
-        return IndexedRows(self._store, rows, Metric.parse(manifest.metric))
-
-    def _read(self, name: str) -> IndexedRows:
-        """A consistent state while another process may be writing: read again where a commit came between."""
-        problem: Exception | None = None
-        for _ in range(_READ_ATTEMPTS):
-            manifest = self._latest(name)
-            if manifest is None:
-                raise CollectionNotFoundError(self._no_collection(name))
-            try:
-                rows = self._rows(manifest, name)
-            except (NotFoundError, CorruptionError) as error:
-                problem = error
-            else:
-                problem = None
-            after = self._latest(name)
-            if after is not None and after.version == manifest.version:
-                if problem is not None:
-                    raise problem
-                return rows
-        raise CommitConflictError(
-            f"{name!r} changed {_READ_ATTEMPTS} times while it was being opened; try again"
-        )
+    def _rows(self, name: str) -> IndexedRows | None:
+        files = open_files(self._store, name)
+        if files is None:
+            return None
+        try:
+            return IndexedRows(self._store, name, files, durable=self._durable)
+        except BaseException:
+            files.close()
+            raise
 
     def _check_same(
         self, found: Collection, dimension: int | None, metric: str | None, options: dict[str, Any]

@@ -21,14 +21,16 @@ from vego.index.metrics import Metric
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.manifest import IndexEntry
+from vego.table.opening import OpenFiles
 from vego.table.rowstore import RowSnapshot, RowStore
-from vego.table.segment import corruption, open_checked
+from vego.table.segment import corruption
 
 Progress = Callable[[int, int], None]
 
 MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are scanned in microseconds
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
+_REBUILD = "`vego repair` goes back to the version before, whose index is another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +44,19 @@ class State:
 class IndexedRows:
     """A RowStore with its graph. One thread at a time may call what changes something; any may read `state`."""
 
-    def __init__(self, store: Store, rows: RowStore, metric: Metric) -> None:
+    def __init__(self, store: Store, collection: str, files: OpenFiles, *, durable: bool = True) -> None:
         self._store = store
-        self.rows = rows
-        self._metric = metric
-        entry = rows.manifest.index
-        index = (
-            None
-            if entry is None
-            else load_index(store, rows.collection, entry, metric, rows.manifest.dimension)
-        )
+        self._metric = Metric.parse(files.manifest.metric)
+        index = None
+        if files.index is not None:
+            index = load_index(files.index, self._metric, files.manifest.dimension)
+            if index.rows > files.manifest.rows:
+                raise CorruptionError(
+                    files.index.path, 0, "the index covers rows that do not exist", _REBUILD
+                )
+        self.rows = RowStore(store, collection, files, durable=durable)
         self._saved_rows = 0 if index is None else index.rows
-        if index is not None and index.rows > rows.snapshot().view.rows:
-            raise CorruptionError(
-                names.collection_path(rows.collection), 0, "the index covers rows that do not exist"
-            )
-        self.state = State(rows.snapshot(), index)
+        self.state = State(self.rows.snapshot(), index)
         self.maintenance_error: str | None = (
             None  # why flushing or saving the graph after a write was put off
         )
@@ -173,15 +172,15 @@ def write_index(store: Store, collection: str, index: HnswIndex) -> IndexEntry:
     return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
 
 
-def load_index(store: Store, collection: str, entry: IndexEntry, metric: Metric, dimension: int) -> HnswIndex:
-    """Read a graph, every byte and every link of it checked; raises CorruptionError."""
-    path = names.index_path(collection, entry.file)
-    with open_checked(store, path, entry.length, entry.crc, entry.rows) as file:
+def load_index(file: lance_fmt.File, metric: Metric, dimension: int) -> HnswIndex:
+    """Read a graph and close the file; every byte and every link is checked. Raises CorruptionError."""
+    with file:
         try:
             table = file.read()
         except CorruptFileError as error:
             raise corruption(error) from None
-        index = HnswIndex.from_columns(table, dict(file.metadata), path=path)
+        index = HnswIndex.from_columns(table, dict(file.metadata), path=file.path)
     if index.metric != metric or index.dimension != dimension:
-        raise CorruptionError(path, 0, f"index of metric {index.metric.value}, dimension {index.dimension}")
+        what = f"index of metric {index.metric.value}, dimension {index.dimension}"
+        raise CorruptionError(file.path, 0, what, _REBUILD)
     return index

@@ -21,12 +21,13 @@ from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import Action, AddSegment, AdvanceWal, SetDeletes, SetIndex, commit
 from vego.table.garbage import collect_garbage
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
+from vego.table.manifest import IndexEntry, SegmentEntry
 from vego.table.memtable import MemTable, row_size
-from vego.table.segment import Segment, read_deletes, write_deletes, write_segment
+from vego.table.opening import OpenFiles
+from vego.table.segment import Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
-from vego.wal import Delete, Operation, Put, SegmentEnd, WalWriter, read_log, resume_log
+from vego.wal import Delete, Log, Operation, Put, SegmentEnd, WalWriter, resume_log
 
 MAX_WAL_FILES = 16  # an opening that finds more turns them into a segment
 
@@ -50,7 +51,8 @@ class RowSnapshot:
 class RowStore:
     """See the module docstring. `durable` False leaves the WAL to the operating system's write-back."""
 
-    def __init__(self, store: Store, collection: str, manifest: Manifest, *, durable: bool = True) -> None:
+    def __init__(self, store: Store, collection: str, files: OpenFiles, *, durable: bool = True) -> None:
+        manifest = files.manifest
         self._store = store
         self.collection = collection
         self.manifest = manifest
@@ -62,47 +64,38 @@ class RowStore:
         self._bases: list[int] = []
         self._at_odds = False
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
-        self._load_segments()
+        self._load_segments(files)
         self._memtable_base = self._slots.rows
         self._wal: WalWriter | None = None
-        self._replay()
+        self._replay(files.log)
         self._publish()
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def _load_segments(self) -> None:
-        dimension = self.manifest.dimension
-        total = sum(entry.rows for entry in self.manifest.segments)
+    def _load_segments(self, files: OpenFiles) -> None:
+        total = files.manifest.rows
         vectors: Vector | None = None
-        for entry in self.manifest.segments:
-            segment = Segment(self._store, self.collection, entry, dimension)
+        for segment, deletes in zip(files.segments, files.deletes, strict=True):
             part = segment.vectors()
             if vectors is None:
-                vectors = part if len(part) == total else np.empty((total, dimension), np.float32)
+                vectors = part if len(part) == total else np.empty((total, part.shape[1]), np.float32)
                 self._slots.adopt(vectors)
             first = self._slots.rows
             rows = vectors[first : first + len(part)]
             if vectors is not part:
                 rows[:] = part
             dead = None
-            if entry.deletes is not None:
-                dead = read_deletes(self._store, self.collection, entry.deletes, entry.rows)
-            ids = segment.ids()
-            self._slots.append(ids, rows, dead)
+            if deletes is not None:
+                dead = deletes.mask()
+                deletes.close()
+            self._slots.append(segment.ids(), rows, dead)
             self._segments.append(segment)
             self._bases.append(first)
         if len(self._slots.slot_of) != self._slots.live_count:
             place = f"{self._store.name}/{names.collection_path(self.collection)}"
             raise CorruptionError(place, 0, "an id is live in two rows")
 
-    def _replay(self) -> None:
-        log = read_log(
-            self._store,
-            self.collection,
-            collection_id=self.manifest.collection_id,
-            first=self.manifest.first_wal,
-            flushed_lsn=self.manifest.flushed_lsn,
-        )
+    def _replay(self, log: Log) -> None:
         for batch in log.batches:
             for operation in batch.operations:
                 if isinstance(operation, Delete):

@@ -107,19 +107,29 @@ class Segment:
         self.file.close()
 
 
-def read_deletes(store: Store, collection: str, entry: DeletesEntry, rows: int) -> NDArray[np.bool_]:
-    """The mask (rows,) of the deleted rows of a segment."""
-    path = names.deletes_path(collection, entry.file)
-    with open_checked(store, path, entry.length, entry.crc, entry.count) as file:
+class Deletes:
+    """An open deletes file."""
+
+    def __init__(self, store: Store, collection: str, entry: DeletesEntry, rows: int) -> None:
+        self.path = names.deletes_path(collection, entry.file)
+        self._rows = rows
+        self._file = open_checked(store, self.path, entry.length, entry.crc, entry.count)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """The deleted rows of the segment, bool (rows,)."""
         try:
-            dead = np.asarray(file.read(["row"])["row"].to_numpy())
+            dead = np.asarray(self._file.read(["row"])["row"].to_numpy())
         except CorruptFileError as error:
             raise corruption(error) from None
-    if dead.dtype != np.uint32 or (len(dead) and int(dead.max()) >= rows):
-        raise CorruptionError(path, 0, f"names rows outside of the segment's {rows}", _SALVAGE)
-    mask = np.zeros(rows, np.bool_)
-    mask[dead] = True
-    return mask
+        if dead.dtype != np.uint32 or (len(dead) and int(dead.max()) >= self._rows):
+            raise CorruptionError(self.path, 0, f"names rows outside of the segment's {self._rows}", _SALVAGE)
+        mask = np.zeros(self._rows, np.bool_)
+        mask[dead] = True
+        return mask
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def open_checked(store: Store, path: str, length: int, crc: int, rows: int) -> lance_fmt.File:

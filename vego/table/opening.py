@@ -1,0 +1,92 @@
+"""Opens everything one manifest names, all of the same moment, also while another process commits.
+
+Files are immutable and an open file outlives its name, so only opening them must happen between two commits:
+that takes milliseconds, reading them may take longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lance_fmt
+from vego import names
+from vego.errors import CommitConflictError, CorruptionError, NotFoundError
+from vego.store import Store
+from vego.table.manifest import Manifest, load_latest
+from vego.table.segment import Deletes, Segment, open_checked
+from vego.wal import Log, read_log
+
+_ATTEMPTS = 100
+_SAME_FAILURES = 3  # a failure that comes back while no commit happens is not the writer's doing
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """A manifest and what it names, open; the log is read already."""
+
+    manifest: Manifest
+    segments: list[Segment]
+    deletes: list[Deletes | None]
+    index: lance_fmt.File | None
+    log: Log
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in (*self.segments, *self.deletes, self.index):
+            if file is not None:
+                file.close()
+
+
+def open_files(store: Store, collection: str) -> OpenFiles | None:
+    """The files of the newest version; None if there is no such collection.
+
+    Raises CorruptionError, NewerVersionError, StorageError; CommitConflictError where commits come faster
+    than the files can be opened.
+    """
+    failures = 0
+    for _ in range(_ATTEMPTS):
+        manifest = load_latest(store, collection)
+        if manifest is None:
+            return None
+        try:
+            files = _open(store, collection, manifest)
+        except (NotFoundError, CorruptionError):
+            if not store.read_only or _newest(store, collection) == manifest.version:
+                failures += 1
+            if not store.read_only or failures >= _SAME_FAILURES:
+                raise
+            continue
+        if not store.read_only or _newest(store, collection) == manifest.version:
+            return files
+        files.close()
+    raise CommitConflictError(
+        f"collection {collection!r} of {store.name} changed {_ATTEMPTS} times while it was being opened; try again"
+    )
+
+
+def _open(store: Store, collection: str, manifest: Manifest) -> OpenFiles:
+    segments: list[Segment] = []
+    deletes: list[Deletes | None] = []
+    for entry in manifest.segments:
+        segments.append(Segment(store, collection, entry, manifest.dimension))
+        deletes.append(
+            None if entry.deletes is None else Deletes(store, collection, entry.deletes, entry.rows)
+        )
+    index = None
+    if manifest.index is not None:
+        entry_of_index = manifest.index
+        path = names.index_path(collection, entry_of_index.file)
+        index = open_checked(store, path, entry_of_index.length, entry_of_index.crc, entry_of_index.rows)
+    log = read_log(
+        store,
+        collection,
+        collection_id=manifest.collection_id,
+        first=manifest.first_wal,
+        flushed_lsn=manifest.flushed_lsn,
+    )
+    return OpenFiles(manifest, segments, deletes, index, log)
+
+
+def _newest(store: Store, collection: str) -> int:
+    manifest = load_latest(store, collection)
+    return 0 if manifest is None else manifest.version
