@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -376,3 +378,27 @@ def test_style_respects_no_color_and_pipes(monkeypatch):
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
     assert terminal.Style.of_stdout().dim("a") == "a"
+
+
+def test_a_damaged_index_is_dropped_by_the_command_the_error_names(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(0, 1, (1500, 8)).astype(np.float32)
+    with vego.open(tmp_path / "db", dimension=8, metric="l2") as database:
+        database.collection("c").insert_batch(vectors=vectors)
+    (path,) = (tmp_path / "db" / "collections" / "c" / "index").iterdir()
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(bytes(damaged))
+    with vego.open(tmp_path / "db") as database, pytest.raises(vego.CorruptionError) as caught:
+        database.collection("c")
+    assert str(path) in str(caught.value)
+    command = re.search("`vego (.*)`", str(caught.value))
+    assert command is not None
+    assert main(shlex.split(command[1])) == 0
+    assert "no index" in capsys.readouterr().out
+    with vego.open(tmp_path / "db") as database:
+        collection = database.collection("c")
+        assert collection.explain(vectors[0]).strategy == "exact"
+        assert collection.search(vectors[3], k=1).distances[0] == 0
+        collection.build_index()
+        assert collection.explain(vectors[0]).strategy == "graph"

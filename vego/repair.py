@@ -1,8 +1,9 @@
-"""Going back to an earlier version of a damaged collection without deleting anything (DESIGN.md, section 6).
+"""Repairs of a damaged collection that delete no rows (DESIGN.md, section 6).
 
-Everything the version does not need moves to `set-aside/<number>/` of the collection: newer manifests, a
-parent that is not the one it was made from, and the files only those name. A repair that is cut short is
-finished by the next one: the manifests move last, the newest before the others.
+A damaged graph is dropped, for it can be built again. For a damaged manifest the collection goes back to an
+earlier version, and everything that version does not need moves to `set-aside/<number>/` of the collection:
+newer manifests, a parent that is not the one it was made from, and the files only those name. A repair that
+is cut short is finished by the next one: the manifests move last, the newest before the others.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 from vego import names
 from vego.errors import CollectionNotFoundError, CorruptionError, NotFoundError
 from vego.store import LocalStore, Store
+from vego.table.commit import SetIndex, commit
 from vego.table.garbage import files_of
-from vego.table.manifest import Manifest, load_version, versions
+from vego.table.manifest import Manifest, load_latest, load_version, versions
 from vego.table.marker import load_marker
 
 
@@ -47,6 +49,26 @@ def set_aside_versions_after(path: str | Path, collection: str, version: int) ->
         if manifests or files:
             manifests, files = _move(store, collection, manifests, files)
         return Repaired(version, manifests, files)
+    finally:
+        store.close()
+
+
+def drop_index(path: str | Path, collection: str) -> int:
+    """Commit a version of the collection without its graph, and return its number.
+
+    The graph is derived from the rows, which stay: searches scan them until `Collection.build_index`, or the
+    next large insert, has built another. Raises as `set_aside_versions_after` does.
+    """
+    store = LocalStore(path)
+    try:
+        load_marker(store)
+        store.lock(names.LOCK)
+        manifest = load_latest(store, collection)
+        if manifest is None:
+            raise CollectionNotFoundError(f"{store.name}: no collection {collection!r}")
+        if manifest.index is None:
+            return manifest.version
+        return commit(store, collection, manifest, [SetIndex(None)], summary="drop index").version
     finally:
         store.close()
 

@@ -1,7 +1,7 @@
-"""Go back to an earlier version of a collection whose newest manifest is damaged.
+"""Repair a damaged collection: drop its index, or go back to an earlier version of it.
 
-Nothing is deleted: what is newer than the version asked for moves to the directory `set-aside` of the
-collection. Run it when opening the collection names this command, and copy the database first if you can.
+No rows are deleted: what is newer than the version asked for moves to the directory `set-aside` of the
+collection. Run it when an error names this command, and copy the database first if you can.
 """
 
 from __future__ import annotations
@@ -11,23 +11,28 @@ from pathlib import Path
 
 import lance_fmt
 import vego
-from vego.repair import Repaired, set_aside_versions_after
+from vego.repair import Repaired, drop_index, set_aside_versions_after
 from vego_tools.terminal import counted, printable
 
-HELP = "go back to an earlier version of a damaged collection"
+HELP = "drop the index of a damaged collection, or go back to an earlier version"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Database, collection and version."""
     parser.add_argument("directory", metavar="DIR", type=Path, help="the database")
     parser.add_argument("--collection", metavar="NAME", required=True, help="the damaged collection")
-    parser.add_argument(
-        "--to-version", metavar="N", type=int, required=True, help="the version to go back to"
-    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--to-version", metavar="N", type=int, help="the version to go back to")
+    what.add_argument("--drop-index", action="store_true", help="drop the index; it can be built again")
 
 
 def run(options: argparse.Namespace) -> int:
     """Repair, then open the collection and say what it has and what it lacks."""
+    if options.drop_index:
+        version = drop_index(options.directory, options.collection)
+        print(f"version {version} of {options.collection!r} has no index: searches scan its rows")
+        print("the next large insert builds one, or collection.build_index() does now")
+        return 0
     repaired = set_aside_versions_after(options.directory, options.collection, options.to_version)
     moved = [*repaired.manifests, *repaired.files]
     print(f"version {repaired.version} of {options.collection!r} is the newest now")

@@ -20,17 +20,15 @@ from vego.index.hnsw import HnswIndex
 from vego.index.metrics import Metric
 from vego.store import Store
 from vego.table.batch import RowBatch
-from vego.table.manifest import IndexEntry
+from vego.table.manifest import IndexEntry, Manifest
 from vego.table.opening import OpenFiles
 from vego.table.rowstore import RowSnapshot, RowStore
-from vego.table.segment import corruption
 
 Progress = Callable[[int, int], None]
 
 MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are scanned in microseconds
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
-_REBUILD = "`vego repair` goes back to the version before, whose index is another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,12 @@ class IndexedRows:
         self._metric = Metric.parse(files.manifest.metric)
         index = None
         if files.index is not None:
-            index = load_index(files.index, self._metric, files.manifest.dimension)
-            if index.rows > files.manifest.rows:
-                raise CorruptionError(
-                    files.index.path, 0, "the index covers rows that do not exist", _REBUILD
-                )
+            try:
+                index = load_index(files.index, self._metric, files.manifest)
+            except (CorruptFileError, CorruptionError) as error:
+                command = f"vego repair {store.name} --collection {collection} --drop-index"
+                way_out = f"The rows are whole: `{command}` drops the index, which can be built again"
+                raise CorruptionError(error.path, error.offset, error.what, way_out) from None
         self.rows = RowStore(store, collection, files, durable=durable)
         self._saved_rows = 0 if index is None else index.rows
         self.state = State(self.rows.snapshot(), index)
@@ -172,15 +171,14 @@ def write_index(store: Store, collection: str, index: HnswIndex) -> IndexEntry:
     return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
 
 
-def load_index(file: lance_fmt.File, metric: Metric, dimension: int) -> HnswIndex:
-    """Read a graph and close the file; every byte and every link is checked. Raises CorruptionError."""
+def load_index(file: lance_fmt.File, metric: Metric, manifest: Manifest) -> HnswIndex:
+    """Read a graph and close the file; every byte and every link is checked.
+
+    Raises CorruptFileError or CorruptionError.
+    """
     with file:
-        try:
-            table = file.read()
-        except CorruptFileError as error:
-            raise corruption(error) from None
-        index = HnswIndex.from_columns(table, dict(file.metadata), path=file.path)
-    if index.metric != metric or index.dimension != dimension:
-        what = f"index of metric {index.metric.value}, dimension {index.dimension}"
-        raise CorruptionError(file.path, 0, what, _REBUILD)
+        index = HnswIndex.from_columns(file.read(), dict(file.metadata), path=file.path)
+    if (index.metric, index.dimension) != (metric, manifest.dimension) or index.rows > manifest.rows:
+        what = f"an index of {index.rows} rows, {index.metric.value}, dimension {index.dimension}"
+        raise CorruptionError(file.path, 0, f"{what} does not belong to this collection")
     return index
