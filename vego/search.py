@@ -42,70 +42,56 @@ class Searcher:
 
     def run(self, query: Vector, k: int, plan: Plan, accept: Mask | None) -> tuple[Slots, Distances]:
         """The k nearest accepted slots of one query (d,), nearest first; fewer only where fewer match."""
-        index = self.index
+        view, index = self.view, self.index
         if plan.strategy == "empty":
             return np.empty(0, np.int64), np.empty(0, np.float32)
         if plan.strategy in ("exact", "gather") or index is None:
-            return self._exact(query, k, 0, accept)
-        slots, distances = self._indexed(index, query, k, plan, accept)
-        if index.rows == self.view.rows:
-            return slots, distances
-        more_slots, more_distances = self._exact(query, k, index.rows, accept)
-        return _merge(np.concatenate([slots, more_slots]), np.concatenate([distances, more_distances]), k)
-
-    def run_batch(
-        self, queries: Vector, k: int, plan: Plan, accept: Mask | None, threads: int | None
-    ) -> tuple[Slots, Distances]:
-        """The k nearest of each of m queries: slots (m, k) padded with -1, distances (m, k) padded with infinity."""
-        index, view = self.index, self.view
-        if plan.strategy in ("graph", "filtered graph") and index is not None and index.rows == view.rows:
-            ef = max(plan.ef, k)
-            slots, distances = index.search_batch(
-                view.vectors,
-                view.inverse_norms,
-                queries,
-                k,
-                ef,
-                rerank_depth(k, ef),
-                None if plan.strategy == "graph" else accept,
-                threads,
+            return _found(*self._exact(query[None], k, 0, accept))
+        if plan.strategy == "codes":
+            rows = _accepted(accept, 0, index.rows)
+            slots, distances = index.scan_codes(
+                view.vectors, view.inverse_norms, query, k, max(4 * k, 64), rows
             )
-            short = np.flatnonzero(slots[:, min(k, plan.matches) - 1] < 0)
         else:
-            slots = np.full((len(queries), k), -1, np.int64)
-            distances = np.full((len(queries), k), np.inf, np.float32)
-            short = np.arange(len(queries))
-        for row in short:
-            found, near = self.run(queries[row], k, plan, accept)
-            slots[row, : len(found)] = found
-            distances[row, : len(found)] = near
-        return slots, distances
-
-    def _indexed(
-        self, index: HnswIndex, query: Vector, k: int, plan: Plan, accept: Mask | None
-    ) -> tuple[Slots, Distances]:
-        view = self.view
-        if plan.strategy in ("graph", "filtered graph"):
             ef = max(plan.ef, k)
             mask = None if plan.strategy == "graph" else accept
             slots, distances = index.search(
                 view.vectors, view.inverse_norms, query, k, ef, rerank_depth(k, ef), mask
             )
-            if len(slots) >= k:
-                return slots, distances
-        rows = _accepted(accept, 0, index.rows)
-        return index.scan_codes(view.vectors, view.inverse_norms, query, k, max(4 * k, 64), rows)
+        if index.rows == view.rows:
+            return slots, distances
+        behind = self._exact(query[None], k, index.rows, accept)
+        return _found(*_merge((slots[None], distances[None]), behind, k))
 
-    def _exact(self, query: Vector, k: int, start: int, accept: Mask | None) -> tuple[Slots, Distances]:
-        view = self.view
-        rows = None
-        if accept is not None:
-            rows = _accepted(accept, start, view.rows)
-        slots, distances = exact_search(
-            self.metric, view.vectors, view.inverse_norms, query[None], k, start=start, rows=rows
+    def run_batch(
+        self, queries: Vector, k: int, plan: Plan, accept: Mask | None, threads: int | None
+    ) -> tuple[Slots, Distances]:
+        """The k nearest of each of m queries: slots (m, k) padded with -1, distances (m, k) padded with infinity."""
+        view, index = self.view, self.index
+        if plan.strategy in ("empty", "codes"):
+            slots = np.full((len(queries), k), -1, np.int64)
+            distances = np.full((len(queries), k), np.inf, np.float32)
+            for row, query in enumerate(queries):
+                found, near = self.run(query, k, plan, accept)
+                slots[row, : len(found)] = found
+                distances[row, : len(found)] = near
+            return slots, distances
+        if plan.strategy in ("exact", "gather") or index is None:
+            return self._exact(queries, k, 0, accept)
+        ef = max(plan.ef, k)
+        mask = None if plan.strategy == "graph" else accept
+        indexed = index.search_batch(
+            view.vectors, view.inverse_norms, queries, k, ef, rerank_depth(k, ef), mask, threads
         )
-        found = slots[0] >= 0
-        return slots[0][found], distances[0][found]
+        if index.rows == view.rows:
+            return indexed
+        return _merge(indexed, self._exact(queries, k, index.rows, accept), k)
+
+    def _exact(self, queries: Vector, k: int, start: int, accept: Mask | None) -> tuple[Slots, Distances]:
+        """Float scan of the accepted slots from `start` on: slots (m, k) and distances (m, k), padded."""
+        view = self.view
+        rows = None if accept is None else _accepted(accept, start, view.rows)
+        return exact_search(self.metric, view.vectors, view.inverse_norms, queries, k, start=start, rows=rows)
 
 
 def rerank_depth(k: int, ef: int) -> int:
@@ -119,6 +105,15 @@ def _accepted(accept: Mask | None, start: int, stop: int) -> NDArray[np.uint32]:
     return (np.flatnonzero(accept[start:stop]) + start).astype(np.uint32)
 
 
-def _merge(slots: Slots, distances: Distances, k: int) -> tuple[Slots, Distances]:
-    order = np.lexsort((slots, distances))[:k]
-    return slots[order], distances[order]
+def _found(slots: Slots, distances: Distances) -> tuple[Slots, Distances]:
+    """One row of padded results without the padding."""
+    count = int(np.count_nonzero(slots[0] >= 0))
+    return slots[0, :count], distances[0, :count]
+
+
+def _merge(some: tuple[Slots, Distances], others: tuple[Slots, Distances], k: int) -> tuple[Slots, Distances]:
+    """The k nearest of both, row by row; padding (-1, infinity) sorts last."""
+    slots = np.concatenate([some[0], others[0]], axis=1)
+    distances = np.concatenate([some[1], others[1]], axis=1)
+    order = np.lexsort((slots, distances), axis=1)[:, :k]
+    return np.take_along_axis(slots, order, 1), np.take_along_axis(distances, order, 1)

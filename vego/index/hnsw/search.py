@@ -66,8 +66,16 @@ class Search(NamedTuple):
     rerank: int
 
     def walk(self, queries: Array, slots: Array, distances: Array, threads: int) -> None:
-        """Write the nearest slots of each query by the graph."""
+        """Write the nearest slots of each query by the graph.
+
+        Where it would hold all rows as candidates, or finds fewer than asked for, all rows are scanned instead.
+        """
         from vego.index.kernels.hnsw_search import search_graph  # numba loads on first use
+
+        rows = self.snapshot.rows
+        if rows <= self.ef:
+            self._scan_each(queries, np.arange(len(queries)), np.arange(rows), slots, distances, threads)
+            return
 
         def task(first: int, last: int) -> None:
             stamps = self.stamps.take(self.snapshot.rows)
@@ -78,6 +86,8 @@ class Search(NamedTuple):
             self.stamps.give(stamps)
 
         _in_threads(task, len(queries), threads)
+        short = np.flatnonzero(slots[:, min(slots.shape[1], rows) - 1] < 0)
+        self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
     def walk_accepted(
         self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array, budget: int
@@ -120,15 +130,21 @@ class Search(NamedTuple):
             complete = self.walk_accepted(queries, slots, distances, threads, accept, budget)
             complete &= slots[:, min(slots.shape[1], accepted) - 1] >= 0
             left = np.flatnonzero(~complete)
-        if len(left) == 0:
+        self._scan_each(queries, left, np.flatnonzero(accept[:rows]), slots, distances, threads)
+
+    def _scan_each(
+        self, queries: Array, which: Array, candidates: Array, slots: Array, distances: Array, threads: int
+    ) -> None:
+        """`scan` for the queries numbered `which`."""
+        if len(which) == 0:
             return
-        candidates = np.flatnonzero(accept[:rows]).astype(np.uint32)
+        candidates = candidates.astype(np.uint32)
 
         def task(first: int, last: int) -> None:
-            for i in left[first:last]:
+            for i in which[first:last]:
                 self.scan(queries[i], candidates, slots[i], distances[i])
 
-        _in_threads(task, len(left), threads)
+        _in_threads(task, len(which), threads)
 
 
 def _in_threads(task: Any, total: int, threads: int) -> None:
