@@ -39,6 +39,8 @@ class Parts:
 
 def from_pylist(values: Sequence[Any], data_type: DataType) -> Parts:
     """Arrays of `values` (None = null); raises InvalidDataError naming the first row that does not fit."""
+    if data_type.id is TypeId.TIMESTAMP:  # NaT, the missing time of NumPy and pandas, equals not even itself
+        values = [None if v != v else v for v in values]  # noqa: PLR0124
     validity = np.fromiter((v is not None for v in values), np.bool_, len(values))
     nulls = None if validity.all() else validity
     if data_type.is_variable:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lance_fmt import arrow, pyvalues
 from lance_fmt.column import Column
-from lance_fmt.errors import SchemaError
+from lance_fmt.errors import InvalidDataError, SchemaError
 from lance_fmt.schema import Field, Schema
 
 
@@ -112,7 +112,9 @@ def _column(name: str, values: object, field: Field | None) -> Column:
             return Column.from_numpy(values, kind)
         rows = list(values)  # type: ignore[call-overload]
         return Column.from_pylist(rows, kind or pyvalues.infer_type(rows))
-    except (SchemaError, TypeError) as error:
+    except InvalidDataError as error:
+        raise type(error)(f"column {name!r}: {error}") from error
+    except TypeError as error:
         raise SchemaError(f"column {name!r}: {error}") from error
 
 

@@ -209,6 +209,8 @@ class Collection:
 
     def get(self, id: str) -> Document | None:
         """The document of that id exactly as inserted (its vector as float32), or None."""
+        if type(id) is not str:
+            check_id(id, f"{self.name}.get")
         found = self._find(id)
         if found is None:
             return None

@@ -17,7 +17,7 @@ from vego.document import (
     check_value,
     check_vectors,
 )
-from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidMetadataError
+from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidIdError, InvalidMetadataError
 from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_user
 from vego.table.batch import RowBatch
 
@@ -55,6 +55,10 @@ class Given:
             )
         if hasattr(documents, "column_names") or hasattr(documents, "columns"):
             return from_table(documents, self.id_column, self.vector_column, dimension, where, new_id)
+        if isinstance(documents, str | bytes | Document | Mapping) or not isinstance(documents, Iterable):
+            raise InvalidArgumentError(
+                f"{where}: expected a list of documents, a DataFrame or an Arrow table, got {type(documents).__name__}"
+            )
         return from_documents(documents, dimension, where, new_id)
 
 
@@ -119,6 +123,11 @@ def from_columns(
     width = dimension if dimension is not None else (array.shape[1] if array.ndim == 2 else 0)
     checked = check_vectors(array, width, where, names)
     columns: dict[str, tuple[Field, Column]] = {}
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidMetadataError(
+            f"{where}: metadata must be a dict of columns, such as {{'year': [...]}}, got {type(metadata).__name__}; "
+            "for a dict a document, give a list of Documents"
+        )
     for key, values in (metadata or {}).items():
         columns[check_key(key, where)] = _column(key, values, rows, where)
     return RowBatch(names, checked, columns=columns)
@@ -132,6 +141,8 @@ def _as_matrix(vectors: Any, dimension: int | None, where: str) -> Any:
 
 
 def _id_list(ids: Any, where: str) -> list[str]:
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InvalidIdError(f"{where}: expected a list of ids, got {type(ids).__name__} {ids!r}")
     values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     for row, value in enumerate(values):
         # The common case is checked inline: a call for each of a million ids would be most of the load.

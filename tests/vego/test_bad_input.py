@@ -143,6 +143,22 @@ def test_columns_of_different_lengths(docs: vego.Collection) -> None:
         docs.insert_batch([vego.Document("c", [1, 2, 3])], ids=["c"])
 
 
+def test_arguments_of_the_wrong_kind(docs: vego.Collection) -> None:
+    with refused(docs, vego.InvalidMetadataError, "dict of columns"):
+        docs.insert_batch(ids=["c"], vectors=np.zeros((1, 3)), metadata=[{"a": 1}])  # type: ignore[arg-type]
+    with refused(docs, vego.InvalidIdError, "expected a list of ids", "'cd'"):
+        docs.insert_batch(ids="cd", vectors=np.zeros((2, 3)))
+    for bad in (5, "abc", {"id": "c"}, vego.Document("c", [1, 2, 3])):
+        with refused(
+            docs, vego.InvalidArgumentError, "books.insert_batch", "list of documents", type(bad).__name__
+        ):
+            docs.insert_batch(bad)
+    with refused(docs, vego.InvalidArgumentError, "vectors are missing"):
+        docs.insert_batch(ids=["c"])
+    with refused(docs, vego.InvalidIdError, "books.get", "str(id)"):
+        docs.get(5)  # type: ignore[arg-type]
+
+
 def test_unknown_field_in_a_filter(docs: vego.Collection) -> None:
     with refused(docs, vego.UnknownFieldError, "books", "'yaer'", "year"):
         docs.search([1, 2, 3], filter="yaer > 2000")

@@ -16,6 +16,7 @@ import pytest
 
 import vego
 from tests.support.faults import install
+from tests.support.history import replay
 from vego.store import LocalStore
 from vego.table.slots import Slots
 
@@ -55,24 +56,7 @@ while True:
 """
 
 
-def replay(lines: list[str], state: dict[str, int]) -> tuple[dict[str, int], dict[str, int] | None]:
-    """The state after every acknowledged operation, and the one after the operation that was under way."""
-    pending: tuple[str, list[str], int] | None = None
-    for line in lines:
-        words = line.split()
-        if words[0] == "try":
-            pending = (words[1], words[2].split(","), int(words[3]))
-        elif words[0] == "done":
-            assert pending is not None
-            state = applied(state, *pending)
-            pending = None
-    return state, None if pending is None else applied(state, *pending)
-
-
-def applied(state: dict[str, int], verb: str, names: list[str], serial: int) -> dict[str, int]:
-    if verb == "delete":
-        return {name: value for name, value in state.items() if name not in names}
-    return state | dict.fromkeys(names, serial)
+NAMES = {f"k{number}" for number in range(40)} | {f"bulk{number}" for number in range(1100)}
 
 
 def stored(directory: Path, names: set[str]) -> dict[str, int]:
@@ -96,7 +80,6 @@ def test_kill_nine_at_random_moments(tmp_path: Path) -> None:
     print(f"VEGO_SEED={seed}")
     rng = random.Random(seed)
     state: dict[str, int] = {}
-    names = {f"k{number}" for number in range(40)} | {f"bulk{number}" for number in range(1100)}
     for turn in range(12):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(tmp_path / "db"), str(seed + turn)],
@@ -113,7 +96,7 @@ def test_kill_nine_at_random_moments(tmp_path: Path) -> None:
         lines = output.split("\n")
         lines = [line for line in lines[:-1] if line]  # a last line without its end was not printed whole
         acknowledged, under_way = replay(lines, state)
-        found = stored(tmp_path / "db", names)
+        found = stored(tmp_path / "db", NAMES)
         assert found in (acknowledged, under_way), f"seed {seed}, turn {turn}"
         state = found
 
@@ -173,3 +156,45 @@ def test_a_drop_cut_short_is_finished(tmp_path: Path, monkeypatch: pytest.Monkey
     with vego.open(tmp_path / "db") as db:
         assert db.collections() == []
     assert not list((tmp_path / "db" / "collections").iterdir())
+
+
+FORK = """
+import os, sys
+import vego
+
+db = vego.open(sys.argv[1], dimension=2)
+docs = db.collection("c")
+docs.insert(id="before", vector=[1, 2])
+child = os.fork()
+if child == 0:
+    try:
+        docs.insert(id="from the child", vector=[1, 2])
+    except vego.ClosedError as error:
+        print(error, flush=True)
+    sys.exit(0)  # runs what is registered for the end of a process, as multiprocessing's children do not
+os.waitpid(child, 0)
+try:
+    vego.open(sys.argv[1])
+except vego.DatabaseLockedError:
+    print("still locked", flush=True)
+docs.insert(id="after", vector=[3, 4])
+db.close()
+with vego.open(sys.argv[1]) as again:
+    print(sorted(name for name in ("before", "after", "from the child") if name in again.collection("c")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_neither_writes_nor_unlocks(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", FORK, str(tmp_path / "db")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    refused, locked, names = result.stdout.splitlines()
+    assert "fork" in refused
+    assert locked == "still locked"
+    assert names == "['after', 'before']"
