@@ -26,7 +26,7 @@ import random, sys
 import numpy as np
 import vego
 
-directory, seed = sys.argv[1], int(sys.argv[2])
+directory, seed, large = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 rng = random.Random(seed)
 db = vego.open(directory, dimension=4, metric="l2", flush_bytes=4_000)
 docs = db.collection("c")
@@ -43,7 +43,7 @@ while True:
     elif choice < 0.8:
         print("try delete", name, serial, flush=True)
         docs.delete(name)
-    elif choice < 0.97:
+    elif choice < 1 - large:
         names = [f"k{number}" for number in rng.sample(range(40), 5)]
         print("try put", ",".join(names), serial, flush=True)
         docs.upsert_batch(ids=names, vectors=np.tile(vector, (5, 1)), metadata={"serial": [serial] * 5})
@@ -56,6 +56,8 @@ while True:
 """
 
 
+# A large batch takes as long as a hundred small ones: with many of them every cut would fall into one.
+LARGE = ["0.0005", "0.03"]
 NAMES = {f"k{number}" for number in range(40)} | {f"bulk{number}" for number in range(1100)}
 
 
@@ -82,7 +84,7 @@ def test_kill_nine_at_random_moments(tmp_path: Path) -> None:
     state: dict[str, int] = {}
     for turn in range(12):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / "db"), str(seed + turn)],
+            [sys.executable, "-c", CHILD, str(tmp_path / "db"), str(seed + turn), LARGE[turn % 2]],
             stdout=subprocess.PIPE,
             text=True,
         )

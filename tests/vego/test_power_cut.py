@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.history import replay
-from tests.vego.test_durability import CHILD, NAMES, stored
+from tests.vego.test_durability import CHILD, LARGE, NAMES, stored
 
 EXT4_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
@@ -77,7 +77,7 @@ def test_power_cuts_lose_nothing_acknowledged(disk: Disk) -> None:
     acknowledged = 0
     for turn in range(CUTS):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(disk.place / "db"), str(seed + turn)],
+            [sys.executable, "-c", CHILD, str(disk.place / "db"), str(seed + turn), LARGE[turn % 2]],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
