@@ -24,7 +24,7 @@ check: $(VENV)/.installed-dev ## format, lint and type checks
 bench: $(VENV)/.installed-bench ## measure Vego beside its peers (ARGS="--quick" for a small run)
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
-fuzz: $(VENV)/.installed-dev ## replay the corpus, then feed the readers damaged bytes for a minute
+fuzz: $(VENV)/.installed-dev ## feed the readers damaged bytes for a minute (ARGS="--seed N" repeats a run)
 	$(BIN)/python -m fuzz.run $(ARGS)
 
 clean: ## remove the environment, caches and demo data
