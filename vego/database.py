@@ -54,7 +54,7 @@ def open(
     defaults = CollectionOptions.of(options)
     if dimension is not None:
         check_dimension(dimension)
-    store = LocalStore(path, read_only=read_only)
+    store = LocalStore(Path(path).expanduser(), read_only=read_only)
     try:
         if not load_marker(store, missing_ok=create and not read_only):
             create_marker(store)

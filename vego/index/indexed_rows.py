@@ -27,8 +27,6 @@ from vego.table.rowstore import RowSnapshot, RowStore
 Progress = Callable[[int, int], None]
 
 MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are scanned in microseconds
-DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
-DIRECT_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +54,12 @@ class IndexedRows:
         self.rows = RowStore(store, collection, files, durable=durable)
         self._saved_rows = 0 if index is None else index.rows
         self.state = State(self.rows.snapshot(), index)
-        self.maintenance_error: str | None = (
-            None  # why flushing or saving the graph after a write was put off
-        )
+        # Why flushing, or saving the graph, after a write was put off.
+        self.maintenance_error: str | None = None
 
     def put(self, batch: RowBatch, progress: Progress | None = None) -> None:
         """Insert or replace `batch`; durable and visible when this returns."""
-        if len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
-            self.rows.put_segment(batch)
-        else:
-            self.rows.put(batch)
+        self.rows.put(batch)
         self._publish()
         self._maintain(progress)
 

@@ -29,6 +29,8 @@ from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
 from vego.wal import Delete, Log, Operation, Put, SegmentEnd, WalWriter, resume_log
 
+DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
+DIRECT_BYTES = 4_000_000
 MAX_WAL_FILES = 16  # an opening that finds more turns them into a segment
 
 
@@ -158,9 +160,15 @@ class RowStore:
     # -- writing ---------------------------------------------------------------------------------
 
     def put(self, batch: RowBatch) -> None:
-        """Insert or replace through the WAL; returns when the batch is durable and visible."""
+        """Insert or replace `batch`, through the WAL or as a segment; durable and visible when this returns."""
+        if len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
+            self._put_segment(batch)
+            return
         rows = batch.metadata_rows()
         encoded = [dump_metadata(row) for row in rows]
+        if batch.vectors.nbytes + sum(map(len, encoded)) >= DIRECT_BYTES:
+            self._put_segment(batch)
+            return
         operations = tuple(
             Put(name, vector.tobytes(), text)
             for name, vector, text in zip(batch.ids, batch.vectors, encoded, strict=True)
@@ -170,7 +178,7 @@ class RowStore:
             self._buffer(batch.ids, batch.vectors, rows, encoded)
             self._publish()
 
-    def put_segment(self, batch: RowBatch) -> None:
+    def _put_segment(self, batch: RowBatch) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
         replaced = [slot for slot in map(self._slots.slot_of.get, batch.ids) if slot is not None]
         with self._whole():

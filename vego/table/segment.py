@@ -14,7 +14,7 @@ import lance_fmt
 from lance_fmt import Column, CorruptFileError, Field, Schema
 from vego import names
 from vego.document import Vector
-from vego.errors import CorruptionError
+from vego.errors import CorruptionError, InvalidMetadataError
 from vego.store import Store
 from vego.table.attributes import metadata_of, python_values
 from vego.table.batch import RowBatch
@@ -43,7 +43,10 @@ def write_segment(store: Store, collection: str, batch: RowBatch) -> SegmentEntr
     }
     name = names.segment_file(store.new_id())
     with store.create(names.data_path(collection, name)) as file:
-        summary = lance_fmt.write(file, data, schema=schema)
+        try:
+            summary = lance_fmt.write(file, data, schema=schema)
+        except lance_fmt.InvalidDataError as error:
+            raise InvalidMetadataError(f"collection {collection!r}: {error}") from error
         file.commit()
     return SegmentEntry(
         file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None

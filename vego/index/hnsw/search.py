@@ -87,7 +87,8 @@ class Search(NamedTuple):
 
         _in_threads(task, len(queries), threads)
         short = np.flatnonzero(slots[:, min(slots.shape[1], rows) - 1] < 0)
-        self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
+        if len(short):
+            self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
     def walk_accepted(
         self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array, budget: int
@@ -130,14 +131,13 @@ class Search(NamedTuple):
             complete = self.walk_accepted(queries, slots, distances, threads, accept, budget)
             complete &= slots[:, min(slots.shape[1], accepted) - 1] >= 0
             left = np.flatnonzero(~complete)
-        self._scan_each(queries, left, np.flatnonzero(accept[:rows]), slots, distances, threads)
+        if len(left):
+            self._scan_each(queries, left, np.flatnonzero(accept[:rows]), slots, distances, threads)
 
     def _scan_each(
         self, queries: Array, which: Array, candidates: Array, slots: Array, distances: Array, threads: int
     ) -> None:
         """`scan` for the queries numbered `which`."""
-        if len(which) == 0:
-            return
         candidates = candidates.astype(np.uint32)
 
         def task(first: int, last: int) -> None:
