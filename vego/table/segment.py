@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lance_fmt
-from lance_fmt import Column, CorruptFileError, Field, Schema
+from lance_fmt import BlockCache, Column, CorruptFileError, Field, Schema
 from vego import names
 from vego.document import Vector
 from vego.errors import CorruptionError, InvalidMetadataError
@@ -22,6 +22,8 @@ from vego.table.manifest import DeletesEntry, SegmentEntry
 
 ID = "$id"
 VECTOR = "$vector"
+# One budget for the decoded blocks of all files of the process, however many segments are open.
+_BLOCK_CACHE = BlockCache(128 << 20)
 _SALVAGE = "The file must be restored from a backup; `vego inspect` shows what is left of it"
 
 
@@ -138,7 +140,7 @@ class Deletes:
 def open_checked(store: Store, path: str, length: int, crc: int, rows: int) -> lance_fmt.File:
     """Open a file the manifest names, and see that it is the one the manifest means."""
     try:
-        file = lance_fmt.open(store.open_reader(path))
+        file = lance_fmt.open(store.open_reader(path), cache=_BLOCK_CACHE)
     except CorruptFileError as error:
         raise corruption(error) from None
     found = (file.length, file.footer_crc, file.num_rows)
