@@ -261,12 +261,17 @@ def test_second_writer_and_reader(tmp_path: Path) -> None:
 def test_read_only_directory(tmp_path: Path) -> None:
     with vego.open(tmp_path / "db", dimension=2) as db:
         db.collection("c").insert(id="a", vector=[1, 2])
-    os.chmod(tmp_path / "db", 0o500)
+    everything = [tmp_path / "db", *(tmp_path / "db").rglob("*")]
+    for path in everything:
+        path.chmod(0o500 if path.is_dir() else 0o400)
     try:
-        with pytest.raises(vego.ReadOnlyError):
+        with pytest.raises(vego.ReadOnlyError, match="read_only=True"):
             vego.open(tmp_path / "db")
+        with vego.open(tmp_path / "db", read_only=True) as db:
+            assert db.collection("c").get("a") is not None
     finally:
-        os.chmod(tmp_path / "db", 0o700)
+        for path in everything:
+            path.chmod(0o700)
 
 
 def test_damaged_segment_names_path_and_offset(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ _WAY_OUT = {
     errno.ENFILE: "the system has too many open files; close some",
     errno.ELOOP: "a symbolic link stands where a file of the database belongs, and links are not followed; "
     "put the file itself there",
-    errno.EIO: "the medium reports an error; check the disk and the system log, then run `vego verify`",
+    errno.EIO: "the medium reports an error; check the disk and the system log, then look at the files with `vego inspect --verify FILE`",
     errno.ESTALE: "the network file system lost the file; mount it again",
     errno.EACCES: "this user may not; check the owner and the permissions of the file and its directory",
     errno.EPERM: "this user or file system does not allow it; check the owner, and that the file system has "
@@ -48,7 +48,8 @@ def storage_error(error: OSError, operation: str, path: str, *, writing: bool) -
     if number in _MISSING:
         return NotFoundError(f"{path}: cannot {operation}: no such file or directory")
     if writing and number in _REFUSED:
-        return ReadOnlyError(message)
+        hint = "" if "read_only" in way_out else ", or open the database with read_only=True"
+        return ReadOnlyError(message + hint)
     return StorageError(message)
 
 
