@@ -22,7 +22,8 @@ _WAY_OUT = {
     errno.ENFILE: "the system has too many open files; close some",
     errno.ELOOP: "a symbolic link stands where a file of the database belongs, and links are not followed; "
     "put the file itself there",
-    errno.EIO: "the medium reports an error; check the disk and the system log, then look at the files with `vego inspect --verify FILE`",
+    errno.EIO: "the medium reports an error; check the disk and the system log, then look at the files with "
+    "`vego inspect --verify FILE`",
     errno.ESTALE: "the network file system lost the file; mount it again",
     errno.EACCES: "this user may not; check the owner and the permissions of the file and its directory",
     errno.EPERM: "this user or file system does not allow it; check the owner, and that the file system has "
