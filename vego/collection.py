@@ -323,10 +323,10 @@ class Collection:
             return None
         assert self._rows is not None
         names = fields_of(expr)
-        known = self._rows.rows.keys()
+        known = self._rows.rows.keys
         for name in names:
             if name not in known:
-                raise unknown_field_error(name, known, self.name)
+                raise unknown_field_error(name, list(known), self.name)
         columns = self._filter_columns.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
 

@@ -136,7 +136,7 @@ class IndexedRows:
             "index": rows.options.index,
             "indexed_slots": 0 if self.state.index is None else self.state.index.rows,
             "index_bytes": 0 if manifest.index is None else manifest.index.length,
-            "metadata_keys": sorted(rows.keys()),
+            "metadata_keys": sorted(rows.keys),
             "options": rows.options.to_json(),
             "maintenance_error": self.maintenance_error,
         }

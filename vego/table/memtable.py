@@ -17,7 +17,6 @@ class MemTable:
 
     def __init__(self) -> None:
         self.size = 0
-        self.keys: set[str] = set()
         self._rows: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
@@ -26,7 +25,6 @@ class MemTable:
     def append(self, metadata: dict[str, Any], size: int) -> None:
         """Add one row."""
         self._rows.append(metadata)
-        self.keys.update(metadata)
         self.size += size
 
     def metadata(self, row: int) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class RowStore:
         self._slots = Slots(manifest.dimension)
         self._memtable = MemTable()
         self._segments: list[Segment] = []
+        self._keys: set[str] = set()
         self._bases: list[int] = []
         self._at_odds = False
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
@@ -93,6 +94,7 @@ class RowStore:
             self._slots.append(segment.ids(), rows, dead)
             self._segments.append(segment)
             self._bases.append(first)
+            self._keys.update(segment.fields)
         if len(self._slots.slot_of) != self._slots.live_count:
             place = f"{self._store.name}/{names.collection_path(self.collection)}"
             raise CorruptionError(place, 0, "an id is live in two rows")
@@ -140,12 +142,10 @@ class RowStore:
         """The slot of a live id. Exact only for the writer; a reader checks it against its snapshot."""
         return self._slots.slot_of.get(name)
 
+    @property
     def keys(self) -> set[str]:
-        """Every metadata key that occurs."""
-        found = set(self._memtable.keys)
-        for segment in self._segments:
-            found.update(segment.fields)
-        return found
+        """Every metadata key that has occurred; not to be changed."""
+        return self._keys
 
     @property
     def buffered_bytes(self) -> int:
@@ -286,6 +286,7 @@ class RowStore:
         for position, row in enumerate(rows):
             text = encoded[position] if encoded is not None else dump_metadata(row)
             self._memtable.append(row, row_size(vectors[position], text))
+            self._keys.update(row)
         self._slots.append(ids, vectors)
         self._kill_slots(replaced)
 
@@ -351,8 +352,10 @@ class RowStore:
 
     def _add_segment(self, entry: SegmentEntry) -> None:
         """Open a segment whose rows have the slots from `_memtable_base` on."""
-        self._segments.append(Segment(self._store, self.collection, entry, self.manifest.dimension))
+        segment = Segment(self._store, self.collection, entry, self.manifest.dimension)
+        self._segments.append(segment)
         self._bases.append(self._memtable_base)
+        self._keys.update(segment.fields)
 
     def _discard(self, entries: Sequence[SegmentEntry]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""
