@@ -8,11 +8,12 @@ from vego.store import Store
 from vego.table.manifest import Manifest, load_version
 
 
-def collect_garbage(store: Store, collection: str, manifest: Manifest) -> None:
+def collect_garbage(store: Store, collection: str, manifest: Manifest, *, log_start: int = 0) -> None:
     """Delete files of a collection that neither its newest manifest nor the one before names (I6).
 
     The one before is kept whole, its log included, so that a damaged newest manifest can be set aside without
-    losing anything. A failure to delete is no error: the next collection tries again.
+    losing anything. Of the log, segments before `log_start` are not needed by either. A failure to delete is no
+    error: the next collection tries again.
     """
     kept = [manifest]
     if manifest.parent is not None:
@@ -21,13 +22,13 @@ def collect_garbage(store: Store, collection: str, manifest: Manifest) -> None:
         except (CorruptionError, NotFoundError, StorageError):
             return  # what the damaged one needs is not known
     try:
-        for path in _garbage(store, collection, kept):
+        for path in _garbage(store, collection, kept, log_start):
             store.delete(path)
     except (NotFoundError, StorageError):
         return
 
 
-def _garbage(store: Store, collection: str, kept: list[Manifest]) -> list[str]:
+def _garbage(store: Store, collection: str, kept: list[Manifest], log_start: int) -> list[str]:
     needed = {path for manifest in kept for path in files_of(collection, manifest)}
     found = [
         path
@@ -35,7 +36,7 @@ def _garbage(store: Store, collection: str, kept: list[Manifest]) -> list[str]:
         for path in (f"{directory}/{file}" for file in store.list(directory))
         if path not in needed
     ]
-    first_wal = min(manifest.first_wal for manifest in kept)
+    first_wal = max(log_start, min(manifest.first_wal for manifest in kept))
     for file in store.list(names.wal_directory(collection)):
         number = names.parse_wal(file)
         if names.is_temporary(file) or (number is not None and number < first_wal):

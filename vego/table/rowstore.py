@@ -15,19 +15,26 @@ import numpy as np
 
 from vego import names
 from vego.document import Vector
-from vego.errors import CommitConflictError, CorruptionError, PoisonedError, StorageError, VegoError
+from vego.errors import (
+    CommitConflictError,
+    CorruptionError,
+    NotFoundError,
+    PoisonedError,
+    StorageError,
+    VegoError,
+)
 from vego.options import CollectionOptions
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import Action, AddSegment, AdvanceWal, SetDeletes, SetIndex, commit
 from vego.table.garbage import collect_garbage
-from vego.table.manifest import IndexEntry, SegmentEntry
+from vego.table.manifest import IndexEntry, SegmentEntry, load_version
 from vego.table.memtable import MemTable, row_size
 from vego.table.opening import OpenFiles
 from vego.table.segment import Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
-from vego.wal import Delete, Log, Operation, Put, SegmentEnd, WalWriter, resume_log
+from vego.wal import Delete, Log, Operation, Put, SegmentEnd, WalWriter, read_log, resume_log
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
@@ -66,6 +73,7 @@ class RowStore:
         self._keys: set[str] = set()
         self._bases: list[int] = []
         self._at_odds = False
+        self._log_start = 0  # no log segment before this one is needed
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
         self._load_segments(files)
         self._memtable_base = self._slots.rows
@@ -113,14 +121,41 @@ class RowStore:
         if self._store.read_only:
             return
         if not log.clean:
-            # What was read of the tail may be in the page cache only: it is made durable before it is served.
-            self._wal = resume_log(
-                self._store, self.collection, log, collection_id=self.manifest.collection_id
-            )
-            self._next_wal = self._wal.number + 1
+            self._carry_over(log)
         if len(log.segments) > MAX_WAL_FILES:
             self.flush("many log files")
-        collect_garbage(self._store, self.collection, self.manifest)
+        self._collect_garbage()
+
+    def _carry_over(self, log: Log) -> None:
+        """Go on in a new log after an unclean stop.
+
+        What was read of the old tail may be in the page cache only: it is made durable before it is served. With
+        it goes what the version before still needs (I6), so that no older segment is needed by anything.
+        """
+        manifest = self.manifest
+        with suppress(CorruptionError, NotFoundError):  # then the old segments stay
+            whole = self._log_of_the_version_before(log)
+            if whole.next_lsn == log.next_lsn:
+                log = whole
+                self._log_start = log.next_number
+        self._wal = resume_log(self._store, self.collection, log, collection_id=manifest.collection_id)
+        self._next_wal = self._wal.number + 1
+
+    def _log_of_the_version_before(self, log: Log) -> Log:
+        manifest = self.manifest
+        if manifest.parent is None:
+            return log
+        before = load_version(self._store, self.collection, manifest.parent.version)
+        return read_log(
+            self._store,
+            self.collection,
+            collection_id=manifest.collection_id,
+            first=before.first_wal,
+            flushed_lsn=before.flushed_lsn,
+        )
+
+    def _collect_garbage(self) -> None:
+        collect_garbage(self._store, self.collection, self.manifest, log_start=self._log_start)
 
     def _decoded(self, operation: Put) -> tuple[Vector, dict[str, Any]]:
         where = f"{self._store.name}/{names.wal_directory(self.collection)}"
@@ -348,7 +383,7 @@ class RowStore:
                 self._memtable_base += len(self._memtable)
             self._memtable = MemTable()
             self._stale_deletes.clear()
-            collect_garbage(self._store, self.collection, self.manifest)
+            self._collect_garbage()
 
     def _add_segment(self, entry: SegmentEntry) -> None:
         """Open a segment whose rows have the slots from `_memtable_base` on."""
