@@ -1,4 +1,4 @@
-"""Hypothesis profiles and fixtures shared by all tests."""
+"""Hypothesis profiles: `ci` repeats itself, so that a change is judged alone; `dev` and `thorough` look further."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "ci", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
-settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = [HealthCheck.too_slow]
+settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, suppress_health_check=QUIET)
+settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=QUIET, print_blob=True)
 settings.register_profile(
     "thorough", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck)
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
