@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import compare, report, run
+from benchmarks import compare, planner, report, run
 from benchmarks.data import Dataset, Judge, K, choose_filters, mask, prepare, synthetic
 from benchmarks.engines.base import DATABASES, ENGINES, INDEXES
 from benchmarks.measure import curve, rate_at
@@ -251,3 +251,10 @@ def test_options_default_to_everything() -> None:
     assert options.engines == list(ENGINES)
     assert options.cores == 1
     assert run.parse(["--quick"]).rows == 2000
+
+
+def test_the_planner_s_constant_can_be_measured(capsys):
+    assert planner.main(["--data", "synthetic", "--rows", "1500", "--queries", "4"]) == 0
+    output = capsys.readouterr().out
+    assert "median cost" in output
+    assert output.count("random") == output.count("far") == len(planner.SHARES)

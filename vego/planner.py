@@ -1,16 +1,16 @@
 """How a search is answered: exact scan, scan of matching rows, or walk of the graph.
 
-The filter has been evaluated before, so the number of matching rows is known, not estimated. Costs are in
-units of one 8-bit distance of the graph walk; the constants were measured with `benchmarks/planner.py`.
+The filter has been evaluated before, so the number of matching rows is known, not estimated. What a walk and a
+scan cost is the index's to say (`scan_is_cheaper`, measured by `python -m benchmarks.planner`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vego.index import scan_is_cheaper
+
 GATHER_ROWS = 512  # up to here an exact float scan of the matches costs less than walking anything
-SCAN_COST = 0.35  # of one row in a scan over codes: sequential, prefetched, no candidate pool
-VISITS_PER_EF = 16  # rows scored per candidate kept, measured on real text embeddings at m=16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,6 @@ def choose(*, slots: int, rows: int, matches: int, indexed: int, ef: int, exact:
         return plan("gather", f"at most {GATHER_ROWS} rows match")
     if matches == slots:
         return plan("graph", "every slot is live and matches")
-    scan = SCAN_COST * matches
-    walk = VISITS_PER_EF * ef * slots / matches
-    if scan <= walk:
-        return plan("codes", f"scanning the matches costs {scan:,.0f}, walking past the others {walk:,.0f}")
-    return plan(
-        "filtered graph", f"walking past the others costs {walk:,.0f}, scanning the matches {scan:,.0f}"
-    )
+    if scan_is_cheaper(matches, slots, ef):
+        return plan("codes", "scanning the codes of the matches costs less than walking past the others")
+    return plan("filtered graph", "so many rows match that a walk costs less than a scan of them")

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from vego.index.hnsw.index import DEFAULT_EF, DEFAULT_RERANK, HnswIndex
+from vego.index.hnsw.search import scan_is_cheaper
 
-__all__ = ["DEFAULT_EF", "DEFAULT_RERANK", "HnswIndex"]
+__all__ = ["DEFAULT_EF", "DEFAULT_RERANK", "HnswIndex", "scan_is_cheaper"]

@@ -20,7 +20,9 @@ from vego.index.views import kernel_view
 Array = npt.NDArray[Any]
 
 TASK_QUERIES = 32  # queries a thread takes at a time
-WALK_COST = 80  # rows a scan gets through in the time a walk takes per candidate held
+# Rows that a scan gets through in the time that a walk past nothing takes, for each candidate held. Measured by
+# `python -m benchmarks.planner`.
+WALK_COST = 64
 
 
 class Snapshot(NamedTuple):
@@ -124,7 +126,7 @@ class Search(NamedTuple):
         """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper."""
         rows = self.snapshot.rows
         accepted = int(np.count_nonzero(accept[:rows]))
-        if accepted * accepted <= WALK_COST * self.ef * rows:
+        if scan_is_cheaper(accepted, rows, self.ef):
             left = np.arange(len(queries))
         else:
             budget = min(max(WALK_COST * self.ef, accepted), rows)
@@ -145,6 +147,11 @@ class Search(NamedTuple):
                 self.scan(queries[i], candidates, slots[i], distances[i])
 
         _in_threads(task, len(which), threads)
+
+
+def scan_is_cheaper(accepted: int, rows: int, ef: int) -> bool:
+    """Whether scanning `accepted` of `rows` nodes costs less than a walk, which visits rows / accepted as many."""
+    return accepted * accepted <= WALK_COST * ef * rows
 
 
 def _in_threads(task: Any, total: int, threads: int) -> None:
