@@ -15,7 +15,7 @@ from vego import names
 from vego.errors import CollectionNotFoundError, CorruptionError, NotFoundError
 from vego.store import LocalStore, Store
 from vego.table.commit import SetIndex, commit
-from vego.table.garbage import files_of
+from vego.table.garbage import files_of, files_of_none
 from vego.table.manifest import Manifest, load_latest, load_version, versions
 from vego.table.marker import load_marker
 
@@ -99,13 +99,7 @@ def _not_needed(store: Store, collection: str, manifest: Manifest) -> tuple[tupl
             manifests.append(parent.version)
         else:
             kept.append(before)
-    needed = {path for one in kept for path in files_of(collection, one)}
-    files = [
-        path
-        for directory in names.file_directories(collection)
-        for path in (f"{directory}/{file}" for file in store.list(directory))
-        if path not in needed
-    ]
+    files = files_of_none(store, collection, kept)
     paths = [names.manifest_path(collection, number) for number in sorted(manifests, reverse=True)]
     return tuple(paths), tuple(files)
 

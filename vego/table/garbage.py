@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
 from vego.store import Store
@@ -29,13 +31,7 @@ def collect_garbage(store: Store, collection: str, manifest: Manifest, *, log_st
 
 
 def _garbage(store: Store, collection: str, kept: list[Manifest], log_start: int) -> list[str]:
-    needed = {path for manifest in kept for path in files_of(collection, manifest)}
-    found = [
-        path
-        for directory in names.file_directories(collection)
-        for path in (f"{directory}/{file}" for file in store.list(directory))
-        if path not in needed
-    ]
+    found = files_of_none(store, collection, kept)
     first_wal = max(log_start, min(manifest.first_wal for manifest in kept))
     for file in store.list(names.wal_directory(collection)):
         number = names.parse_wal(file)
@@ -46,6 +42,17 @@ def _garbage(store: Store, collection: str, kept: list[Manifest], log_start: int
         if names.is_temporary(file) or (version is not None and version < kept[-1].version):
             found.append(f"{names.manifest_directory(collection)}/{file}")
     return found
+
+
+def files_of_none(store: Store, collection: str, manifests: Sequence[Manifest]) -> list[str]:
+    """Paths of the segments, row masks and indexes that none of `manifests` names."""
+    needed = {path for manifest in manifests for path in files_of(collection, manifest)}
+    return [
+        path
+        for directory in names.file_directories(collection)
+        for path in (f"{directory}/{file}" for file in store.list(directory))
+        if path not in needed
+    ]
 
 
 def files_of(collection: str, manifest: Manifest) -> list[str]:
