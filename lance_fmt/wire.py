@@ -14,8 +14,6 @@ _U8 = struct.Struct("<B")
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
-_I64 = struct.Struct("<q")
-_F64 = struct.Struct("<d")
 _U64_PAIR = struct.Struct("<QQ")
 
 
@@ -86,14 +84,6 @@ class Cursor:
         first, second = _U64_PAIR.unpack(self.take(16, what))
         return int(first), int(second)
 
-    def i64(self, what: str = "i64") -> int:
-        """Signed 64-bit integer."""
-        return int(_I64.unpack(self.take(8, what))[0])
-
-    def f64(self, what: str = "f64") -> float:
-        """IEEE 754 binary64."""
-        return float(_F64.unpack(self.take(8, what))[0])
-
     def blob(self, what: str = "blob") -> bytes:
         """Bytes with a u32 length before them."""
         return bytes(self.take(self.u32(f"length of {what}"), what))
@@ -146,14 +136,6 @@ class Builder:
     def u64(self, value: int) -> Builder:
         """Unsigned 64-bit integer."""
         return self.raw(_U64.pack(value))
-
-    def i64(self, value: int) -> Builder:
-        """Signed 64-bit integer."""
-        return self.raw(_I64.pack(value))
-
-    def f64(self, value: float) -> Builder:
-        """IEEE 754 binary64."""
-        return self.raw(_F64.pack(value))
 
     def blob(self, data: bytes) -> Builder:
         """Bytes with a u32 length before them."""

@@ -243,8 +243,7 @@ class Collection:
         queries, ef = self._query(vector, 1, k, ef)
         if state is None:
             return Hits.empty(self.metric)
-        searcher = Searcher(state.snapshot.view, state.index, self.metric)
-        plan, accept = searcher.plan(ef, self._matching(filter, state), exact)
+        searcher, plan, accept = self._plan(state, filter, ef, exact)
         slots, distances = searcher.run(queries[0], k, plan, accept)
         return Hits(state.snapshot, slots, distances, self.metric)
 
@@ -268,8 +267,7 @@ class Collection:
             return BatchResult(
                 np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32)
             )
-        searcher = Searcher(state.snapshot.view, state.index, self.metric)
-        plan, accept = searcher.plan(ef, self._matching(filter, state), exact)
+        searcher, plan, accept = self._plan(state, filter, ef, exact)
         slots, distances = searcher.run_batch(queries, k, plan, accept, threads)
         ids = (
             state.snapshot.view.ids[slots] if state.snapshot.view.rows else np.full(slots.shape, None, object)
@@ -291,9 +289,7 @@ class Collection:
         _, ef = self._query(vector, 1, k, ef)
         if state is None:
             return Plan("empty", "the collection is empty", 0, 0, 0, ef)
-        return Searcher(state.snapshot.view, state.index, self.metric).plan(
-            ef, self._matching(filter, state), exact
-        )[0]
+        return self._plan(state, filter, ef, exact)[1]
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -329,6 +325,13 @@ class Collection:
                 raise unknown_field_error(name, list(known), self.name)
         columns = self._filter_columns.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
+
+    def _plan(
+        self, state: State, filter: Filter, ef: int, exact: bool
+    ) -> tuple[Searcher, Plan, NDArray[np.bool_] | None]:
+        """What answers a search of `state`, how, and the rows to accept (None: all)."""
+        searcher = Searcher(state.snapshot.view, state.index, self.metric)
+        return searcher, *searcher.plan(ef, self._matching(filter, state), exact)
 
     def _query(self, vectors: ArrayLike, ndim: int, k: int, ef: int | None) -> tuple[Vector, int]:
         where = f"search in collection {self.name!r}"

@@ -23,7 +23,7 @@ from vego.index.indexed_rows import IndexedRows
 from vego.options import CollectionOptions, check_dimension, check_durability
 from vego.store import LocalStore, Store
 from vego.table.commit import create_collection
-from vego.table.manifest import Manifest, load_latest
+from vego.table.manifest import versions
 from vego.table.marker import create_marker, load_marker
 from vego.table.opening import open_files
 
@@ -133,7 +133,7 @@ class Database:
         """Names of the collections, sorted."""
         self._check_open()
         with self._lock:
-            stored = {name for name in self._stored() if self._latest(name) is not None}
+            stored = {name for name in self._stored() if versions(self._store, name)}
             return sorted(stored | {name for name, one in self._open.items() if one.dimension is not None})
 
     def drop(self, name: str) -> None:
@@ -218,9 +218,6 @@ class Database:
             for name in self._store.list(names.COLLECTIONS):
                 if names.is_dropped(name):
                     self._store.remove_tree(f"{names.COLLECTIONS}/{name}")
-
-    def _latest(self, name: str) -> Manifest | None:
-        return load_latest(self._store, name)
 
     def _no_collection(self, name: str) -> str:
         return f"no collection {name!r} in {self.path}; there are: {', '.join(self.collections()) or 'none'}"

@@ -13,7 +13,7 @@ from vego.errors import CommitConflictError
 from vego.store import LocalStore
 from vego.table.commit import SetOptions, commit
 from vego.table.manifest import load_version
-from vego.wal import Delete, Put, read_log, resume_log
+from vego.wal import Delete, Put, WalWriter, read_log, resume_log
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION_ID = "c" * 32
@@ -23,6 +23,19 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
     """Run this file with `arguments`; its standard input and output are pipes."""
     command = [sys.executable, "-m", "tests.support.processes", *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def follow(writer: WalWriter, store: LocalStore) -> WalWriter:
+    """Seal a log segment of the collection "c" and start the next, as a flush does."""
+    writer.seal()
+    return WalWriter.create(
+        store,
+        "c",
+        collection_id=COLLECTION_ID,
+        number=writer.number + 1,
+        first_lsn=writer.next_lsn,
+        previous=writer.end,
+    )
 
 
 def operations_of(lsn: int) -> tuple[Put | Delete, ...]:
@@ -51,7 +64,7 @@ def append_forever(root: str, sync: str) -> None:
             writer.sync()
         os.write(1, b"%d\n" % lsn)
         if lsn % 40 == 0:
-            writer = writer.follow(store, "c")
+            writer = follow(writer, store)
 
 
 def race(root: str, base: int, rounds: int) -> None:

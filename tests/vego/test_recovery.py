@@ -60,6 +60,8 @@ def test_the_version_before_is_whole_after_an_unclean_stop(tmp_path: Path, flush
         pytest.raises(vego.CorruptionError, match=f"to-version {newest - 1}"),
     ):
         db.collection("c")
+    with vego.open(tmp_path / "crashed") as db:
+        assert db.collections() == ["c"]  # what there is can be listed, damaged or not
     set_aside_versions_after(tmp_path / "crashed", "c", newest - 1)
     with vego.open(tmp_path / "crashed") as db:
         docs = db.collection("c")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import logs
+from tests.support.processes import follow
 from vego.errors import ClosedError, CorruptionError, InvalidArgumentError, NewerVersionError
 from vego.wal import Put, read_wal
 from vego.wal.format import BATCH_MAGIC, SEGMENT_HEADER_SIZE, BatchHeader, SegmentHeader, batch_seed
@@ -90,7 +91,7 @@ def test_every_bit_and_truncation_of_a_segment_that_another_continues(tmp_path):
     store = logs.new_store(tmp_path)
     writer = logs.new_writer(store)
     writer.append(logs.batch(1))
-    expected = writer.follow(store, "c")._header.previous
+    expected = follow(writer, store)._header.previous
     good = logs.file_of(store).read_bytes()
     assert len(logs.read_bytes(good, expected=expected).batches) == 1
     cut = [(0, good[:length]) for length in range(len(good))]

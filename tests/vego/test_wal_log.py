@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from tests.support import faults, logs
+from tests.support.processes import follow
 from vego import names
 from vego.errors import CommitUncertainError, CorruptionError, InvalidArgumentError, StorageError
 from vego.wal import WalWriter, resume_log
@@ -27,7 +28,7 @@ def three_segments(store):
     writer = logs.new_writer(store)
     for _ in range(2):
         fill(writer, 3)
-        writer = writer.follow(store, "c")
+        writer = follow(writer, store)
     fill(writer, 3)
     return writer
 
@@ -188,7 +189,7 @@ def test_every_fault_while_writing(tmp_path, monkeypatch):
                 writer = None
                 for _ in range(3):
                     try:
-                        writer = writer.follow(store, "c") if writer else logs.new_writer(store)
+                        writer = follow(writer, store) if writer else logs.new_writer(store)
                         for _ in range(2):
                             fill(writer, 1)
                             acknowledged = writer.next_lsn - 1

@@ -84,26 +84,19 @@ class IndexedRows:
         view = self.state.snapshot.view
         index = self.state.index
         covered = 0 if index is None else index.rows
-        waiting = view.rows - covered
-        options = self.rows.options
-        if options.index == "flat" or waiting < (
-            1 if all_rows else max(MIN_BATCH, min(covered // 64, 8_192))
-        ):
+        least = 1 if all_rows else max(MIN_BATCH, min(covered // 64, 8_192))
+        if self.rows.options.index == "flat" or view.rows - covered < least:
             return
-        extended = (
-            HnswIndex(
-                self._metric,
-                self.rows.manifest.dimension,
-                m=options.m,
-                ef_construction=options.ef_construction,
-            )
-            if index is None
-            else index.copy()
-        )
+        extended = self._empty_index() if index is None else index.copy()
         extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress)
         self.state = State(self.state.snapshot, extended)
         if extended.rows >= self._saved_rows + self._saved_rows // 4 and self.rows.buffered_rows == 0:
             self.save_index()
+
+    def _empty_index(self) -> HnswIndex:
+        options = self.rows.options
+        dimension = self.rows.manifest.dimension
+        return HnswIndex(self._metric, dimension, m=options.m, ef_construction=options.ef_construction)
 
     def save_index(self) -> None:
         """Write the graph to a file and commit it; flushes the write buffer, whose slots the graph may cover."""

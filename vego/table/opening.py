@@ -12,7 +12,7 @@ import lance_fmt
 from vego import names
 from vego.errors import CommitConflictError, CorruptionError, NotFoundError
 from vego.store import Store
-from vego.table.manifest import Manifest, load_latest
+from vego.table.manifest import Manifest, load_latest, versions
 from vego.table.segment import Deletes, Segment, open_checked
 from vego.wal import Log, read_log
 
@@ -88,5 +88,4 @@ def _open(store: Store, collection: str, manifest: Manifest) -> OpenFiles:
 
 
 def _newest(store: Store, collection: str) -> int:
-    manifest = load_latest(store, collection)
-    return 0 if manifest is None else manifest.version
+    return max(versions(store, collection), default=0)

@@ -92,14 +92,13 @@ class RowStore:
                 vectors = part if len(part) == total else np.empty((total, part.shape[1]), np.float32)
                 self._slots.adopt(vectors)
             first = self._slots.rows
-            rows = vectors[first : first + len(part)]
             if vectors is not part:
-                rows[:] = part
+                vectors[first : first + len(part)] = part
             dead = None
             if deletes is not None:
                 dead = deletes.mask()
                 deletes.close()
-            self._slots.append(segment.ids(), rows, dead)
+            self._slots.append(segment.ids(), None, dead)
             self._segments.append(segment)
             self._bases.append(first)
             self._keys.update(segment.fields)

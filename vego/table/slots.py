@@ -3,7 +3,7 @@
 A document occupies a new slot whenever it is written; an update leaves a dead slot behind. Slots follow the
 order of the segments and then of the write buffer, so a reopened collection has the same ones.
 
-One writer appends; readers hold a `Snapshot`, whose arrays never change below its `rows` (I5).
+One writer appends; readers hold a `SlotView`, whose arrays never change below its `rows` (I5).
 """
 
 from __future__ import annotations
@@ -77,17 +77,19 @@ class Slots:
             setattr(self, name, new)
 
     def adopt(self, vectors: Vector) -> None:
-        """Use `vectors` (C-contiguous, owned by nobody else) as the array of the rows appended next."""
+        """Use `vectors` (C-contiguous, owned by nobody else) as the array; the rows appended next are in it already."""
         assert self.rows == 0
         self._reserve(len(vectors))
         self._vectors = vectors
 
-    def append(self, ids: Sequence[str], vectors: Vector, dead: NDArray[np.bool_] | None = None) -> range:
-        """Give `ids` the next slots; `dead` marks rows that were deleted already. Returns the slots."""
+    def append(
+        self, ids: Sequence[str], vectors: Vector | None, dead: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Give `ids` the next slots. `vectors` None: they were adopted. `dead` marks rows deleted already."""
         first, count = self.rows, len(ids)
         stop = first + count
         self._reserve(stop)
-        if not np.may_share_memory(self._vectors, vectors):
+        if vectors is not None:
             self._vectors[first:stop] = vectors
         self._inverse_norms[first:stop] = inverse_norms_of(self._vectors[first:stop])
         self._ids[first:stop] = np.array(ids, dtype=object)
@@ -103,7 +105,6 @@ class Slots:
             self.slot_of.update(alive)
             self.live_count += len(alive)
         self.rows = stop
-        return slots
 
     def kill(self, slots: Sequence[int]) -> None:
         """Mark slots dead, in a copy: a reader's view keeps the mask it has."""

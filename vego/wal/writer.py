@@ -132,18 +132,6 @@ class WalWriter:
         self._sealed = True
         self._file.close()
 
-    def follow(self, store: Store, collection: str) -> WalWriter:
-        """Seal this segment and start the next one."""
-        self.seal()
-        return WalWriter.create(
-            store,
-            collection,
-            collection_id=self._header.collection_id,
-            number=self.number + 1,
-            first_lsn=self.next_lsn,
-            previous=self.end,
-        )
-
     def _append(self, kind: BatchType, payload: bytes, count: int) -> int:
         if self._sealed:
             raise ClosedError(f"{self._file.name}: appended to after it was sealed or closed")
