@@ -18,7 +18,7 @@ import vego
 from vego.cli import main
 from vego.cli.arguments import COMMANDS
 from vego.store import LocalStore
-from vego_tools import terminal
+from vego_tools import terminal, warmup
 from vego_tools.demo.sample import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +167,15 @@ def test_stats_change_nothing(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")}
     assert main(["stats", str(tmp_path / "db")]) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")} == before
+
+
+def test_warmup_searches_in_every_way_there_is(tmp_path):
+    with vego.open(tmp_path / "db", dimension=warmup.DIMENSION, durability="none") as database:
+        assert len(list(warmup._steps(database))) > 3
+        documents = database.collection("warmup")
+        for strategy, (text, ef) in warmup.FILTERED.items():
+            query = np.ones(warmup.DIMENSION, np.float32)
+            assert documents.explain(query, 1, filter=text, ef=ef).strategy == strategy
 
 
 def test_warmup_reports_each_step(capsys):
