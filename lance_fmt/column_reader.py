@@ -17,7 +17,7 @@ from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
 from lance_fmt.column_meta import ColumnMeta
 from lance_fmt.constants import EncodingId, TypeId
-from lance_fmt.encodings import ENCODINGS
+from lance_fmt.v1 import ENCODINGS
 from lance_fmt.errors import CorruptFileError
 from lance_fmt.page import PageIndex, read_page_index
 from lance_fmt.schema import Field

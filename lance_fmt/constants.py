@@ -82,6 +82,24 @@ class EncodingId(IntEnum):
     ZSTD = 4
 
 
+class StreamId(IntEnum):
+    """Wire ids of the encodings of a stream, since 1.1."""
+
+    PLAIN = 1
+    CONSTANT = 2
+    BITPACKED = 3
+    FRAME_OF_REFERENCE = 4
+    DELTA = 5
+    VARINT = 6
+    RUN_LENGTH = 7
+    DICTIONARY = 8
+    BYTE_STREAM_SPLIT = 9
+    ALP = 10
+    FSST = 11
+    SNAPPY = 12
+    ZSTD = 13
+
+
 class PageFlag(IntFlag):
     """Flags of a page handle."""
 

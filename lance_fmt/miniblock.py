@@ -10,9 +10,9 @@ import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import BITMAP_ALIGNMENT
-from lance_fmt.encodings import Encoding, lists
-from lance_fmt.encodings.plain import read_bitmap
-from lance_fmt.encodings.protocol import Buffer
+from lance_fmt.v1 import Encoding, lists
+from lance_fmt.v1.plain import read_bitmap
+from lance_fmt.v1.protocol import Buffer
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
 

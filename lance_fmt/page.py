@@ -18,9 +18,9 @@ import numpy as np
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_BLOCK_ITEMS, PAGE_ALIGNMENT, EncodingId
-from lance_fmt.encodings import ENCODINGS, lists
-from lance_fmt.encodings.protocol import Buffer
-from lance_fmt.encodings.select import Level, choose, values_size
+from lance_fmt.v1 import ENCODINGS, lists
+from lance_fmt.v1.protocol import Buffer
+from lance_fmt.v1.select import Level, choose, values_size
 from lance_fmt.errors import InvalidDataError
 from lance_fmt.miniblock import write_block
 from lance_fmt.pyvalues import offsets_of

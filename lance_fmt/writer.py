@@ -27,7 +27,7 @@ from lance_fmt.constants import (
     TARGET_PAGE_BYTES,
     TARGET_VECTOR_BLOCK_BYTES,
 )
-from lance_fmt.encodings.select import Level, check_level, values_size
+from lance_fmt.v1.select import Level, check_level, values_size
 from lance_fmt.errors import InvalidDataError
 from lance_fmt.footer import Footer, header_bytes, metadata_bytes, name_hash
 from lance_fmt.page import build_page

@@ -20,7 +20,7 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
         "lance_fmt.pyvalues",
         "lance_fmt.column",
     },
-    {"lance_fmt.encodings"},
+    {"lance_fmt.v1"},
     {"lance_fmt"},
     {"vego.errors", "vego.options", "vego.names", "vego.document", "vego.progress", "vego.query"},
     {"vego.store"},
@@ -106,7 +106,7 @@ def test_an_upward_import_is_noticed() -> None:
         > layer("vego.store.local")
         > layer("lance_fmt.reader")
     )
-    assert layer("lance_fmt.reader") > layer("lance_fmt.encodings.plain") > layer("lance_fmt.wire")
+    assert layer("lance_fmt.reader") > layer("lance_fmt.v1.plain") > layer("lance_fmt.wire")
 
 
 def test_kernels_stand_alone() -> None:

@@ -22,7 +22,7 @@ from lance_fmt import (
 )
 from lance_fmt.checksum import crc32c
 from lance_fmt.constants import EncodingId
-from lance_fmt.encodings import ENCODINGS, select
+from lance_fmt.v1 import ENCODINGS, select
 from tests.support.format_values import file_of, sample_columns
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import lance_fmt
 from lance_fmt import Column, CorruptFileError, Cursor
-from lance_fmt.encodings import ENCODINGS, Encoding, lists
-from lance_fmt.encodings.integers import packed_size, read_integers, write_integers
+from lance_fmt.v1 import ENCODINGS, Encoding, lists
+from lance_fmt.v1.integers import packed_size, read_integers, write_integers
 from lance_fmt.wire import Builder
 from tests.support.format_values import repeated, sample_columns
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lance_fmt import constants
 from lance_fmt.column_meta import HANDLE
 from lance_fmt.constants import EncodingId, PageFlag, TimeUnit, TypeId
-from lance_fmt.encodings import ENCODINGS
+from lance_fmt.v1 import ENCODINGS
 from lance_fmt.footer import COLUMN_RECORD, Footer, header_bytes, name_hash
 
 SPECIFICATION = Path(constants.__file__).with_name("FORMAT.md").read_text("utf-8")

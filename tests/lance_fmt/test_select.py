@@ -9,7 +9,7 @@ import pytest
 
 import lance_fmt
 from lance_fmt import Column, InvalidDataError
-from lance_fmt.encodings.select import Level, choose
+from lance_fmt.v1.select import Level, choose
 from tests.support.format_values import file_of
 
 N = 20_000

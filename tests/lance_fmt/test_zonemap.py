@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import lance_fmt
 from lance_fmt import Column, DataType, PageInfo, TypeId
-from lance_fmt.encodings.select import values_size
+from lance_fmt.v1.select import values_size
 from tests.support.format_values import TYPES, fewer, file_of, values_of
 
 BOUNDED = [k for k in TYPES if not (k.is_list or k.is_vector or k.id is TypeId.JSON)]

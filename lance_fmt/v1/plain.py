@@ -13,8 +13,8 @@ import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import EncodingId, TypeId
-from lance_fmt.encodings.integers import read_lengths, write_lengths
-from lance_fmt.encodings.protocol import Buffer, Encoded
+from lance_fmt.v1.integers import read_lengths, write_lengths
+from lance_fmt.v1.protocol import Buffer, Encoded
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_ITEMS
-from lance_fmt.encodings.integers import read_lengths, write_lengths
-from lance_fmt.encodings.protocol import Buffer, Encoded, Encoding
+from lance_fmt.v1.integers import read_lengths, write_lengths
+from lance_fmt.v1.protocol import Buffer, Encoded, Encoding
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import EncodingId
-from lance_fmt.encodings import ENCODINGS, lists
-from lance_fmt.encodings.protocol import Encoded, Encoding
+from lance_fmt.v1 import ENCODINGS, lists
+from lance_fmt.v1.protocol import Encoded, Encoding
 from lance_fmt.errors import InvalidDataError
 
 Level = Literal["speed", "balanced", "small"]

@@ -14,9 +14,9 @@ import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_DICTIONARY_VALUES, EncodingId, TypeId
-from lance_fmt.encodings.integers import read_integers, write_integers
-from lance_fmt.encodings.plain import Plain
-from lance_fmt.encodings.protocol import Buffer, Encoded
+from lance_fmt.v1.integers import read_integers, write_integers
+from lance_fmt.v1.plain import Plain
+from lance_fmt.v1.protocol import Buffer, Encoded
 from lance_fmt.pyvalues import offsets_of
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor

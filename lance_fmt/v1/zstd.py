@@ -15,8 +15,8 @@ import zstandard
 
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_ZSTD_RATIO, EncodingId, TypeId
-from lance_fmt.encodings.plain import Plain
-from lance_fmt.encodings.protocol import Buffer, Encoded
+from lance_fmt.v1.plain import Plain
+from lance_fmt.v1.protocol import Buffer, Encoded
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import EncodingId
-from lance_fmt.encodings.integers import read_integers, write_integers
-from lance_fmt.encodings.protocol import Buffer, Encoded
+from lance_fmt.v1.integers import read_integers, write_integers
+from lance_fmt.v1.protocol import Buffer, Encoded
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
 

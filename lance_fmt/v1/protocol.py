@@ -1,0 +1,57 @@
+"""What an encoding is: blocks of column values to bytes and back, blind to nulls, pages and checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lance_fmt.column import Column
+from lance_fmt.constants import EncodingId
+from lance_fmt.schema import DataType
+from lance_fmt.wire import Cursor
+
+Buffer = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Bytes of each block, and bytes that all blocks of the page share (empty for most encodings)."""
+
+    blocks: list[Buffer]
+    shared: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """All bytes together."""
+        return len(self.shared) + sum(map(len, self.blocks))
+
+
+class Encoding(Protocol):
+    """One way of writing values. Lists are taken apart by `lists`, so encodings never see them.
+
+    Slots of nulls hold some value of the type and are written like any other.
+    """
+
+    @property
+    def id(self) -> EncodingId:
+        """Wire id."""
+
+    @property
+    def name(self) -> str:
+        """Name shown by tools."""
+
+    def accepts(self, data_type: DataType) -> bool:
+        """Whether values of this (non-list) type can be written this way at all."""
+
+    def encode(self, column: Column, starts: Sequence[int], effort: int) -> Encoded | None:
+        """Encode the page `column`; block i is rows `starts[i]..starts[i + 1]` (the last entry ends it).
+
+        `effort` is the compression level for those that have one. None: not suited to these values.
+        """
+
+    def open(self, shared: Cursor, data_type: DataType) -> Column | None:
+        """Decode the page's shared bytes, to be given to every `decode` of the page."""
+
+    def decode(self, block: Cursor, rows: int, data_type: DataType, shared: Column | None) -> Column:
+        """Exactly the `rows` values of a block, using up its bytes; CorruptFileError if they do not fit."""
