@@ -1,0 +1,152 @@
+"""The only place that chooses encodings.
+
+A choice is deterministic. Every encoding that accepts the values plans how it would write them, down to the
+streams inside its payload, and writes the sample; its score is the bytes that took plus the time that decoding
+takes by the table below, priced in bytes by the level. The lowest score wins, ties go to the lower id. What was
+considered is kept as text for the inspector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lance_fmt.constants import StreamId
+from lance_fmt.encodings import ENCODINGS
+from lance_fmt.encodings.protocol import Encoding, Kind, Recipe, Sample, Values, nbytes_of
+from lance_fmt.encodings.streams import PageWriter
+from lance_fmt.errors import InvalidDataError
+
+Level = Literal["speed", "balanced", "small"]
+MAX_CASCADE = 3
+
+# What decoding costs: nanoseconds for a stream, for a value, and for a byte of a string, measured by
+# `python -m benchmarks.decode_costs` on blocks of 64 KiB. The first of the three is mostly Python.
+DECODE_COST: dict[StreamId, tuple[float, float, float]] = {
+    StreamId.PLAIN: (2000, 0.1, 0.05),
+    StreamId.CONSTANT: (2500, 0.1, 0.1),
+    StreamId.BITPACKED: (4000, 0.3, 0.0),
+    StreamId.FRAME_OF_REFERENCE: (4000, 0.2, 0.0),
+    StreamId.DELTA: (5000, 0.5, 0.0),
+    StreamId.VARINT: (4000, 2.0, 0.0),
+    StreamId.RUN_LENGTH: (6000, 0.3, 0.0),
+    StreamId.DICTIONARY: (5000, 0.7, 0.3),
+    StreamId.BYTE_STREAM_SPLIT: (5000, 0.5, 0.0),
+    StreamId.ALP: (7000, 0.6, 0.0),
+    StreamId.FSST: (5000, 1.0, 0.5),
+    StreamId.SNAPPY: (4000, 1.0, 0.8),
+    StreamId.ZSTD: (5000, 2.0, 1.2),
+}
+# Bytes one would store to save a nanosecond of decoding.
+BYTES_PER_NS = {"speed": 1.0, "balanced": 0.1, "small": 0.002}
+EFFORT = {"speed": 1, "balanced": 3, "small": 12}
+_SAMPLE_BLOCKS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A recipe for a page and the evidence for it."""
+
+    recipe: Recipe
+    evidence: str
+
+
+def check_level(level: str) -> Level:
+    """`level` if it is one; InvalidDataError otherwise."""
+    for known in get_args(Level):
+        if level == known:
+            return known  # type: ignore[no-any-return]
+    raise InvalidDataError(f"level {level!r} is not one of {', '.join(get_args(Level))}")
+
+
+def encoding_named(name: str) -> Encoding:
+    """The encoding that tools and overrides call `name`."""
+    for encoding in ENCODINGS.values():
+        if encoding.name == name:
+            return encoding
+    known = ", ".join(encoding.name for encoding in ENCODINGS.values())
+    raise InvalidDataError(f"there is no encoding {name!r}; there are {known}")
+
+
+class LevelChooser:
+    """Chooses for one level; `depth` counts the encodings above, `above` names them."""
+
+    def __init__(self, level: Level, above: frozenset[StreamId] = frozenset()) -> None:
+        self.effort = EFFORT[level]
+        self._level = level
+        self._above = above
+
+    def choose(self, sample: Sample, kind: Kind, *, without: frozenset[StreamId] = frozenset()) -> Recipe:
+        """The best recipe for such values, one level deeper."""
+        return self.weigh(sample, kind, without).recipe
+
+    def weigh(self, sample: Sample, kind: Kind, without: frozenset[StreamId] = frozenset()) -> Choice:
+        """The best recipe, with evidence."""
+        best: tuple[float, Recipe] | None = None
+        lines = []
+        for encoding in self._candidates(kind, without):
+            recipe = encoding.plan(sample, kind, self._below(encoding))
+            if recipe is None:
+                continue
+            size, nanoseconds = self._measure(sample, kind, recipe)
+            score = size + nanoseconds * BYTES_PER_NS[self._level]
+            lines.append(f"{recipe} {size} bytes, {nanoseconds / 1000:.0f} us")
+            if best is None or score < best[0]:
+                best = (score, recipe)
+        assert best is not None  # plain accepts every kind and every value
+        raw = sum(map(nbytes_of, sample.blocks))
+        return Choice(best[1], f"{best[1]}; of {raw} bytes sampled: {'; '.join(lines)}")
+
+    def _candidates(self, kind: Kind, without: frozenset[StreamId]) -> list[Encoding]:
+        deepest = len(self._above) >= MAX_CASCADE - 1
+        return [
+            encoding
+            for encoding in ENCODINGS.values()
+            if encoding.accepts(kind)
+            and encoding.id not in without
+            and encoding.id not in self._above
+            and not (deepest and encoding.id in _ALWAYS_CASCADE)
+        ]
+
+    def _below(self, encoding: Encoding) -> LevelChooser:
+        return LevelChooser(self._level, self._above | {encoding.id})
+
+    def _measure(self, sample: Sample, kind: Kind, recipe: Recipe) -> tuple[int, float]:
+        """Bytes of the sample written by `recipe`, and nanoseconds to read it again."""
+        trace: list[tuple[StreamId, Kind, int, int]] = []
+        writer = PageWriter(trace=trace)
+        size = sum(len(writer.write(block, kind, recipe)) for block in sample.blocks)
+        # Shared bytes serve the whole page: only the sample's share of them counts.
+        if sample.page is not None and writer.shared.slots:
+            size += sum(map(len, writer.shared.slots)) * len(sample.blocks) // len(sample.page)
+        return size, sum(_cost(*entry) for entry in trace)
+
+    def fixed(self, name: str, sample: Sample, kind: Kind) -> Choice:
+        """The recipe of an encoding that the user chose."""
+        encoding = encoding_named(name)
+        return Choice(encoding.fixed(sample, kind, self._below(encoding)), f"{name}, as asked for")
+
+
+# These write streams inside streams, so they need a level below.
+_ALWAYS_CASCADE = frozenset(
+    {StreamId.FRAME_OF_REFERENCE, StreamId.DELTA, StreamId.RUN_LENGTH, StreamId.DICTIONARY}
+    | {StreamId.BYTE_STREAM_SPLIT, StreamId.ALP, StreamId.FSST}
+)
+
+
+def _cost(stream: StreamId, kind: Kind, count: int, string_bytes: int) -> float:
+    each, value, byte = DECODE_COST[stream]
+    if stream in _BY_BYTES:
+        value *= kind.dtype.itemsize
+    return each + value * count + byte * string_bytes
+
+
+_BY_BYTES = frozenset({StreamId.SNAPPY, StreamId.ZSTD, StreamId.PLAIN})
+
+
+def sample_of(blocks: list[Values]) -> Sample:
+    """A few blocks from within the page stand for all."""
+    if len(blocks) <= _SAMPLE_BLOCKS:
+        return Sample(blocks, blocks)
+    picks = [(2 * i + 1) * len(blocks) // (2 * _SAMPLE_BLOCKS) for i in range(_SAMPLE_BLOCKS)]
+    return Sample([blocks[i] for i in picks], blocks)

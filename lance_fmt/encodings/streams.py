@@ -1,0 +1,153 @@
+"""Streams: header, payload and padding around what encodings write, and the recursion between them.
+
+FORMAT.md, "Streams". A stream may hold streams; `PageWriter` and `PageReader` are what encodings get to write
+and read them, and to reach the bytes that the blocks of a page share.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lance_fmt.constants import MAX_STREAM_DEPTH, STREAM_ALIGNMENT, STREAM_HEADER_SIZE, StreamId
+from lance_fmt.encodings import ENCODINGS
+from lance_fmt.encodings.constant import is_constant
+from lance_fmt.encodings.protocol import Kind, Mask, Recipe, Strings, Test, Values, count_of
+from lance_fmt.errors import UnsupportedVersionError
+from lance_fmt.wire import Cursor
+
+T = TypeVar("T")
+_HEADER = struct.Struct("<B3xI")
+_CONSTANT = Recipe(StreamId.CONSTANT)
+
+
+class SharedSlots:
+    """What the blocks of a page share, while it is written."""
+
+    def __init__(self) -> None:
+        self.slots: list[bytes] = []
+        self._places: dict[bytes, int] = {}
+
+    def add(self, data: bytes) -> int:
+        """Slot of `data`; equal data gets the same slot."""
+        place = self._places.setdefault(data, len(self.slots))
+        if place == len(self.slots):
+            self.slots.append(data)
+        return place
+
+
+class PageWriter:
+    """Writes the streams of one page. `trace` lists (encoding, kind, values, bytes) of every stream written."""
+
+    def __init__(self, *, trace: list[tuple[StreamId, Kind, int, int]] | None = None) -> None:
+        self.shared = SharedSlots()
+        self.trace = trace
+
+    def write(self, values: Values, kind: Kind, recipe: Recipe) -> bytes:
+        """A whole stream of `values`; CONSTANT where they are all equal, whatever the recipe says."""
+        count = count_of(values)
+        if not count:
+            return _HEADER.pack(StreamId.PLAIN, 0)
+        if recipe.id is not StreamId.CONSTANT and is_constant(values):
+            recipe = _CONSTANT
+        payload = ENCODINGS[recipe.id].encode(values, kind, recipe, self)
+        if self.trace is not None:
+            self.trace.append((recipe.id, kind, count, len(values.data) if isinstance(values, Strings) else 0))
+        return b"".join((_HEADER.pack(recipe.id, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT)))
+
+
+class SharedViews:
+    """The shared slots of a page that is read, each parsed at most once for all its blocks."""
+
+    def __init__(self, slots: Sequence[memoryview], *, path: str, base: int) -> None:
+        self._slots = slots
+        self._path = path
+        self._base = base
+        self._parsed: dict[int, Any] = {}
+
+    def get(self, slot: int, parse: Callable[[Cursor], T], cursor: Cursor) -> T:
+        """`parse` of a slot; `cursor` only serves the error where there is none."""
+        known = self._parsed.get(slot)
+        if known is None:
+            if not 0 <= slot < len(self._slots):
+                raise cursor.fail(f"shared slot {slot} of a page that has {len(self._slots)}")
+            offset = self._base + sum(len(s) for s in self._slots[:slot])
+            known = parse(Cursor(self._slots[slot], path=self._path, base=offset))
+            self._parsed[slot] = known
+        found: T = known
+        return found
+
+
+class PageReader:
+    """Reads the streams of a block. Made for each block: it counts how deep the nesting goes."""
+
+    __slots__ = ("_cursor", "_depth", "_views")
+
+    def __init__(self, views: SharedViews) -> None:
+        self._views = views
+        self._depth = 0
+        self._cursor: Cursor | None = None
+
+    def _enter(self, cursor: Cursor) -> tuple[StreamId, Cursor]:
+        code, length = _HEADER.unpack(cursor.take(STREAM_HEADER_SIZE, "stream header"))
+        if self._depth >= MAX_STREAM_DEPTH:
+            raise cursor.fail(f"streams nested more than {MAX_STREAM_DEPTH} deep")
+        start = cursor.offset
+        padded = cursor.take(length + -length % STREAM_ALIGNMENT, "stream")
+        payload = Cursor(padded[:length], path=cursor.path, base=start)
+        self._cursor = payload
+        try:
+            return StreamId(code), payload
+        except ValueError:
+            raise UnsupportedVersionError(
+                f"{cursor.path}: stream encoding id {code} is unknown to this reader: use a newer release"
+            ) from None
+
+    def read(self, cursor: Cursor, count: int, kind: Kind) -> Values:
+        """The next stream of `cursor`: exactly `count` values of `kind`."""
+        stream, payload = self._enter(cursor)
+        if not count:
+            payload.expect_end("stream of no values")
+            return _empty(kind)
+        encoding = ENCODINGS[stream]
+        if not encoding.accepts(kind):
+            raise payload.fail(f"{kind.name} values in a stream of {encoding.name}")
+        self._depth += 1
+        values = encoding.decode(payload, count, kind, self)
+        self._depth -= 1
+        if payload.remaining:
+            payload.expect_end("stream")
+        return values
+
+    def match(self, cursor: Cursor, count: int, kind: Kind, test: Test) -> Mask:
+        """Which of the next stream's values pass `test`."""
+        stream, payload = self._enter(cursor)
+        if not count:
+            payload.expect_end("stream of no values")
+            return np.zeros(0, np.bool_)
+        encoding = ENCODINGS[stream]
+        if not encoding.accepts(kind):
+            raise payload.fail(f"{kind.name} values in a stream of {encoding.name}")
+        self._depth += 1
+        mask = encoding.match(payload, count, kind, self, test)
+        self._depth -= 1
+        payload.expect_end("stream")
+        return mask
+
+    def shared(self, slot: int, parse: Callable[[Cursor], T]) -> T:
+        """`parse` of a shared slot, done once for a page."""
+        return self._views.get(slot, parse, self._cursor or Cursor(b""))
+
+
+def skip(cursor: Cursor) -> None:
+    """Step over the next stream without decoding it."""
+    _, length = _HEADER.unpack(cursor.take(STREAM_HEADER_SIZE, "stream header"))
+    cursor.take(length + -length % STREAM_ALIGNMENT, "stream")
+
+
+def _empty(kind: Kind) -> Values:
+    nothing = np.empty(0, kind.dtype)
+    return Strings(nothing, np.zeros(1, np.int64)) if kind.is_strings else nothing
