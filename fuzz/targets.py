@@ -1,145 +1,54 @@
-"""One function a kind of hostile input. Each takes bytes and returns; anything but the typed errors is a finding."""
+"""All targets by name, and the canaries: targets that must fail, so that a harness which reports nothing is noticed."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+
+import numpy as np
 
 import lance_fmt
-import vego
-from vego.query import parse_filter
-from vego.table.manifest import Manifest
-from vego.table.marker import Marker
-from vego.table.values import load_metadata
-from vego.wal.format import SegmentHeader
-from vego.wal.record import decode
+from fuzz.decoders import DECODER_TARGETS
+from fuzz.files import FILE_TARGETS, written
+from fuzz.mutations import mutate_file, repair_sometimes
+from fuzz.row_indexes import ROW_INDEX_TARGETS
+from fuzz.target import FILE_ERRORS, Target
+from fuzz.vego_targets import VEGO_TARGETS
 
-FORMAT_ERRORS = (lance_fmt.FormatError,)
-VEGO_ERRORS = (vego.VegoError, lance_fmt.CorruptFileError)
-
-
-def file(data: bytes) -> None:
-    """An `.lfmt` file: open, schema, every column, one row, verify."""
-    try:
-        with lance_fmt.open(data) as opened:
-            opened.read().to_pydict()
-            if opened.num_rows:
-                opened.row(opened.num_rows - 1)
-                opened.take([0])
-            opened.verify()
-    except FORMAT_ERRORS:
-        return
-
-
-def manifest(data: bytes) -> None:
-    """A manifest."""
-    try:
-        Manifest.from_bytes(data, "fuzz")
-    except VEGO_ERRORS:
-        return
-
-
-def marker(data: bytes) -> None:
-    """The marker of a database."""
-    try:
-        Marker.from_bytes(data, "fuzz")
-    except VEGO_ERRORS:
-        return
-
-
-def wal(data: bytes) -> None:
-    """A log segment's header, and the payload of a batch."""
-    with suppress(*VEGO_ERRORS):
-        SegmentHeader.from_bytes(data, "fuzz")
-    try:
-        decode(data[1:], data[0] if data else 0, path="fuzz", base=0)
-    except VEGO_ERRORS:
-        return
-
-
-def filter_text(data: bytes) -> None:
-    """A filter in its text spelling; one that parses must print as itself."""
-    try:
-        expr = parse_filter(data.decode("utf-8", "replace"))
-    except vego.FilterError:
-        return
-    if expr is not None:
-        assert parse_filter(str(expr)) == expr, str(expr)
-
-
-def metadata(data: bytes) -> None:
-    """Metadata as it lies in the log."""
-    try:
-        load_metadata(data)
-    except ValueError:
-        return
-
-
-def canary(data: bytes) -> None:
-    """Fails on purpose, so that a harness that reports nothing is noticed."""
-    if len(data) > 3:
-        raise IndexError("the canary sings")
-
-
-TARGETS: dict[str, Callable[[bytes], None]] = {
-    "file": file,
-    "manifest": manifest,
-    "marker": marker,
-    "wal": wal,
-    "filter_text": filter_text,
-    "metadata": metadata,
+TARGETS: dict[str, Target] = {
+    **FILE_TARGETS,
+    **DECODER_TARGETS,
+    **ROW_INDEX_TARGETS,
+    **VEGO_TARGETS,
 }
 
 
-def seeds(name: str) -> list[bytes]:
-    """Valid inputs to start from."""
-    return SEEDS[name]()
+@cache
+def _nest() -> bytes:
+    return written({"sound": np.arange(100) % 7})
 
 
-def _files() -> list[bytes]:
-    columns = {
-        "i": list(range(300)),
-        "f": [0.5 * i for i in range(300)],
-        "s": [f"text {i % 7}" if i % 5 else None for i in range(300)],
-        "u": [f"{i * 7919 % 1000:x}" * (i % 4) for i in range(300)],
-        "l": [[i, i + 1][: i % 3] for i in range(300)],
-        "b": [i % 3 == 0 for i in range(300)],
-    }
-    found = []
-    for level in ("speed", "balanced", "small"):
-        sink = io.BytesIO()
-        lance_fmt.write(sink, columns, metadata={"k": "v"}, level=level)
-        found.append(sink.getvalue())
-    return found
+def canary(data: bytes) -> None:
+    """Fails for a file that can be read but says something else: only damage behind all checksums gets there."""
+    with suppress(*FILE_ERRORS), lance_fmt.open(data) as file:
+        for sound in file.read().values():
+            if sound.type == lance_fmt.int64() and sound.array.tolist() != [i % 7 for i in range(100)]:
+                raise IndexError("the canary sings")
 
 
-def _manifests() -> list[bytes]:
-    identity = "0" * 32
-    made = Manifest(
-        version=1,
-        collection_id=identity,
-        commit_id=identity,
-        created_us=1,
-        dimension=3,
-        metric="l2",
-        options={},
-        writer="fuzz",
-        summary="seed",
-    )
-    return [made.to_bytes()]
+def canary_that_eats(data: bytes) -> None:  # noqa: ARG001
+    """Asks for more memory than an input may cost."""
+    np.empty(1 << 40, np.uint8)
 
 
-SEEDS: dict[str, Callable[[], list[bytes]]] = {
-    "file": _files,
-    "manifest": _manifests,
-    "marker": lambda: [Marker(database_id="0" * 32, created_us=1).to_bytes()],
-    "wal": lambda: [SegmentHeader("0" * 32, "1" * 32, 1, 1, None).to_bytes(), bytes(80)],
-    "filter_text": lambda: [
-        b"a >= 1 and (b == 'x' or not c in (1, 2.5, true))",
-        b"`x.y` is not null and t < timestamp '2024-01-31T12:00:00Z'",
-    ],
-    "metadata": lambda: [
-        b'{"a":{"$time":"2024-01-31T00:00:00"},"b":[1,{"$float":"nan"}],"c":{"$object":{"$x":null}}}'
-    ],
+def canary_that_sleeps(data: bytes) -> None:  # noqa: ARG001
+    """Never ends."""
+    while True:
+        pass
+
+
+CANARIES: dict[str, Target] = {
+    "canary": Target(canary, lambda: [_nest()], mutate_file, repair_sometimes),
+    "canary_that_eats": Target(canary_that_eats, lambda: [b"seed"]),
+    "canary_that_sleeps": Target(canary_that_sleeps, lambda: [b"seed"]),
 }

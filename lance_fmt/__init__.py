@@ -1,9 +1,10 @@
 """A columnar file format for vectors and the data around them. `FORMAT.md` is its specification."""
 
-from lance_fmt.cache import BlockCache
+from lance_fmt.cache import BlockCache, CacheStats
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
 from lance_fmt.constants import TypeId
+from lance_fmt.damage import Damage
 from lance_fmt.errors import (
     CorruptFileError,
     FormatError,
@@ -11,15 +12,21 @@ from lance_fmt.errors import (
     SchemaError,
     UnsupportedVersionError,
 )
+from lance_fmt.filter import Expression, field
+from lance_fmt.inference import infer_type
 from lance_fmt.info import ColumnInfo, PageInfo
-from lance_fmt.pyvalues import infer_type
 from lance_fmt.reader import File, open
+from lance_fmt.salvage import SalvageReport, salvage
 from lance_fmt.schema import (
     DataType,
     Field,
     Schema,
+    bfloat16,
     binary,
     bool_,
+    date,
+    decimal,
+    duration,
     float16,
     float32,
     float64,
@@ -30,6 +37,8 @@ from lance_fmt.schema import (
     json,
     list_,
     string,
+    struct,
+    time,
     timestamp,
     uint8,
     uint16,
@@ -37,17 +46,19 @@ from lance_fmt.schema import (
     uint64,
     vector,
 )
-from lance_fmt.source import BytesSource, FileSource, ReadAt
+from lance_fmt.source import BytesSource, CachedSource, FileSource, MmapSource, ReadAt
 from lance_fmt.table import Table
 from lance_fmt.wire import Builder, Cursor
 from lance_fmt.writer import Writer, WriteSummary, write
 
 __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "open", "write", "File", "Writer", "WriteSummary", "Table", "Column", "ColumnInfo", "PageInfo",
-    "ReadAt", "FileSource", "BytesSource", "BlockCache",
+    "Expression", "field", "Damage", "salvage", "SalvageReport",
+    "ReadAt", "FileSource", "MmapSource", "BytesSource", "CachedSource", "BlockCache", "CacheStats",
     "DataType", "TypeId", "Field", "Schema", "bool_", "int8", "int16", "int32", "int64",
-    "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
-    "string", "binary", "json", "timestamp", "list_", "vector", "infer_type",
+    "uint8", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64", "decimal",
+    "string", "binary", "json", "timestamp", "date", "time", "duration", "list_", "vector", "struct",
+    "infer_type",
     "Builder", "Cursor", "crc32c",
     "FormatError", "CorruptFileError", "UnsupportedVersionError", "InvalidDataError", "SchemaError",
 ]  # fmt: skip

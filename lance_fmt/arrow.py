@@ -1,7 +1,9 @@
 """Apache Arrow in and out; imports pyarrow only when used.
 
-Numbers, strings, vectors and lists share Arrow's buffers where layouts agree. JSON travels as text with
-field metadata `lance_fmt:type = json`, so that it comes back as JSON.
+Numbers, times, decimals, strings, vectors, lists and structs share Arrow's buffers where layouts agree, nulls
+included. What Arrow has no type for travels as another type whose field, at any depth, says in its metadata
+what it is, so that it comes back: JSON as text with `lance_fmt:type = json`, bfloat16 as uint16 with
+`lance_fmt:type = bfloat16`.
 """
 
 from __future__ import annotations
@@ -11,132 +13,172 @@ from typing import Any
 
 import numpy as np
 
-from lance_fmt import schema
+from lance_fmt import times
+from lance_fmt.arrow_types import arrow_field, decoded, field_of, text_of
 from lance_fmt.column import Column
 from lance_fmt.constants import TypeId
-from lance_fmt.errors import SchemaError
-from lance_fmt.schema import DataType, Schema
+from lance_fmt.datatype import DataType
+from lance_fmt.errors import InvalidDataError, SchemaError
+from lance_fmt.pyvalues import offsets_of
+from lance_fmt.schema import Schema
 
-_MARK = b"lance_fmt:type"
+Array = np.ndarray[Any, Any]
 
 
 def to_arrow(columns: Mapping[str, Column], fields: Schema) -> Any:
     """A pyarrow Table."""
     import pyarrow as pa
 
-    arrays, described = [], []
-    for name, column in columns.items():
-        array = _array(pa, column)
-        mark = {_MARK: b"json"} if column.type.id is TypeId.JSON else None
-        described.append(pa.field(name, array.type, fields[name].nullable, mark))
-        arrays.append(array)
-    return pa.table(arrays, schema=pa.schema(described))
+    described = [arrow_field(pa, field) for field in fields]
+    arrays = [_out(pa, columns[f.name], d.type) for f, d in zip(fields, described, strict=True)]
+    return pa.table(arrays, schema=pa.schema(described, fields.metadata or None))
 
 
-def _arrow_type(pa: Any, kind: DataType) -> Any:
-    if kind.id is TypeId.TIMESTAMP:
-        return pa.timestamp(kind.time_unit, kind.tz)
-    if kind.is_text:
-        return pa.large_string()
-    if kind.id is TypeId.BINARY:
-        return pa.large_binary()
-    if kind.is_list:
-        return pa.large_list(_arrow_type(pa, kind.element))
-    if kind.is_vector:
-        return pa.list_(_arrow_type(pa, kind.element), kind.dimension)
-    return pa.from_numpy_dtype(kind.dtype)
-
-
-def _array(pa: Any, column: Column) -> Any:
+def _out(pa: Any, column: Column, arrow_type: Any) -> Any:
     column = column.compact()
-    kind, rows = _arrow_type(pa, column.type), len(column)
+    kind, rows = column.type, len(column)
     nulls = None
     if column.validity is not None:
         nulls = pa.py_buffer(np.packbits(column.validity, bitorder="little"))
-    if column.type.is_list:
-        buffers = [nulls, pa.py_buffer(column.bounds)]
-        return pa.Array.from_buffers(kind, rows, buffers, children=[_array(pa, column.child)])
-    if column.type.is_vector:
-        items = Column(column.type.element, column.array.reshape(-1))
-        return pa.Array.from_buffers(kind, rows, [nulls], children=[_array(pa, items)])
+    if kind.is_struct:
+        inner = [_out(pa, child, arrow_type.field(i).type) for i, child in enumerate(column.children)]
+        return pa.Array.from_buffers(arrow_type, rows, [nulls], children=inner)
+    if kind.is_list:
+        child = _out(pa, column.child, arrow_type.value_type)
+        return pa.Array.from_buffers(arrow_type, rows, [nulls, pa.py_buffer(column.bounds)], children=[child])
+    if kind.is_vector:
+        items = _out(pa, Column(kind.element, column.array.reshape(-1)), arrow_type.value_type)
+        return pa.Array.from_buffers(arrow_type, rows, [nulls], children=[items])
     if column.offsets is not None:
         buffers = [nulls, pa.py_buffer(column.bounds), pa.py_buffer(np.ascontiguousarray(column.array))]
-        return pa.Array.from_buffers(kind, rows, buffers)
+        return pa.Array.from_buffers(arrow_type, rows, buffers)
     values = column.array
-    if column.type.id is TypeId.BOOL:
+    if kind.id is TypeId.BOOL:
         values = np.packbits(values, bitorder="little")
-    return pa.Array.from_buffers(kind, rows, [nulls, pa.py_buffer(np.ascontiguousarray(values))])
+    elif kind.id is TypeId.TIME:
+        times.check_range(values, kind, column.validity)
+        values = values.astype(f"<i{arrow_type.bit_width // 8}", copy=False)
+    return pa.Array.from_buffers(arrow_type, rows, [nulls, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def from_arrow(table: Any) -> dict[str, Column]:
-    """Columns of a pyarrow Table or RecordBatch."""
+def from_arrow(table: Any) -> tuple[dict[str, Column], Schema]:
+    """Columns and schema of a pyarrow Table or RecordBatch."""
     import pyarrow as pa
 
-    found = {}
-    for field, column in zip(table.schema, table.columns, strict=True):
-        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        if isinstance(whole, pa.ChunkedArray):
-            whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], field.type)
-        json = bool(field.metadata) and field.metadata.get(_MARK) == b"json"
-        found[field.name] = _column(pa, whole, field.name, json=json)
-    return found
+    found, fields = {}, []
+    for described, arrow_column in zip(table.schema, table.columns, strict=True):
+        field = field_of(pa, described, f"column {described.name!r}")
+        chunks = arrow_column.chunks if isinstance(arrow_column, pa.ChunkedArray) else [arrow_column]
+        where = f"column {described.name!r}"
+        parts = [_in(pa, c, field.type, where) for c in chunks or [pa.nulls(0, described.type)]]
+        found[field.name] = Column.concat(parts)
+        fields.append(field)
+    return found, Schema(fields, text_of(table.schema.metadata))
 
 
-def _column(pa: Any, array: Any, name: str, *, json: bool = False) -> Column:
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    kind = _data_type(pa, array.type, name, json=json)
-    validity = None
-    if array.null_count:
-        validity = ~np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
-    if kind.is_list:
-        array = array.cast(pa.large_list(array.type.value_type))
-        offsets = _buffer(array.buffers()[1], np.int64, array.offset, len(array) + 1)
-        return Column(kind, _column(pa, array.values, name), offsets, validity)
-    if kind.is_vector:
-        items = array.values.slice(array.offset * kind.dimension, len(array) * kind.dimension)
-        if items.null_count:
-            raise SchemaError(f"column {name!r}: vectors hold no nulls")
-        values = items.to_numpy(zero_copy_only=False).reshape(len(array), kind.dimension)
-        return Column(kind, np.ascontiguousarray(values, kind.dtype), None, validity)
+def _in(pa: Any, array: Any, kind: DataType, where: str) -> Column:
+    array = decoded(pa, array)
+    if array.type == pa.null():
+        return Column.nulls(kind, len(array))
+    validity = _bits(array.buffers()[0], array) if array.null_count else None
+    try:
+        if kind.is_struct:
+            inner = [
+                _in(pa, array.field(i), f.type, f"{where}, field {f.name!r}")
+                for i, f in enumerate(kind.fields)
+            ]
+            return Column(kind, tuple(inner), None, validity)
+        if kind.is_list:
+            child, offsets = _list(pa, array, kind, where)
+            return Column(kind, child, offsets, validity)
+        if kind.is_vector:
+            return Column(kind, _vectors(pa, array, kind, validity, where), None, validity)
+    except SchemaError as error:
+        raise error if str(error).startswith("column") else SchemaError(f"{where}: {error}") from None
     if kind.is_variable:
-        array = array.cast(pa.large_binary() if kind.id is TypeId.BINARY else pa.large_string())
+        array = _cast(array, pa.large_binary() if kind.id is TypeId.BINARY else pa.large_string(), where)
         offsets = _buffer(array.buffers()[1], np.int64, array.offset, len(array) + 1)
-        data = array.buffers()[2]
-        return Column(kind, np.frombuffer(data or b"", np.uint8), offsets, validity)
-    if kind.id is TypeId.TIMESTAMP:
-        array = array.cast(_arrow_type(pa, kind)).view(pa.int64())
-    if validity is not None:
-        array = array.fill_null(False if kind.id is TypeId.BOOL else pa.scalar(0, array.type))
-    values = np.ascontiguousarray(array.to_numpy(zero_copy_only=False), kind.dtype)
-    return Column(kind, values, None, validity)
+        return Column(kind, np.frombuffer(array.buffers()[2] or b"", np.uint8), offsets, validity)
+    return Column(kind, _scalars(pa, array, kind, where), None, validity)
 
 
-def _buffer(buffer: Any, dtype: Any, offset: int, count: int) -> np.ndarray[Any, Any]:
+def _cast(array: Any, arrow_type: Any, where: str) -> Any:
+    import pyarrow as pa
+
+    try:
+        return array.cast(arrow_type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InvalidDataError(f"{where}: {array.type} does not become {arrow_type}: {error}") from None
+
+
+def _scalars(pa: Any, array: Any, kind: DataType, where: str) -> Array:
+    if kind.id is TypeId.BOOL:
+        return _bits(array.buffers()[1], array)
+    if kind.is_decimal:
+        array = _cast(array, pa.decimal128(kind.precision, kind.scale), where)
+        words = _buffer(array.buffers()[1], np.uint64, array.offset * 2, len(array) * 2)
+        return words.reshape(-1, 2)
+    held = array.type
+    if kind.id is TypeId.TIME and held.bit_width == 32:
+        return _buffer(array.buffers()[1], np.int32, array.offset, len(array)).astype(np.int64)
+    # date64 counts milliseconds, as the timestamp that it becomes.
+    return _buffer(array.buffers()[1], kind.dtype, array.offset, len(array))
+
+
+def _list(pa: Any, array: Any, kind: DataType, where: str) -> tuple[Column, Array]:
+    """Items and offsets of any of Arrow's lists."""
+    is_ = pa.types
+    rows, start = len(array), array.offset
+    where = f"{where}, items"
+    if is_.is_list_view(array.type) or is_.is_large_list_view(array.type):
+        items = _in(pa, array.values, kind.element, where)
+        width = np.int32 if is_.is_list_view(array.type) else np.int64
+        begins = _buffer(array.buffers()[1], width, start, rows).astype(np.int64)
+        lengths = _buffer(array.buffers()[2], width, start, rows).astype(np.int64)
+        if array.null_count:
+            lengths = np.where(_bits(array.buffers()[0], array), lengths, 0)
+        offsets = offsets_of(lengths)
+        picks = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return items.take(picks), offsets
+    if is_.is_fixed_size_list(array.type):
+        offsets = (np.arange(rows + 1, dtype=np.int64) + start) * array.type.list_size
+        return _in(pa, array.values, kind.element, where), offsets
+    width = np.int64 if is_.is_large_list(array.type) else np.int32
+    offsets = _buffer(array.buffers()[1], width, start, rows + 1).astype(np.int64, copy=False)
+    if is_.is_map(array.type):
+        names = ("key", "value")
+        pairs = [
+            _in(pa, a, f.type, f"{where}, {n}")
+            for a, f, n in zip((array.keys, array.items), kind.element.fields, names, strict=True)
+        ]
+        return Column(kind.element, tuple(pairs)), offsets
+    return _in(pa, array.values, kind.element, where), offsets
+
+
+def _vectors(pa: Any, array: Any, kind: DataType, validity: Array | None, where: str) -> Array:
+    items = array.values.slice(array.offset * kind.dimension, len(array) * kind.dimension)
+    column = _in(pa, items, kind.element, where)
+    if column.validity is not None:
+        full = column.validity.reshape(-1, kind.dimension).all(axis=1)
+        wrong = ~full if validity is None else validity & ~full
+        if wrong.any():
+            raise SchemaError(
+                f"{where}: a null in the vector of row {int(wrong.argmax())}; vectors hold no nulls"
+            )
+    return column.array.reshape(-1, kind.dimension)
+
+
+def _bits(buffer: Any, array: Any) -> Array:
+    """Bits of an Arrow array's validity or bools as bool `(n,)`."""
+    stop = array.offset + len(array)
+    if buffer is None or not stop:
+        return np.zeros(len(array), np.bool_)
+    return np.unpackbits(np.frombuffer(buffer, np.uint8), count=stop, bitorder="little")[array.offset :].view(
+        np.bool_
+    )
+
+
+def _buffer(buffer: Any, dtype: Any, offset: int, count: int) -> Array:
     if buffer is None or not buffer.size:
         return np.zeros(count, dtype)
-    return np.frombuffer(buffer, dtype)[offset : offset + count]
-
-
-def _data_type(pa: Any, kind: Any, name: str, *, json: bool = False) -> DataType:
-    types = pa.types
-    if types.is_string(kind) or types.is_large_string(kind):
-        return schema.json() if json else schema.string()
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return schema.binary()
-    if types.is_timestamp(kind):
-        return schema.timestamp(kind.unit, kind.tz)
-    if types.is_date(kind):
-        return schema.timestamp("s")
-    if types.is_list(kind) or types.is_large_list(kind):
-        return schema.list_(_data_type(pa, kind.value_type, name))
-    if types.is_fixed_size_list(kind):
-        return schema.vector(_data_type(pa, kind.value_type, name), kind.list_size)
-    if types.is_null(kind):
-        return schema.json()
-    names = {"bool": "bool_", "halffloat": "float16", "float": "float32", "double": "float64"}
-    maker = getattr(schema, names.get(str(kind), str(kind)), None)
-    if maker is None or not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise SchemaError(f"column {name!r}: Arrow type {kind} has no counterpart in this format")
-    found: DataType = maker()
-    return found
+    return np.frombuffer(buffer, dtype, count, offset * np.dtype(dtype).itemsize)

@@ -1,15 +1,20 @@
 """`Column`: values of one type in memory, in the layout that encodings write and read.
 
-| type                    | values                  | offsets         |
-|-------------------------|-------------------------|-----------------|
-| bool, numbers           | (n,) of the type        | None            |
-| timestamp               | (n,) int64              | None            |
-| vector                  | (n, dimension)          | None            |
-| string, binary, json    | uint8 bytes             | int64 (n + 1,)  |
-| list                    | child `Column`          | int64 (n + 1,)  |
+| type                         | values                              | offsets         |
+|------------------------------|-------------------------------------|-----------------|
+| bool, numbers                | (n,) of the type                    | None            |
+| timestamp, time, duration    | (n,) int64                          | None            |
+| date                         | (n,) int32                          | None            |
+| bfloat16                     | (n,) uint16 bit patterns            | None            |
+| decimal                      | (n, 2) uint64: low and high words   | None            |
+| vector                       | (n, dimension)                      | None            |
+| string, binary, json         | uint8 bytes                         | int64 (n + 1,)  |
+| list                         | child `Column`                      | int64 (n + 1,)  |
+| struct                       | tuple of child `Column`s of n rows  | None            |
 
 Row i of a variable-length type is `values[offsets[i]:offsets[i + 1]]`; offsets need not start at 0. What
-lies in the slot of a null is unspecified. Arrays may be read-only views of a file.
+lies in the slot of a null is unspecified: a child may hold anything below a null. A child that may not be
+null has no validity. Arrays may be read-only views of a file.
 """
 
 from __future__ import annotations
@@ -19,35 +24,52 @@ from typing import Any
 
 import numpy as np
 
-from lance_fmt import pyvalues, schema
+from lance_fmt import arrays, bfloats, pyvalues, times
 from lance_fmt.constants import TypeId
+from lance_fmt.datatype import DataType
 from lance_fmt.errors import InvalidDataError, SchemaError
+from lance_fmt.inference import infer_type
 from lance_fmt.kernels import loader
-from lance_fmt.pyvalues import Parts
-from lance_fmt.schema import DataType
+from lance_fmt.pyvalues import Parts, offsets_of
 
 Array = np.ndarray[Any, Any]
 
 
 class Column:
-    """Immutable values of one type. `validity` is None (no nulls) or bool `(n,)`, True where valid."""
+    """Immutable values of one type. `validity` is None (no nulls) or bool `(n,)`, True where valid.
+
+    `length` need not be given; it is compared. Raises SchemaError where the children of a list or struct do
+    not go with the type: their number, types, lengths, or nulls where the type says there are none.
+    """
 
     __slots__ = ("offsets", "type", "validity", "values")
 
     def __init__(
         self,
         type: DataType,  # noqa: A002
-        values: Array | Column,
+        values: Array | Column | Sequence[Column],
         offsets: Array | None = None,
         validity: Array | None = None,
+        *,
+        length: int | None = None,
     ) -> None:
         self.type = type
-        self.values = values
+        self.values: Array | Column | tuple[Column, ...]
         self.offsets = offsets
         self.validity = validity
+        if type.is_struct:
+            self.values = _members(type, values, validity)
+        elif isinstance(values, Column):
+            self.values = _items(type, values, offsets, validity)
+        else:
+            self.values = values  # type: ignore[assignment]
+        if length is not None and len(self) != length:
+            raise SchemaError(f"a {type} column of {len(self)} rows, expected {length}")
 
     def __len__(self) -> int:
-        return len(self.values if self.offsets is None else self.offsets) - (self.offsets is not None)
+        if self.offsets is not None:
+            return len(self.offsets) - 1
+        return len(self.values[0] if isinstance(self.values, tuple) else self.values)
 
     def __repr__(self) -> str:
         head = ", ".join(repr(v) for v in self.slice(0, min(5, len(self))).to_pylist())
@@ -55,17 +77,32 @@ class Column:
 
     @property
     def array(self) -> Array:
-        """`values` of any type but list."""
-        if isinstance(self.values, Column):
-            raise SchemaError("a list column has a child column, not an array")
+        """`values` of any type but list and struct."""
+        if not isinstance(self.values, np.ndarray):
+            raise SchemaError(f"a {self.type} column has child columns, not an array")
         return self.values
 
     @property
     def child(self) -> Column:
         """`values` of a list column."""
         if not isinstance(self.values, Column):
-            raise SchemaError(f"a {self.type} column has no child column")
+            raise SchemaError(f"a {self.type} column has no single child column")
         return self.values
+
+    @property
+    def children(self) -> tuple[Column, ...]:
+        """`values` of a struct column, in the order of its fields."""
+        if not isinstance(self.values, tuple):
+            raise SchemaError(f"a {self.type} column has no fields")
+        return self.values
+
+    def field(self, name: str) -> Column:
+        """The child column of a struct's field; below a null of the struct it may hold anything."""
+        for member, child in zip(self.type.fields, self.children, strict=True):
+            if member.name == name:
+                return child
+        known = ", ".join(repr(member.name) for member in self.type.fields)
+        raise SchemaError(f"no field {name!r}; there are {known}")
 
     @property
     def bounds(self) -> Array:
@@ -83,6 +120,8 @@ class Column:
     def nbytes(self) -> int:
         """Bytes of the rows in memory: values of variable-length rows counted by their offsets."""
         size = 0 if self.validity is None else self.validity.nbytes
+        if isinstance(self.values, tuple):
+            return size + sum(child.nbytes for child in self.values)
         if self.offsets is None:
             return size + self.array.nbytes
         start, stop = int(self.offsets[0]), int(self.offsets[-1])
@@ -108,35 +147,40 @@ class Column:
         pieces = [pyvalues.json_bytes(v, i) if ok else b"" for i, (v, ok) in enumerate(zip(values, validity))]  # noqa: B905
         flags = np.array(validity, np.bool_)
         data = np.frombuffer(b"".join(pieces), np.uint8)
-        return Column(type, data, pyvalues.offsets_of([len(p) for p in pieces]), _none_if_full(flags))
+        return Column(type, data, offsets_of([len(p) for p in pieces]), _none_if_full(flags))
 
     @staticmethod
     def from_numpy(array: Array, type: DataType | None = None, validity: Array | None = None) -> Column:  # noqa: A002
         """A column over `array`, without a copy where the layout allows.
 
-        1-D numbers, bools and datetime64 (NaT becomes null); 2-D numbers are vectors; objects and NumPy
-        strings go through Python values. `type` overrides what the dtype says, within the same kind.
+        1-D numbers, bools, datetime64 and timedelta64 (NaT becomes null); 2-D numbers are vectors; objects
+        and NumPy strings go through Python values. `type` overrides what the dtype says, within the same
+        kind. Floats of any width, and the bfloat16 that other packages add to NumPy, become `bfloat16`
+        where the type says so; bit patterns in uint16 are taken by `Column(bfloat16(), bits)` only.
         """
         array = np.asarray(array)
         if array.dtype.kind in "OUST":
-            rows = [v.item() if isinstance(v, np.generic) else v for v in array.tolist()]
-            return Column.from_pylist(rows, type or pyvalues.infer_type(rows))
-        if array.dtype.kind == "M":
-            array, type, validity = _from_datetime64(array, type, validity)  # noqa: A001
-        found = type or _type_of(array)
-        wanted = (len(array), found.dimension) if found.is_vector else (len(array),)
-        if found.is_variable or found.is_list or array.shape != wanted:
+            rows = [
+                v.item() if isinstance(v, np.generic) and v.dtype.kind not in "mM" else v
+                for v in array.tolist()
+            ]
+            return Column.from_pylist(rows, type or infer_type(rows))
+        if array.dtype.kind in "mM":
+            array, type, validity = arrays.from_ticks(array, type, validity)  # noqa: A001
+        found = type or arrays.type_of(array)
+        if array.ndim < 1 or array.shape != (
+            (len(array), found.dimension) if found.is_vector else (len(array),)
+        ):
             raise SchemaError(f"an array of dtype {array.dtype} and shape {array.shape} is no {found} column")
-        if not np.can_cast(array.dtype, found.dtype, casting="same_kind"):
-            raise SchemaError(f"an array of dtype {array.dtype} is no {found} column")
-        values = np.ascontiguousarray(array, found.dtype)
-        if array.dtype.kind in "iu" and not np.can_cast(array.dtype, found.dtype) and (values != array).any():
-            raise InvalidDataError(f"values of the {array.dtype} array are out of the range of {found}")
+        values = arrays.values_of(array, found)
         if validity is not None:
             validity = np.asarray(validity, np.bool_)
             if validity.shape != (len(array),):
                 raise SchemaError(f"validity has shape {validity.shape}, expected ({len(array)},)")
-        return Column(found, values, None, None if validity is None else _none_if_full(validity))
+        valid = None if validity is None else _none_if_full(validity)
+        if found.id is TypeId.TIME:
+            times.check_range(values, found, valid)
+        return Column(found, values, None, valid)
 
     @staticmethod
     def nulls(type: DataType, length: int) -> Column:  # noqa: A002
@@ -157,6 +201,9 @@ class Column:
         if any(c.validity is not None for c in columns):
             flags = [np.ones(len(c), np.bool_) if c.validity is None else c.validity for c in columns]
             validity = np.concatenate(flags)
+        if kind.is_struct:
+            members = zip(*(c.children for c in columns), strict=True)
+            return Column(kind, tuple(Column.concat(m) for m in members), None, validity)
         if columns[0].offsets is None:
             return Column(kind, np.concatenate([c.array for c in columns]), None, validity)
         lengths = np.concatenate([np.diff(c.bounds) for c in columns])
@@ -166,13 +213,15 @@ class Column:
             values = Column.concat([c.child.slice(a, b) for c, (a, b) in zip(columns, spans, strict=True)])
         else:
             values = np.concatenate([c.array[a:b] for c, (a, b) in zip(columns, spans, strict=True)])
-        return Column(kind, values, pyvalues.offsets_of(lengths), validity)
+        return Column(kind, values, offsets_of(lengths), validity)
 
     def slice(self, start: int, stop: int) -> Column:
         """Rows `start..stop`, `0 <= start <= stop <= len`, as views."""
         validity = None if self.validity is None else self.validity[start:stop]
         if self.offsets is not None:
             return Column(self.type, self.values, self.offsets[start : stop + 1], validity)
+        if isinstance(self.values, tuple):
+            return Column(self.type, tuple(c.slice(start, stop) for c in self.values), None, validity)
         return Column(self.type, self.array[start:stop], None, validity)
 
     def take(self, indices: Array | Sequence[int]) -> Column:
@@ -181,11 +230,13 @@ class Column:
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise InvalidDataError(f"row numbers must be in 0..{len(self) - 1}")
         validity = None if self.validity is None else _none_if_full(self.validity[rows])
+        if isinstance(self.values, tuple):
+            return Column(self.type, tuple(c.take(rows) for c in self.values), None, validity)
         if self.offsets is None:
             return Column(self.type, self.array[rows], None, validity)
         begins = self.offsets[rows]
         lengths = self.offsets[rows + 1] - begins
-        out_offsets = pyvalues.offsets_of(lengths)
+        out_offsets = offsets_of(lengths)
         if isinstance(self.values, Column):
             inner = np.repeat(begins - out_offsets[:-1], lengths)
             return Column(self.type, self.values.take(inner + np.arange(len(inner))), out_offsets, validity)
@@ -210,6 +261,8 @@ class Column:
                 .take(rows)
                 .equals(Column(self.type, other.values, other.offsets).take(rows))
             )
+        if isinstance(self.values, tuple):
+            return all(a.equals(b) for a, b in zip(self.values, other.children, strict=True))
         if self.offsets is None:
             return np.ascontiguousarray(self.array).tobytes() == np.ascontiguousarray(other.array).tobytes()
         if not np.array_equal(np.diff(self.bounds), np.diff(other.bounds)):
@@ -217,17 +270,21 @@ class Column:
         ours, others = self.compact(), other.compact()
         if isinstance(ours.values, Column):
             return ours.values.equals(others.child)
-        return np.array_equal(ours.values, others.array)
+        return np.array_equal(ours.array, others.array)
 
     def compact(self) -> Column:
-        """The same rows with offsets that start at 0 and values that hold nothing else."""
-        if self.offsets is None or (self.offsets[0] == 0 and self.offsets[-1] == len(self.values)):
+        """The same rows with offsets that start at 0 and values that hold nothing else, at every level."""
+        if isinstance(self.values, tuple):
+            return Column(self.type, tuple(c.compact() for c in self.values), None, self.validity)
+        if self.offsets is None:
             return self
         start, stop = int(self.offsets[0]), int(self.offsets[-1])
-        inside = (
-            self.values.slice(start, stop) if isinstance(self.values, Column) else self.values[start:stop]
-        )
-        return Column(self.type, inside, self.offsets - start, self.validity)
+        offsets = self.offsets - start if start else self.offsets
+        if isinstance(self.values, Column):
+            return Column(self.type, self.values.slice(start, stop).compact(), offsets, self.validity)
+        if start == 0 and stop == len(self.values):
+            return self
+        return Column(self.type, self.values[start:stop], offsets, self.validity)
 
     def to_pylist(self) -> list[Any]:
         """Python values, None for nulls (and for the JSON value null); vectors as 1-D arrays."""
@@ -238,59 +295,86 @@ class Column:
         return pyvalues.scalar_getter(_parts(self), self.type)
 
     def to_numpy(self) -> Array:
-        """An array: without a copy for numbers, bools, timestamps (datetime64) and vectors without nulls.
+        """An array: without a copy for numbers, bools, times (64 bits) and vectors without nulls.
 
-        Timestamps with nulls have NaT; anything else with nulls, and strings, lists and JSON, come as an
-        object array with None for nulls.
+        Timestamps and dates are datetime64, durations and times of day (since midnight) timedelta64, with NaT
+        for nulls; bfloat16 becomes float32. Anything else with nulls, and strings, JSON, decimals, lists and
+        structs, come as an object array with None for nulls.
         """
-        if self.type.id is TypeId.TIMESTAMP:
-            times = self.array.view(f"M8[{self.type.time_unit}]")
+        if self.type.is_time:
+            ticks = times.as_numpy(self.array, self.type)
             if self.validity is not None:
-                times = times.copy()
-                times[~self.validity] = np.datetime64("NaT")
-            return times
-        if self.offsets is None and self.validity is None:
-            return self.array
+                ticks = ticks.copy()
+                ticks[~self.validity] = (
+                    np.timedelta64("NaT") if ticks.dtype.kind == "m" else np.datetime64("NaT")
+                )
+            return ticks
+        if isinstance(self.values, np.ndarray) and self.offsets is None and self.validity is None:
+            if self.type.is_bfloat16 or (self.type.is_vector and self.type.element.is_bfloat16):
+                return bfloats.to_floats(self.values)
+            if not self.type.is_decimal:
+                return self.values
         rows = np.empty(len(self), object)
         for i, value in enumerate(self.to_pylist()):
             rows[i] = value
         return rows
 
 
+def _members(kind: DataType, values: object, validity: Array | None) -> tuple[Column, ...]:
+    """The children of a struct, checked; those of fields that are not nullable without validity."""
+    if not isinstance(values, tuple | list) or len(values) != len(kind.fields):
+        raise SchemaError(f"a {kind} column takes {len(kind.fields)} child columns, one for each field")
+    members = []
+    for field, child in zip(kind.fields, values, strict=True):
+        where = f"field {field.name!r} of {kind}"
+        if child.type != field.type:
+            raise SchemaError(f"{where}: a {child.type} column, expected {field.type}")
+        if len(child) != len(values[0]):
+            raise SchemaError(f"{where}: {len(child)} rows, expected {len(values[0])} as in the first field")
+        if child.validity is not None and not field.nullable:
+            wrong = ~child.validity if validity is None else validity & ~child.validity
+            if wrong.any():
+                raise SchemaError(f"{where}: null in row {int(wrong.argmax())}, yet not nullable")
+            child = Column(child.type, child.values, child.offsets)  # noqa: PLW2901
+        members.append(child)
+    return tuple(members)
+
+
+def _items(kind: DataType, child: Column, offsets: Array | None, validity: Array | None) -> Column:
+    """The child of a list, checked; without validity if the items are not nullable."""
+    if not kind.is_list or offsets is None or child.type != kind.element:
+        raise SchemaError(
+            f"a {child.type} column with{'out' if offsets is None else ''} offsets is no {kind} column"
+        )
+    if child.validity is None or kind.item_nullable:
+        return child
+    lengths = np.diff(offsets) if validity is None else np.where(validity, np.diff(offsets), 0)
+    nulls = np.concatenate([[0], np.cumsum(~child.validity)])
+    wrong = (nulls[offsets[:-1] + lengths] - nulls[offsets[:-1]]) > 0
+    if wrong.any():
+        raise SchemaError(
+            f"a null in the list of row {int(wrong.argmax())}, yet items of {kind} are not nullable"
+        )
+    return Column(child.type, child.values, child.offsets)
+
+
 def _assemble(parts: Parts, kind: DataType) -> Column:
-    values = parts.values
-    inner = _assemble(values, kind.element) if isinstance(values, Parts) else values
-    return Column(kind, inner, parts.offsets, parts.validity)
+    values: Array | Column | tuple[Column, ...]
+    if isinstance(parts.values, tuple):
+        values = tuple(_assemble(p, f.type) for p, f in zip(parts.values, kind.fields, strict=True))
+    else:
+        values = _assemble(parts.values, kind.element) if isinstance(parts.values, Parts) else parts.values
+    return Column(kind, values, parts.offsets, parts.validity)
 
 
 def _parts(column: Column) -> Parts:
-    values = column.values
-    return Parts(_parts(values) if isinstance(values, Column) else values, column.offsets, column.validity)
+    values: Array | Parts | tuple[Parts, ...]
+    if isinstance(column.values, tuple):
+        values = tuple(_parts(child) for child in column.values)
+    else:
+        values = _parts(column.values) if isinstance(column.values, Column) else column.values
+    return Parts(values, column.offsets, column.validity)
 
 
 def _none_if_full(validity: Array) -> Array | None:
     return None if validity.all() else validity
-
-
-def _from_datetime64(
-    array: Array, kind: DataType | None, validity: Array | None
-) -> tuple[Array, DataType, Array | None]:
-    unit = np.datetime_data(array.dtype)[0]
-    if kind is None:
-        kind = schema.timestamp(unit if unit in ("s", "ms", "us", "ns") else "us")
-    if kind.id is not TypeId.TIMESTAMP:
-        raise SchemaError(f"an array of {array.dtype} is no {kind} column")
-    valid = ~np.isnat(array)
-    if validity is not None:
-        valid &= np.asarray(validity, np.bool_)
-    ticks = array.astype(f"M8[{kind.time_unit}]").astype(np.int64)
-    return np.where(valid, ticks, 0), kind, valid
-
-
-def _type_of(array: Array) -> DataType:
-    if array.dtype == np.bool_ and array.ndim == 1:
-        return schema.bool_()
-    item = pyvalues.number_type(array.dtype)
-    if item is None or array.ndim not in (1, 2):
-        raise SchemaError(f"no column type holds an array of dtype {array.dtype} and shape {array.shape}")
-    return item if array.ndim == 1 else schema.vector(item, array.shape[1])

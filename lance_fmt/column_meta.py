@@ -1,10 +1,11 @@
-"""Metadata of one column: its shifts, its page handles, and why its encodings were chosen.
+"""Metadata of one column: its shifts, its page handles, why its encodings were chosen, its auxiliary regions.
 
 FORMAT.md, "Column metadata". Handles are one structured array over the bytes, checked as a whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from lance_fmt.constants import (
     MAX_PAGE_SHIFT,
     PAGE_ALIGNMENT,
     PAGE_HANDLE_SIZE,
+    AuxiliaryId,
     EncodingId,
     PageFlag,
     TypeId,
@@ -48,6 +50,15 @@ _KNOWN_FLAGS = int(PageFlag.HAS_BOUNDS | PageFlag.MIN_EXACT | PageFlag.MAX_EXACT
 _STRINGS = (TypeId.STRING, TypeId.BINARY)
 
 
+@dataclass(frozen=True, slots=True)
+class Auxiliary:
+    """A region that speeds up reading a column and is not needed to read it."""
+
+    offset: int
+    length: int
+    crc: int
+
+
 class ColumnMetaBuilder:
     """Gathers the handles of a column while its pages are written."""
 
@@ -58,7 +69,7 @@ class ColumnMetaBuilder:
         self._rest: list[bytes] = []
         self._heap = bytearray()
         self._evidence: list[str] = []
-        self._last_encoding: EncodingId | None = None
+        self._last_evidence = ""
 
     def add(self, image: PageImage, offset: int, length: int) -> None:
         """A page whose data lies at `offset`; its index is placed later, by `finish`."""
@@ -70,9 +81,11 @@ class ColumnMetaBuilder:
         self._rest.append(rest.finish())
         self._handles.append(Builder().u64(offset).u64(length))
         self._indexes.append(image.index)
-        if image.encoding is not self._last_encoding:
+        # What was chosen stands before the first semicolon; pages that chose alike are told once.
+        chosen = image.evidence.partition(";")[0]
+        if chosen != self._last_evidence:
             self._evidence.append(f"page {len(self._indexes) - 1}: {image.evidence}")
-            self._last_encoding = image.encoding
+            self._last_evidence = chosen
 
     def _keep(self, value: bytes) -> bytes:
         """Put a string bound on the heap; its place there is what the handle holds."""
@@ -84,15 +97,24 @@ class ColumnMetaBuilder:
         """The page indexes, in page order."""
         return self._indexes
 
-    def finish(self, index_offset: int, page_shift: int, block_shift: int) -> bytes:
+    def finish(
+        self,
+        index_offset: int,
+        page_shift: int,
+        block_shift: int,
+        auxiliary: Mapping[AuxiliaryId, Auxiliary],
+    ) -> bytes:
         """The metadata, for page indexes that lie back to back from `index_offset`."""
         evidence = "\n".join(self._evidence).encode("utf-8")
-        out = Builder().u32(len(self._handles)).u8(page_shift).u8(block_shift).u16(0)
+        out = Builder().u32(len(self._handles)).u8(page_shift).u8(block_shift).u16(len(auxiliary))
         out.u64(len(self._heap)).u64(len(evidence))
         for handle, index, rest in zip(self._handles, self._indexes, self._rest, strict=True):
             out.raw(handle.u64(index_offset).u32(len(index)).u32(crc32c(index)).finish()).raw(rest)
             index_offset += len(index)
-        return out.raw(bytes(self._heap)).raw(evidence).finish()
+        out.raw(bytes(self._heap)).raw(evidence)
+        for kind, region in sorted(auxiliary.items()):
+            out.u16(kind).u16(0).u32(region.crc).u64(region.offset).u64(region.length)
+        return out.finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +127,8 @@ class ColumnMeta:
     encodings: list[EncodingId]
     evidence: str
     heap: bytes
+    auxiliary: dict[AuxiliaryId, Auxiliary]
+    regions: list[Auxiliary]
 
     def bounds(self, page: int, kind: DataType, cursor: Cursor) -> tuple[Any, Any] | None:
         """Smallest and largest value that page `page` may hold, or None where that is not known."""
@@ -128,7 +152,8 @@ def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: D
     """Parse metadata (its checksum verified before); every handle is checked before any is used."""
     count = cursor.u32("page count")
     page_shift, block_shift = cursor.u8("page shift"), cursor.u8("block shift")
-    if cursor.u16("reserved") or not block_shift <= page_shift <= MAX_PAGE_SHIFT:
+    auxiliary_count = cursor.u16("auxiliary regions")
+    if not block_shift <= page_shift <= MAX_PAGE_SHIFT:
         raise cursor.fail(f"page shift {page_shift} and block shift {block_shift} are not valid")
     if kind.stride << block_shift > max(MAX_BLOCK_BYTES, kind.stride):
         raise cursor.fail(f"blocks of {1 << block_shift} rows of {kind} are larger than the format allows")
@@ -140,8 +165,27 @@ def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: D
         evidence = bytes(cursor.take(evidence_length, "evidence")).decode("utf-8")
     except UnicodeDecodeError:
         raise cursor.fail("evidence is not UTF-8") from None
+    auxiliary, regions = _read_auxiliary(cursor, auxiliary_count, file_length)
     cursor.expect_end("column metadata")
-    return ColumnMeta(page_shift, block_shift, pages, _encodings(pages), evidence, heap)
+    return ColumnMeta(page_shift, block_shift, pages, _encodings(pages), evidence, heap, auxiliary, regions)
+
+
+def _read_auxiliary(
+    cursor: Cursor, count: int, file_length: int
+) -> tuple[dict[AuxiliaryId, Auxiliary], list[Auxiliary]]:
+    """The regions this reader knows by id, and all of them."""
+    known, regions = {}, []
+    for _ in range(count):
+        code = cursor.u16("auxiliary id")
+        cursor.u16("reserved")
+        crc = cursor.u32("CRC of auxiliary region")
+        offset, length = cursor.u64_pair("place of auxiliary region")
+        if offset < HEADER_SIZE or offset + length > file_length - FOOTER_SIZE:
+            raise cursor.fail(f"auxiliary region {code} at {offset}..{offset + length} is outside the file")
+        regions.append(Auxiliary(offset, length, crc))
+        if code in AuxiliaryId.__members__.values():
+            known[AuxiliaryId(code)] = regions[-1]
+    return known, regions
 
 
 def _encodings(pages: np.ndarray[Any, Any]) -> list[EncodingId]:

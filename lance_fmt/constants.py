@@ -10,8 +10,8 @@ from enum import IntEnum, IntFlag
 
 MAGIC = b"LFMT"
 VERSION_MAJOR = 1
-VERSION_MINOR = 0
-KNOWN_FEATURES = 0
+VERSION_MINOR = 1
+KNOWN_FEATURES = 7
 
 HEADER_SIZE = 64
 FOOTER_SIZE = 64
@@ -31,16 +31,20 @@ STATISTIC_BYTES = 64
 
 MAX_PAGE_SHIFT = 20
 MAX_DIMENSION = 1 << 20
+MAX_NESTING = 8
+MAX_DECIMAL_DIGITS = 38
 MAX_BLOCK_BYTES = 1 << 28
 MAX_BLOCK_ITEMS = 1 << 24
 MAX_DICTIONARY_VALUES = 1 << 16
+MAX_SHARED_SLOTS = 1 << 10
 MAX_ZSTD_RATIO = 1 << 16
 
 TAIL_READ = 64 * 1024
-TARGET_BLOCK_BYTES = 16 * 1024
+TARGET_BLOCK_BYTES = 64 * 1024
 TARGET_VECTOR_BLOCK_BYTES = 32 * 1024
 TARGET_PAGE_BYTES = 1024 * 1024
-LARGEST_BLOCK_SHIFT = 12
+TARGET_VECTOR_PAGE_BYTES = 4 * 1024 * 1024
+LARGEST_BLOCK_SHIFT = 13
 LARGEST_PAGE_SHIFT = 17
 
 
@@ -65,10 +69,17 @@ class TypeId(IntEnum):
     TIMESTAMP = 16
     LIST = 17
     VECTOR = 18
+    BFLOAT16 = 19
+    DECIMAL = 20
+    DATE = 21
+    TIME = 22
+    DURATION = 23
+    STRUCT = 24
+    NESTED_LIST = 25
 
 
 class TimeUnit(IntEnum):
-    """Wire ids of the timestamp units."""
+    """Wire ids of the units of times."""
 
     S = 1
     MS = 2
@@ -83,6 +94,7 @@ class EncodingId(IntEnum):
     BITPACKED = 2
     DICTIONARY = 3
     ZSTD = 4
+    STREAMS = 5
 
 
 class StreamId(IntEnum):
@@ -101,6 +113,31 @@ class StreamId(IntEnum):
     FSST = 11
     SNAPPY = 12
     ZSTD = 13
+
+
+class BoundsForm(IntEnum):
+    """How a page index keeps the bounds of its blocks, since 1.1."""
+
+    NONE = 0
+    SIGNED = 1
+    UNSIGNED = 2
+    FLOAT = 3
+    PREFIX = 4
+
+
+class AuxiliaryId(IntEnum):
+    """Wire ids of a column's auxiliary regions, since 1.1; a reader passes over those it does not know."""
+
+    ROW_INDEX = 1
+    BLOOM = 2
+
+
+class Feature(IntFlag):
+    """Feature flags of a file: what a reader must know to read it; the names are written into the file too."""
+
+    STREAMS = 1
+    TYPES_1_1 = 2
+    AUXILIARY = 4
 
 
 class PageFlag(IntFlag):

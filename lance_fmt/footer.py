@@ -6,6 +6,7 @@ that covers page indexes; those cover blocks. So the footer's checksum names the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,9 +22,15 @@ from lance_fmt.constants import (
     MAGIC,
     VERSION_MAJOR,
     VERSION_MINOR,
+    Feature,
 )
 from lance_fmt.errors import CorruptFileError, InvalidDataError, UnsupportedVersionError
 from lance_fmt.wire import Builder, Cursor
+
+# Keys of the file's own among the key-values.
+RESERVED = "lfmt:"
+REQUIRES = "lfmt:requires"
+SCHEMA_METADATA = "lfmt:schema"
 
 COLUMN_RECORD = np.dtype(
     [
@@ -46,7 +53,9 @@ def name_hash(name: str) -> int:
 
 def header_bytes() -> bytes:
     """The first 64 bytes of a file."""
-    body = Builder().raw(MAGIC).u16(VERSION_MAJOR).u16(VERSION_MINOR).u32(0).finish()
+    # Written before anything is known of the content, the header gives the container's version, still 1.0;
+    # the footer says what the content needs.
+    body = Builder().raw(MAGIC).u16(VERSION_MAJOR).u16(0).u32(0).finish()
     body = body.ljust(HEADER_SIZE - 4, b"\0")
     return body + Builder().u32(crc32c(body)).finish()
 
@@ -61,18 +70,19 @@ def check_header(data: bytes | memoryview, path: str) -> None:
         != Cursor(memoryview(data)[HEADER_SIZE - 4 :], path=path).u32()
     ):
         raise CorruptFileError(path, 0, "header does not match its checksum")
-    _check_version(path, cursor.u16(), cursor.u16(), cursor.u32())
-
-
-def _check_version(path: str, major: int, minor: int, features: int) -> None:
-    if major != VERSION_MAJOR:
-        raise UnsupportedVersionError(
-            f"{path}: format version {major}.{minor}; this reader knows {VERSION_MAJOR}.x: use a newer one"
-        )
+    major, minor, features = cursor.u16(), cursor.u16(), cursor.u32()
+    _check_major(path, major, minor)
     if features & ~KNOWN_FEATURES:
         raise UnsupportedVersionError(
             f"{path}: feature flags {features & ~KNOWN_FEATURES:#x} of format {major}.{minor} are unknown "
             "to this reader: use a newer release"
+        )
+
+
+def _check_major(path: str, major: int, minor: int) -> None:
+    if major != VERSION_MAJOR:
+        raise UnsupportedVersionError(
+            f"{path}: format version {major}.{minor}; this reader knows {VERSION_MAJOR}.x: use a newer one"
         )
 
 
@@ -134,7 +144,7 @@ class Footer:
         sizes = cursor.u64(), cursor.u64(), cursor.u64(), cursor.u32(), cursor.u32(), cursor.u32()
         checksums = cursor.u32(), cursor.u32(), cursor.u32()
         features, major, minor = cursor.u32(), cursor.u16(), cursor.u16()
-        _check_version(path, major, minor, features)
+        _check_major(path, major, minor)
         footer = Footer(*sizes, *checksums, (major, minor), features)
         if footer.file_length != file_length:
             raise cursor.fail(f"the file has {file_length} bytes, its footer says {footer.file_length}")
@@ -145,21 +155,58 @@ class Footer:
         return footer
 
 
-def metadata_bytes(metadata: Mapping[str, str]) -> bytes:
-    """User key-values."""
-    out = Builder().u32(len(metadata))
+def metadata_bytes(
+    metadata: Mapping[str, str], schema: Mapping[str, str] | None = None, features: int = 0
+) -> bytes:
+    """User key-values, and behind them the file's own: what it requires, and the schema's metadata."""
+    own = {}
+    if features:
+        own[REQUIRES] = ", ".join(feature.name.lower() for feature in Feature if feature & features)
+    if schema:
+        own[SCHEMA_METADATA] = json.dumps(dict(schema), ensure_ascii=False, separators=(",", ":"))
+    out = Builder().u32(len(metadata) + len(own))
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidDataError(f"metadata {key!r}: {value!r} is not text to text")
+        if key.startswith(RESERVED):
+            raise InvalidDataError(
+                f"metadata key {key!r}: keys that start with {RESERVED!r} are the format's own"
+            )
+    for key, value in (*metadata.items(), *own.items()):
         out.text(key).text(value)
     return out.finish()
 
 
-def read_metadata(cursor: Cursor) -> dict[str, str]:
-    """User key-values back from their region."""
-    found = {}
+def read_metadata(cursor: Cursor) -> tuple[dict[str, str], dict[str, str]]:
+    """User key-values, and the file's own, back from their region."""
+    user: dict[str, str] = {}
+    own: dict[str, str] = {}
     for _ in range(cursor.u32("key-value count")):
         key = cursor.text("key")
-        found[key] = cursor.text("value")
+        (own if key.startswith(RESERVED) else user)[key] = cursor.text("value")
     cursor.expect_end("key-values")
+    return user, own
+
+
+def schema_metadata(own: Mapping[str, str], cursor: Cursor) -> dict[str, str]:
+    """The metadata of the schema; `cursor` only serves the error."""
+    try:
+        found = json.loads(own.get(SCHEMA_METADATA, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise cursor.fail(f"metadata of the schema is not JSON ({error})") from None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise cursor.fail("metadata of the schema is not text to text")
     return found
+
+
+def check_features(footer: Footer, own: Mapping[str, str], path: str) -> None:
+    """Refuse a file that requires what this reader does not know, by its name where the file tells it."""
+    unknown = footer.features & ~KNOWN_FEATURES
+    if unknown:
+        ours = {feature.name.lower() for feature in Feature}
+        names = [n for n in own.get(REQUIRES, "").split(", ") if n and n not in ours]
+        what = ", ".join(names) or f"feature flags {unknown:#x}"
+        raise UnsupportedVersionError(
+            f"{path}: format {footer.version[0]}.{footer.version[1]} requires {what}; this reader knows "
+            f"{VERSION_MAJOR}.{VERSION_MINOR} and {', '.join(sorted(ours))}: use a newer release"
+        )

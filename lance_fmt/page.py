@@ -1,32 +1,44 @@
 """Pages: building one from a column, and the page index with its block directory (FORMAT.md, "Pages").
 
 A page's data is its blocks, back to back, padded with zeros to a multiple of 64 bytes; the padding counts to
-the last block's checksum. The page index says where blocks end, and holds their checksums, their null
-counts and what they share; its own checksum lies in the page handle.
+the last block's checksum. The page index says where blocks end, and holds their checksums, null counts and
+bounds, and what they share; its own checksum lies in the page handle.
+
+There are two kinds of page: of streams, and, since 1.0, of plain numbers that are one array on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from lance_fmt import block as blocks
+from lance_fmt import v1, zonemap
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
-from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_BLOCK_ITEMS, PAGE_ALIGNMENT, EncodingId
-from lance_fmt.v1 import ENCODINGS, lists
-from lance_fmt.v1.protocol import Buffer
-from lance_fmt.v1.select import Level, choose, values_size
+from lance_fmt.constants import (
+    MAX_BLOCK_BYTES,
+    MAX_BLOCK_ITEMS,
+    MAX_SHARED_SLOTS,
+    PAGE_ALIGNMENT,
+    EncodingId,
+    StreamId,
+)
+from lance_fmt.encodings.protocol import Recipe, Values, kind_of
+from lance_fmt.encodings.select import Choice, LevelChooser, sample_of
+from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.errors import InvalidDataError
-from lance_fmt.miniblock import write_block
 from lance_fmt.pyvalues import offsets_of
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
-from lance_fmt.zonemap import Bounds, measure
+from lance_fmt.zonemap import BlockBounds, Bounds
+
+Buffer = bytes | memoryview
+_BOOLS = kind_of("?")
+_NOTHING = Recipe(StreamId.PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,88 +54,163 @@ class PageImage:
     evidence: str
 
 
-def build_page(column: Column, block_shift: int, level: Level) -> PageImage:
-    """Encode `column` as one page of blocks of `2^block_shift` rows."""
-    column = _plain_null_slots(column)
+def build_page(column: Column, block_shift: int, chooser: LevelChooser, encoding: str | None) -> PageImage:
+    """Encode `column` (at least one row) as a page of streams, in blocks of `2^block_shift` rows.
+
+    `encoding` names the one to use instead of the best.
+    """
+    column = blocks.fill_nulls(column)
     starts = [*range(0, len(column), 1 << block_shift), len(column)]
-    _check_block_sizes(column, starts)
-    choice = choose(Column(column.type, column.values, column.offsets), starts, level)
-    data: list[Buffer] = []
-    null_counts = []
-    for i, values in enumerate(choice.encoded.blocks):
-        validity = None if column.validity is None else column.validity[starts[i] : starts[i + 1]]
-        block, nulls = write_block(values, validity)
-        data.append(block)
-        null_counts.append(nulls)
-    ends = offsets_of([len(block) for block in data])[1:]
-    checksums = [crc32c(block) for block in data]
-    padding = bytes(-int(ends[-1]) % PAGE_ALIGNMENT)
-    checksums[-1] = crc32c(padding, checksums[-1])
-    data.append(padding)
-    index = Builder().u32(len(ends)).u32(len(choice.encoded.shared)).raw(ends.astype("<u8").tobytes())
-    index.raw(np.array(checksums, "<u4").tobytes())
-    if any(null_counts):
-        index.raw(np.array(null_counts, "<u4").tobytes())
-    index.raw(choice.encoded.shared)
-    nulls = sum(null_counts)
+    parts = [column.slice(a, b) for a, b in pairwise(starts)]
+    _check_block_sizes(column, parts)
+    nulls = [part.null_count for part in parts]
+    writer = PageWriter()
+    streams: list[list[bytes]] = [[] for _ in parts]
+    recipes = []
+    evidence = _write_validity(writer, parts, nulls, chooser, streams)
+    full = [i for i, part in enumerate(parts) if nulls[i] < len(part)]
+    apart = [blocks.take_apart(parts[i]) for i in full]
+    for place, leaf in enumerate(blocks.leaves(column.type)):
+        values = [streams_of[place] for streams_of in apart]
+        choice = _choose(values, leaf.kind, chooser, encoding)
+        evidence.append(f"{leaf.path}: {choice.evidence}" if leaf.path else choice.evidence)
+        recipes.append(str(choice.recipe))
+        for i, part in zip(full, values, strict=True):
+            streams[i].append(writer.write(part, leaf.kind, choice.recipe))
+    data: list[Buffer] = [b"".join(parts_of_block) for parts_of_block in streams]
+    bounds, block_bounds = zonemap.measure(column), zonemap.measure_blocks(column, starts, nulls)
+    slots = writer.shared.slots
+    index = _index(data, len(slots), nulls)
+    block_bounds.put(index)
+    index.text(", ".join(recipes))
+    index.raw(np.array([len(slot) for slot in slots], "<u4").tobytes())
+    for slot in slots:
+        index.raw(slot)
     return PageImage(
-        data, index.finish(), len(column), nulls, choice.encoding.id, measure(column), choice.evidence
+        data, index.finish(), len(column), sum(nulls), EncodingId.STREAMS, bounds, "; ".join(evidence)
     )
 
 
-def _check_block_sizes(column: Column, starts: list[int]) -> None:
-    sizes = [values_size(column.slice(a, b)) for a, b in pairwise(starts)]
-    if column.type.is_list and int(np.diff(column.bounds[starts]).max()) > MAX_BLOCK_ITEMS:
-        raise InvalidDataError(f"more than {MAX_BLOCK_ITEMS} items of {column.type} in {starts[1]} rows")
-    if max(sizes) > MAX_BLOCK_BYTES:
-        raise InvalidDataError(
-            f"{max(sizes)} bytes of {column.type} in one block of {starts[1]} rows; a block holds "
-            f"{MAX_BLOCK_BYTES}: split such values, or write rows of like size together"
-        )
+def _write_validity(
+    writer: PageWriter,
+    parts: list[Column],
+    nulls: list[int],
+    chooser: LevelChooser,
+    streams: list[list[bytes]],
+) -> list[str]:
+    """The validity of every block that has both nulls and values."""
+    mixed = {i: part.validity for i, part in enumerate(parts) if 0 < nulls[i] < len(part)}
+    if not mixed:
+        return []
+    flags: list[Values] = [flags for flags in mixed.values() if flags is not None]
+    choice = chooser.weigh(sample_of(flags), _BOOLS)
+    for i, values in zip(mixed, flags, strict=True):
+        streams[i].append(writer.write(values, _BOOLS, choice.recipe))
+    return [f"validity: {choice.recipe}"]
 
 
-def _plain_null_slots(column: Column) -> Column:
-    """Give the slots of nulls values that cost little: the last valid one, zeros, or no bytes at all."""
-    validity = column.validity
-    if validity is None or not len(validity):
-        return column.compact()
-    if column.offsets is not None:
-        lengths = np.where(validity, np.diff(column.offsets), 0)
-        kept = Column(column.type, column.values, column.offsets).take(np.flatnonzero(validity))
-        return Column(column.type, kept.values, offsets_of(lengths), validity)
-    if column.type.is_vector:
-        return Column(column.type, np.where(validity[:, None], column.array, 0), None, validity)
-    if not validity.any():
-        return Column(column.type, np.zeros_like(column.array), None, validity)
-    latest = np.maximum.accumulate(np.where(validity, np.arange(len(validity)), int(validity.argmax())))
-    return Column(column.type, column.array[latest], None, validity)
+def _choose(values: list[Values], kind: Any, chooser: LevelChooser, encoding: str | None) -> Choice:
+    present = [v for v in values if len(v.offsets if isinstance(v, tuple) else v) > isinstance(v, tuple)]
+    if not present:
+        return Choice(_NOTHING, "no values")
+    sample = sample_of(present)
+    return chooser.fixed(encoding, sample, kind) if encoding else chooser.weigh(sample, kind)
 
 
-@dataclass(frozen=True)
+def build_raw_page(column: Column, block_shift: int) -> PageImage:
+    """A page of plain numbers or vectors without nulls, which is one array on disk; any reader can read it."""
+    raw = np.ascontiguousarray(column.array).reshape(-1).view(np.uint8).data
+    step = column.type.stride << block_shift
+    data: list[Buffer] = [raw[a : a + step] for a in range(0, len(raw), step)]
+    index = _index(data, 0, [])
+    bounds = zonemap.measure(column)
+    return PageImage(
+        data, index.finish(), len(column), 0, EncodingId.PLAIN, bounds, "plain, one array on disk"
+    )
+
+
+def _index(data: list[Buffer], shared: int, nulls: list[int]) -> Builder:
+    """Pad `data`; the start of a page index, which both kinds of page have."""
+    ends = offsets_of([len(part) for part in data])[1:]
+    padding = bytes(-int(ends[-1]) % PAGE_ALIGNMENT)
+    checksums = [crc32c(part) for part in data]
+    checksums[-1] = crc32c(padding, checksums[-1])
+    data.append(padding)
+    index = Builder().u32(len(ends)).u32(shared).raw(ends.astype("<u8").tobytes())
+    index.raw(np.array(checksums, "<u4").tobytes())
+    return index.raw(np.array(nulls, "<u4").tobytes()) if any(nulls) else index
+
+
+def _check_block_sizes(column: Column, parts: list[Column]) -> None:
+    for part in parts:
+        if column.type.is_list and int(part.bounds[-1] - part.bounds[0]) > MAX_BLOCK_ITEMS:
+            raise InvalidDataError(
+                f"more than {MAX_BLOCK_ITEMS} items of {column.type} in {len(part)} rows; "
+                "write rows of like size together"
+            )
+        if part.nbytes > MAX_BLOCK_BYTES:
+            raise InvalidDataError(
+                f"{part.nbytes} bytes of {column.type} in one block of {len(part)} rows; a block holds "
+                f"{MAX_BLOCK_BYTES}: split such values, or write rows of like size together"
+            )
+
+
 class PageIndex:
     """A parsed page index: block i is `ends[i - 1]..ends[i]` of the page's data (from 0 for the first)."""
 
-    ends: list[int]
-    checksums: list[int]
-    nulls: list[int] | None
-    shared_size: int
-    data_length: int
-    open_shared: Callable[[], Column | None]
+    __slots__ = (
+        "_decode",
+        "bounds",
+        "checksums",
+        "data_length",
+        "ends",
+        "nulls",
+        "recipe",
+        "shared_size",
+        "views",
+    )
 
-    @cached_property
-    def shared(self) -> Column | None:
-        """What all blocks share, decoded on first use: inspecting a file must not load kernels."""
-        return self.open_shared()
+    def __init__(
+        self, ends: list[int], checksums: list[int], nulls: list[int] | None, data_length: int
+    ) -> None:
+        self.ends = ends
+        self.checksums = checksums
+        self.nulls = nulls
+        self.data_length = data_length
+        self.shared_size = 0
+        self.recipe = ""
+        self.bounds: BlockBounds | None = None
+        self.views: SharedViews | None = None
+        self._decode: Any = None
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Where the data of blocks `first..last` (last included) starts and ends, padding included."""
         start = self.ends[first - 1] if first else 0
         return start, self.data_length if last == len(self.ends) - 1 else self.ends[last]
 
+    def size(self, block: int) -> int:
+        """Bytes of a block without padding."""
+        return self.ends[block] - (self.ends[block - 1] if block else 0)
+
     @property
     def nbytes(self) -> int:
         """Memory held, roughly."""
         return 100 * len(self.ends) + 8 * self.shared_size
+
+    def null_count(self, block: int) -> int:
+        """Rows of a block that are null."""
+        return self.nulls[block] if self.nulls else 0
+
+    def decode(self, block: int, cursor: Cursor, rows: int, kind: DataType) -> Column:
+        """The rows of a block whose bytes (without padding) `cursor` holds."""
+        nulls = self.null_count(block)
+        if self.views is None:
+            found: Column = self._decode(cursor, rows, nulls)
+            return found
+        column = blocks.read_block(cursor, rows, nulls, kind, PageReader(self.views))
+        if cursor.remaining:
+            cursor.expect_end("block")
+        return column
 
 
 def read_page_index(
@@ -140,7 +227,7 @@ def read_page_index(
     count = cursor.u32("block count")
     if count != -(-rows // (1 << block_shift)):
         raise cursor.fail(f"{count} blocks for {rows} rows of {1 << block_shift} in a block")
-    shared_size = cursor.u32("size of shared bytes")
+    shared = cursor.u32("shared")
     ends = _numbers(cursor, "<u8", count, "block ends")
     checksums = _numbers(cursor, "<u4", count, "block checksums")
     null_counts = _numbers(cursor, "<u4", count, "block null counts") if nulls else None
@@ -151,23 +238,28 @@ def read_page_index(
         sizes[-1] = rows - ((count - 1) << block_shift)
         if (null_counts > sizes).any() or int(null_counts.sum(dtype=np.int64)) != nulls:
             raise cursor.fail(f"null counts of blocks do not fit the {nulls} nulls of the page")
-    if cursor.remaining != shared_size:
-        raise cursor.fail(f"{shared_size} shared bytes declared, {cursor.remaining} there")
-    base = cursor.offset
-    shared = cursor.take(shared_size, "shared bytes")
-
-    def open_shared() -> Column | None:
-        # A cursor of its own for each call: several threads may be the first to ask.
-        return lists.open_shared(ENCODINGS[encoding], Cursor(shared, path=cursor.path, base=base), kind)
-
-    return PageIndex(
-        ends.tolist(),
-        checksums.tolist(),
-        None if null_counts is None else null_counts.tolist(),
-        shared_size,
-        data_length,
-        open_shared,
+    index = PageIndex(
+        ends.tolist(), checksums.tolist(), None if null_counts is None else null_counts.tolist(), data_length
     )
+    if encoding is EncodingId.STREAMS:
+        _read_shared(index, cursor, shared, count, kind)
+    else:
+        index.shared_size = shared
+        index._decode = v1.block_decoder(cursor, shared, encoding, kind)
+    return index
+
+
+def _read_shared(index: PageIndex, cursor: Cursor, slots: int, count: int, kind: DataType) -> None:
+    index.bounds = BlockBounds.get(cursor, count, kind)
+    index.recipe = cursor.text("recipe")
+    if slots > MAX_SHARED_SLOTS:
+        raise cursor.fail(f"{slots} shared slots")
+    sizes = _numbers(cursor, "<u4", slots, "sizes of shared slots").tolist()
+    base = cursor.offset
+    views = [cursor.take(size, "shared slot") for size in sizes]
+    cursor.expect_end("page index")
+    index.shared_size = sum(sizes)
+    index.views = SharedViews(views, path=cursor.path, base=base)
 
 
 def _numbers(cursor: Cursor, dtype: str, count: int, what: str) -> np.ndarray[Any, Any]:

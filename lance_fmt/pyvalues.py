@@ -8,81 +8,91 @@ integer column, a naive time in a zoned column) are refused with `InvalidDataErr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from lance_fmt import schema
+from lance_fmt import bfloats, schema
 from lance_fmt.constants import TypeId
-from lance_fmt.errors import CorruptFileError, InvalidDataError
-from lance_fmt.schema import DataType
+from lance_fmt.datatype import DataType, Field
+from lance_fmt.decimals import from_decimals, to_decimals
+from lance_fmt.errors import CorruptFileError
+from lance_fmt.misfit import MisfitError, misfit, misfit_at
+from lance_fmt.times import from_times, to_times, without_nat
 
-_EPOCH = datetime(1970, 1, 1)
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_NAT = np.iinfo(np.int64).min
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(slots=True)
 class Parts:
     """Array form of a column: see `lance_fmt.column.Column` for the meaning of each part."""
 
-    values: np.ndarray[Any, Any] | Parts
-    offsets: np.ndarray[Any, Any] | None = None
-    validity: np.ndarray[Any, Any] | None = None
+    values: Array | Parts | tuple[Parts, ...]
+    offsets: Array | None = None
+    validity: Array | None = None
+
+    @property
+    def array(self) -> Array:
+        """`values` of a type without children."""
+        assert isinstance(self.values, np.ndarray)
+        return self.values
+
+    @property
+    def bounds(self) -> Array:
+        """`offsets` of a variable-length type."""
+        assert self.offsets is not None
+        return self.offsets
 
 
 def from_pylist(values: Sequence[Any], data_type: DataType) -> Parts:
     """Arrays of `values` (None = null); raises InvalidDataError naming the first row that does not fit."""
-    if data_type.id is TypeId.TIMESTAMP:  # NaT, the missing time of NumPy and pandas, equals not even itself
-        values = [None if v != v else v for v in values]  # noqa: PLR0124
+    if data_type.is_time:
+        values = without_nat(values)
     validity = np.fromiter((v is not None for v in values), np.bool_, len(values))
     nulls = None if validity.all() else validity
     if data_type.is_variable:
         parts = _variable(values, data_type)
     elif data_type.is_list:
         parts = _list(values, data_type)
+    elif data_type.is_struct:
+        parts = _struct(values, data_type, validity)
     elif data_type.is_vector:
         parts = _vectors(values, data_type)
+    elif data_type.is_decimal:
+        parts = Parts(from_decimals(values, data_type))
+    elif data_type.is_time:
+        parts = Parts(from_times(values, data_type))
+    elif data_type.is_bfloat16:
+        parts = Parts(bfloats.to_bits(_scalars(values, schema.float64(), data_type)))
     else:
-        parts = _scalars(values, data_type)
+        parts = Parts(_scalars(values, data_type, data_type))
     parts.validity = nulls
     return parts
 
 
-def _refuse(row: int, value: object, data_type: DataType, why: str = "") -> InvalidDataError:
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    return InvalidDataError(f"row {row}: {shown} does not fit {data_type}{why and ': ' + why}")
-
-
-def _scalars(values: Sequence[Any], data_type: DataType) -> Parts:
-    if data_type.id is TypeId.TIMESTAMP:
-        ticks = [0 if v is None else to_ticks(v, data_type, row) for row, v in enumerate(values)]
-        return Parts(np.array(ticks, np.int64))
+def _scalars(values: Sequence[Any], held: DataType, data_type: DataType) -> Array:
     kinds: tuple[type, ...] = (float, int, np.floating, np.integer)
-    if data_type.id is TypeId.BOOL:
+    boolean = held.id is TypeId.BOOL
+    if boolean:
         kinds = (bool, np.bool_)
-    elif data_type.is_integer:
+    elif held.is_integer:
         kinds = (int, np.integer)
     exact = kinds[0]
-    boolean = data_type.id is TypeId.BOOL
     for row, v in enumerate(values):
         if type(v) is exact or v is None:
             continue
-        if not isinstance(v, kinds) or (not boolean and isinstance(v, bool)):
-            raise _refuse(row, v, data_type)
+        if not isinstance(v, kinds) or (not boolean and isinstance(v, bool | np.timedelta64)):
+            raise misfit(row, v, data_type)
     filled = [0 if v is None else v for v in values]
     with np.errstate(over="ignore"):
         try:
-            return Parts(np.array(filled, data_type.dtype))
+            return np.array(filled, held.dtype)
         except OverflowError:
-            row = next(i for i, v in enumerate(filled) if not _holds(v, data_type))
-            raise _refuse(row, filled[row], data_type, "out of range") from None
+            row = next(i for i, v in enumerate(filled) if not _holds(v, held))
+            raise misfit(row, filled[row], data_type, "out of range") from None
 
 
 def _holds(value: Any, data_type: DataType) -> bool:
@@ -98,14 +108,14 @@ def _variable(values: Sequence[Any], data_type: DataType) -> Parts:
     if data_type.id is TypeId.BINARY:
         for row, v in enumerate(values):
             if v is not None and not isinstance(v, bytes | bytearray | memoryview):
-                raise _refuse(row, v, data_type)
+                raise misfit(row, v, data_type)
         pieces = [b"" if v is None else bytes(v) for v in values]
     elif data_type.id is TypeId.JSON:
         pieces = [b"" if v is None else json_bytes(v, row) for row, v in enumerate(values)]
     else:
         for row, v in enumerate(values):
             if v is not None and not isinstance(v, str):
-                raise _refuse(row, v, data_type)
+                raise misfit(row, v, data_type)
         joined = "".join([v for v in values if v is not None])
         if joined.isascii():
             lengths = [0 if v is None else len(v) for v in values]
@@ -118,7 +128,7 @@ def _utf8(value: str, row: int, data_type: DataType) -> bytes:
     try:
         return value.encode("utf-8")
     except UnicodeEncodeError:
-        raise _refuse(row, value, data_type, "not valid Unicode text (lone surrogate)") from None
+        raise misfit(row, value, data_type, "not valid Unicode text (lone surrogate)") from None
 
 
 def json_bytes(value: object, row: int = 0) -> bytes:
@@ -127,10 +137,10 @@ def json_bytes(value: object, row: int = 0) -> bytes:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
-        raise _refuse(row, value, schema.json(), str(error)) from None
+        raise misfit(row, value, schema.json(), str(error)) from None
 
 
-def offsets_of(lengths: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def offsets_of(lengths: Sequence[int] | Array) -> Array:
     """int64 `(n + 1,)`: running sums of `lengths`, starting with 0."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
@@ -145,114 +155,107 @@ def _list(values: Sequence[Any], data_type: DataType) -> Parts:
             lengths.append(0)
             continue
         if isinstance(v, np.ndarray):
-            v = v.tolist()  # noqa: PLW2901
+            v = list(v) if v.dtype.kind in "mM" else v.tolist()  # noqa: PLW2901
         if not isinstance(v, list | tuple):
-            raise _refuse(row, v, data_type)
-        if any(item is None for item in v):
-            raise _refuse(row, v, data_type, "lists hold no nulls")
+            raise misfit(row, v, data_type)
         flat.extend(v)
         lengths.append(len(v))
-    return Parts(from_pylist(flat, data_type.element), offsets_of(lengths))
+    offsets = offsets_of(lengths)
+
+    def place(item: int) -> tuple[int, int]:
+        row = int(np.searchsorted(offsets, item, side="right")) - 1
+        return row, item - int(offsets[row])
+
+    try:
+        child = from_pylist(flat, data_type.element)
+    except MisfitError as error:
+        row, item = place(error.row)
+        raise misfit_at(row, f"item {item}: {error.detail}") from None
+    if child.validity is not None and not data_type.item_nullable:
+        row, item = place(int(child.validity.argmin()))
+        raise misfit(row, values[row], data_type, f"item {item} is null, and these lists hold no nulls")
+    return Parts(child, offsets)
+
+
+def _struct(values: Sequence[Any], data_type: DataType, valid: Array) -> Parts:
+    names = {field.name for field in data_type.fields}
+    for row, v in enumerate(values):
+        if v is not None and not isinstance(v, Mapping):
+            raise misfit(row, v, data_type)
+        if v is not None and not v.keys() <= names:
+            unknown = ", ".join(map(repr, v.keys() - names))
+            raise misfit(row, v, data_type, f"there is no field {unknown}")
+    return Parts(tuple(_member(values, field, data_type, valid) for field in data_type.fields))
+
+
+def _member(values: Sequence[Any], field: Field, data_type: DataType, valid: Array) -> Parts:
+    try:
+        child = from_pylist([None if v is None else v.get(field.name) for v in values], field.type)
+    except MisfitError as error:
+        raise misfit_at(error.row, f"field {field.name!r}: {error.detail}") from None
+    if child.validity is not None and not field.nullable:
+        wrong = valid & ~child.validity
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise misfit(row, values[row], data_type, f"field {field.name!r} is null or missing")
+        child.validity = None
+    return child
 
 
 def _vectors(values: Sequence[Any], data_type: DataType) -> Parts:
     out = np.zeros((len(values), data_type.dimension), data_type.dtype)
+    half = data_type.element.is_bfloat16
     for row, v in enumerate(values):
         if v is None:
             continue
         try:
             array = np.asarray(v)
         except ValueError:
-            raise _refuse(row, v, data_type) from None
+            raise misfit(row, v, data_type) from None
         if array.shape != (data_type.dimension,):
-            raise _refuse(row, v, data_type, f"shape {array.shape}, expected ({data_type.dimension},)")
-        floats = array.dtype.kind == "f" and data_type.element.is_float
-        if floats or np.can_cast(array.dtype, data_type.dtype):
+            raise misfit(row, v, data_type, f"shape {array.shape}, expected ({data_type.dimension},)")
+        if half and (array.dtype.kind == "f" or bfloats.is_native(array.dtype)):
+            out[row] = bfloats.to_bits(array)
+        elif not half and _fits(array.dtype, data_type):
             with np.errstate(over="ignore"):
                 out[row] = array
         elif array.dtype.kind in "iufb":
-            out[row] = from_pylist(array.tolist(), data_type.element).values
+            try:
+                out[row] = from_pylist(array.tolist(), data_type.element).values
+            except MisfitError as error:
+                raise misfit_at(row, f"item {error.row}: {error.detail}") from None
         else:
-            raise _refuse(row, v, data_type)
+            raise misfit(row, v, data_type)
     return Parts(out)
 
 
-def to_ticks(value: object, data_type: DataType, row: int = 0) -> int:
-    """Count of the type's unit since the epoch: of a datetime, a NumPy datetime64, or a plain int."""
-    unit = data_type.time_unit
-    if isinstance(value, np.datetime64):
-        ticks = int(value.astype(f"M8[{unit}]").astype(np.int64))
-    elif isinstance(value, datetime):
-        if (value.tzinfo is None) != (data_type.tz is None):
-            which = "naive" if value.tzinfo is None else "zoned"
-            raise _refuse(row, value, data_type, f"a {which} time")
-        since = (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value) - _EPOCH
-        micros = (since.days * 86400 + since.seconds) * 10**6 + since.microseconds
-        ticks, lost = divmod(micros * _PER_SECOND[unit], 10**6)
-        if lost:
-            raise _refuse(row, value, data_type, f"finer than one {unit}")
-    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
-        ticks = int(value)
-    else:
-        raise _refuse(row, value, data_type)
-    if not _NAT < ticks <= np.iinfo(np.int64).max:
-        raise _refuse(row, value, data_type, "out of range")
-    return ticks
-
-
-@lru_cache(maxsize=256)
-def zone(name: str) -> tzinfo:
-    """The time zone of that name: "UTC", an offset such as "+02:00", or an IANA name."""
-    if name in ("UTC", "Z"):
-        return UTC
-    if name[:1] in "+-" and len(name) == 6 and name[3] == ":" and (name[1:3] + name[4:]).isdecimal():
-        minutes = int(name[1:3]) * 60 + int(name[4:])
-        if minutes < 24 * 60:
-            return timezone(timedelta(minutes=-minutes if name[0] == "-" else minutes))
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidDataError(
-            f"time zone {name!r} is neither an offset like +02:00 nor known here"
-        ) from None
-
-
-def _times(ticks: np.ndarray[Any, Any], data_type: DataType) -> list[Any]:
-    times = ticks.view(f"M8[{data_type.time_unit}]")
-    if data_type.time_unit == "ns":
-        return list(times)
-    # NumPy gives an int where the year does not fit datetime; those stay datetime64.
-    rows = [t if isinstance(t, datetime) else times[i] for i, t in enumerate(times.tolist())]
-    if data_type.tz is None:
-        return rows
-    place = zone(data_type.tz)
-    return [_zoned(t, place) for t in rows]
-
-
-def _zoned(time: Any, place: tzinfo) -> Any:
-    if not isinstance(time, datetime):
-        return time
-    try:
-        return time.replace(tzinfo=UTC).astimezone(place)
-    except OverflowError:
-        return time.replace(tzinfo=UTC)
+def _fits(dtype: np.dtype[Any], data_type: DataType) -> bool:
+    floats = dtype.kind == "f" and data_type.element.is_float
+    return floats or (dtype.kind in "iuf" and np.can_cast(dtype, data_type.dtype))
 
 
 def to_pylist(parts: Parts, data_type: DataType) -> list[Any]:
-    """Python values, None for nulls. Vectors come as 1-D arrays."""
+    """Python values, None for nulls. Vectors come as 1-D arrays (of float32 for bfloat16)."""
     rows: list[Any]
-    if isinstance(parts.values, Parts):
-        assert parts.offsets is not None
-        flat = to_pylist(parts.values, data_type.element)
-        bounds = parts.offsets.tolist()
-        rows = [flat[a:b] for a, b in pairwise(bounds)]
+    if isinstance(parts.values, tuple):
+        names = [field.name for field in data_type.fields]
+        members = [to_pylist(p, f.type) for p, f in zip(parts.values, data_type.fields, strict=True)]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*members, strict=True)]
+    elif isinstance(parts.values, Parts):
+        bounds = parts.bounds.tolist()
+        flat = to_pylist(_slice(parts.values, bounds[0], bounds[-1]), data_type.element)
+        rows = [flat[a - bounds[0] : b - bounds[0]] for a, b in pairwise(bounds)]
     elif data_type.is_variable:
-        assert parts.offsets is not None
-        rows = _strings(parts.values, parts.offsets.tolist(), data_type)
+        rows = _strings(parts.values, parts.bounds.tolist(), data_type)
     elif data_type.is_vector:
-        rows = [row.copy() for row in parts.values]
-    elif data_type.id is TypeId.TIMESTAMP:
-        rows = _times(parts.values, data_type)
+        half = data_type.element.is_bfloat16
+        rows = [row.copy() for row in (bfloats.to_floats(parts.values) if half else parts.values)]
+    elif data_type.is_decimal:
+        rows = list(to_decimals(parts.values, data_type))
+    elif data_type.is_time:
+        rows = to_times(parts.values, data_type)
+    elif data_type.is_bfloat16:
+        rows = bfloats.to_floats(parts.values).tolist()
     else:
         rows = parts.values.tolist()
     if parts.validity is not None:
@@ -261,7 +264,7 @@ def to_pylist(parts: Parts, data_type: DataType) -> list[Any]:
     return rows
 
 
-def _strings(values: np.ndarray[Any, Any], bounds: list[int], data_type: DataType) -> list[Any]:
+def _strings(values: Array, bounds: list[int], data_type: DataType) -> list[Any]:
     first = bounds[0]
     raw = values[first : bounds[-1]].tobytes()
     if first:
@@ -296,18 +299,19 @@ def scalar_getter(parts: Parts, data_type: DataType) -> Callable[[int], Any]:
 
 def _value_getter(parts: Parts, data_type: DataType) -> Callable[[int], Any]:
     values = parts.values
+    if isinstance(values, tuple):
+        members = [(f.name, scalar_getter(p, f.type)) for p, f in zip(values, data_type.fields, strict=True)]
+        return lambda row: {name: get(row) for name, get in members}
     if isinstance(values, Parts):
-        assert parts.offsets is not None
-        child, bounds = values, parts.offsets.item
+        child, bounds = values, parts.bounds.item
         item = data_type.element
         return lambda row: to_pylist(_slice(child, bounds(row), bounds(row + 1)), item)
-    if data_type.is_vector:
-        return lambda row: values[row].copy()
     if data_type.is_variable:
-        assert parts.offsets is not None
-        return _bytes_getter(values.tobytes(), parts.offsets.item, data_type)
-    if data_type.id is TypeId.TIMESTAMP:
-        return lambda row: _times(values[row : row + 1], data_type)[0]
+        return _bytes_getter(values.tobytes(), parts.bounds.item, data_type)
+    if data_type.is_vector and not data_type.element.is_bfloat16:
+        return lambda row: values[row].copy()
+    if data_type.is_vector or data_type.is_time or data_type.is_decimal or data_type.is_bfloat16:
+        return lambda row: to_pylist(Parts(values[row : row + 1]), data_type)[0]
     fetch: Callable[[int], Any] = values.item
     return fetch
 
@@ -324,58 +328,9 @@ def _bytes_getter(raw: bytes, bounds: Callable[[int], int], data_type: DataType)
 
 
 def _slice(parts: Parts, start: int, stop: int) -> Parts:
-    assert isinstance(parts.values, np.ndarray)
-    if parts.offsets is None:
-        return Parts(parts.values[start:stop])
-    return Parts(parts.values, parts.offsets[start : stop + 1])
-
-
-def infer_type(values: Sequence[Any]) -> DataType:
-    """The narrowest type of this format that holds all `values`; InvalidDataError if there is none.
-
-    bool, int64 (uint64 above 2^63), float64, string, binary, timestamp<us>, list of these; else JSON.
-    """
-    present = [v for v in values if v is not None]
-    kinds = {type(v) for v in present}
-    if not kinds:
-        return schema.json()
-    if all(issubclass(k, bool | np.bool_) for k in kinds):
-        return schema.bool_()
-    if all(issubclass(k, int | np.integer) and k is not bool for k in kinds):
-        return schema.uint64() if max(present) > np.iinfo(np.int64).max else schema.int64()
-    if all(issubclass(k, float | int | np.floating | np.integer) and k is not bool for k in kinds):
-        return schema.float64()
-    if all(issubclass(k, str) for k in kinds):
-        return schema.string()
-    if all(issubclass(k, bytes | bytearray | memoryview) for k in kinds):
-        return schema.binary()
-    if all(issubclass(k, datetime) for k in kinds):
-        zones = {v.tzinfo is not None for v in present}
-        if len(zones) == 1:
-            return schema.timestamp("us", "UTC" if zones.pop() else None)
-    if all(issubclass(k, np.ndarray) for k in kinds) and len({(v.shape, v.dtype) for v in present}) == 1:
-        return _array_type(present[0])
-    if all(issubclass(k, list | tuple) for k in kinds):
-        inner = infer_type([item for v in present for item in v])
-        complete = all(item is not None for v in present for item in v)
-        if complete and (inner.is_number or inner.id is TypeId.STRING):
-            return schema.list_(inner)
-    return schema.json()
-
-
-def _array_type(array: np.ndarray[Any, Any]) -> DataType:
-    item = number_type(array.dtype)
-    if array.ndim != 1 or item is None:
-        raise InvalidDataError(f"no column type holds arrays of shape {array.shape} and dtype {array.dtype}")
-    return schema.vector(item, array.shape[0])
-
-
-_NUMBER_TYPES = [
-    t() for t in (schema.int8, schema.int16, schema.int32, schema.int64, schema.uint8, schema.uint16)
-] + [t() for t in (schema.uint32, schema.uint64, schema.float16, schema.float32, schema.float64)]
-_BY_DTYPE = {t.dtype: t for t in _NUMBER_TYPES}
-
-
-def number_type(dtype: np.dtype[Any]) -> DataType | None:
-    """The number type of a NumPy dtype (any byte order), or None."""
-    return _BY_DTYPE.get(dtype.newbyteorder("<"))
+    validity = None if parts.validity is None else parts.validity[start:stop]
+    if parts.offsets is not None:
+        return Parts(parts.values, parts.offsets[start : stop + 1], validity)
+    if isinstance(parts.values, tuple):
+        return Parts(tuple(_slice(child, start, stop) for child in parts.values), None, validity)
+    return Parts(parts.array[start:stop], None, validity)

@@ -8,41 +8,69 @@ piece is held against its checksum before it is believed. A `File` may be used b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from lance_fmt import footer as layout
-from lance_fmt.cache import BlockCache
+from lance_fmt.cache import BlockCache, CacheStats
 from lance_fmt.checksum import crc32c
+from lance_fmt.column import Column
 from lance_fmt.column_meta import read_column_meta
 from lance_fmt.column_reader import ColumnReader
-from lance_fmt.constants import FOOTER_SIZE, HEADER_SIZE, TAIL_READ, PageFlag
+from lance_fmt.constants import FOOTER_SIZE, HEADER_SIZE, TAIL_READ
+from lance_fmt.damage import Damage, DamageLog
 from lance_fmt.errors import CorruptFileError, InvalidDataError, SchemaError
+from lance_fmt.fetch import Prefetcher, read_many
+from lance_fmt.filter import Bound, Expression, Leaf, bind, equality_values, field
 from lance_fmt.footer import Footer
-from lance_fmt.info import ColumnInfo, PageInfo
+from lance_fmt.info import ColumnInfo, describe
+from lance_fmt.scan import Selection, select_rows
 from lance_fmt.schema import Field, Schema
 from lance_fmt.source import ReadAt, open_source, read_exactly
 from lance_fmt.table import Table
 from lance_fmt.wire import Cursor
+
+OnDamage = Literal["raise", "skip", "null"]
+_LARGEST_JOINT_READ = 64 * 1024 * 1024
+_FEW_ROWS = 4096
+# From one match in this many rows on, reading whole blocks beats fetching rows.
+_DENSE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Readers of the columns of a read, in order, and the schema of what it returns."""
+
+    readers: dict[str, ColumnReader]
+    schema: Schema
+
+    def table(self, columns: Sequence[Column], num_rows: int) -> Table:
+        """The result."""
+        return Table.trusted(dict(zip(self.readers, columns, strict=True)), self.schema, num_rows)
 
 
 def open(
     source: str | os.PathLike[str] | bytes | bytearray | memoryview | ReadAt,
     *,
     cache: BlockCache | None = None,
+    mmap: bool = False,
+    threads: int = 1,
 ) -> File:
     """Open a file at a path, in memory, or behind an object with `read_at` and `size`.
 
-    `cache` may be shared by several files; by default each has its own of 64 MiB. Raises CorruptFileError,
-    UnsupportedVersionError and OSError.
+    `cache` may be shared by several files; by default each has its own of 64 MiB. `mmap` maps the file at a
+    path instead of reading it: vectors come without a copy. With `threads`, reads of several columns share the
+    work. Raises CorruptFileError, UnsupportedVersionError and OSError.
     """
-    reader = open_source(source)
+    reader = open_source(source, mmap=mmap)
     try:
-        return File(reader, BlockCache() if cache is None else cache)
+        return File(reader, BlockCache() if cache is None else cache, threads)
     except BaseException:
         reader.close()
         raise
@@ -51,40 +79,55 @@ def open(
 class File:
     """An open file. Make one with `open`; it is a context manager."""
 
-    def __init__(self, source: ReadAt, cache: BlockCache) -> None:
+    def __init__(self, source: ReadAt, cache: BlockCache, threads: int = 1) -> None:
         self._source = source
         self._cache = cache
+        self._threads = threads
         self._keys = BlockCache.new_owner() << 80
         self._readers: dict[str, ColumnReader] = {}
-        self._plans: dict[tuple[str, ...] | None, list[tuple[str, ColumnReader]]] = {}
+        self._plans: dict[tuple[str, ...] | None, Plan] = {}
+        self._prefetcher = Prefetcher(source)
         self._header_checked = False
         length = source.size()
         if length < HEADER_SIZE + FOOTER_SIZE:
             raise CorruptFileError(self.path, 0, f"{length} bytes are too few for a file of this format")
-        start = max(0, length - TAIL_READ)
-        tail = read_exactly(source, start, length - start, "tail")
-        self.footer = Footer.from_bytes(tail[-FOOTER_SIZE:], self.path, length)
-        if not start:
-            self._check_header(tail[:HEADER_SIZE])
-        if self.footer.table_offset < start:
-            start = self.footer.table_offset
-            tail = read_exactly(source, start, length - start, "tail")
-        self._read_tail(tail, start)
+        self._tail_start = max(0, length - TAIL_READ)
+        self._tail = read_exactly(source, self._tail_start, length - self._tail_start, "tail")
+        self.footer = Footer.from_bytes(self._tail[-FOOTER_SIZE:], self.path, length)
+        if not self._tail_start:
+            self._check_header(self._tail[:HEADER_SIZE])
+        self.metadata, self._own_metadata = self._read_metadata()
+        # What the first read brought is checked at once; of wide files, the rest when it is first wanted.
+        if self.footer.table_offset >= self._tail_start:
+            _ = self._records, self._schema_bytes
 
-    def _read_tail(self, tail: memoryview, start: int) -> None:
+    def _region(self, offset: int, length: int, crc: int, name: str) -> memoryview:
+        """Bytes of a region of the tail, held against their checksum."""
+        if offset >= self._tail_start:
+            raw = self._tail[offset - self._tail_start : offset - self._tail_start + length]
+        else:
+            raw = read_exactly(self._source, offset, length, name)
+        if crc32c(raw) != crc:
+            raise CorruptFileError(self.path, offset, f"{name} does not match its checksum")
+        return raw
+
+    def _read_metadata(self) -> tuple[dict[str, str], dict[str, str]]:
         footer = self.footer
-        self._table_bytes = tail[footer.table_offset - start : footer.schema_offset - start]
-        self._schema_bytes = tail[footer.schema_offset - start : footer.metadata_offset - start]
-        key_values = tail[footer.metadata_offset - start : -FOOTER_SIZE]
-        for name, raw, offset, expected in (
-            ("column offset table", self._table_bytes, footer.table_offset, footer.table_crc),
-            ("schema", self._schema_bytes, footer.schema_offset, footer.schema_crc),
-            ("key-values", key_values, footer.metadata_offset, footer.metadata_crc),
-        ):
-            if crc32c(raw) != expected:
-                raise CorruptFileError(self.path, offset, f"{name} does not match its checksum")
-        self.metadata = layout.read_metadata(Cursor(key_values, path=self.path, base=footer.metadata_offset))
-        self._records = np.frombuffer(self._table_bytes, layout.COLUMN_RECORD)
+        raw = self._region(footer.metadata_offset, footer.metadata_length, footer.metadata_crc, "key-values")
+        user, own = layout.read_metadata(Cursor(raw, path=self.path, base=footer.metadata_offset))
+        layout.check_features(footer, own, self.path)
+        return user, own
+
+    @cached_property
+    def _records(self) -> np.ndarray[Any, Any]:
+        footer = self.footer
+        raw = self._region(footer.table_offset, footer.table_length, footer.table_crc, "column offset table")
+        return np.frombuffer(raw, layout.COLUMN_RECORD)
+
+    @cached_property
+    def _schema_bytes(self) -> memoryview:
+        footer = self.footer
+        return self._region(footer.schema_offset, footer.schema_length, footer.schema_crc, "schema")
 
     def _check_header(self, raw: memoryview) -> None:
         layout.check_header(raw, self.path)
@@ -121,8 +164,11 @@ class File:
         cursor = Cursor(self._schema_bytes, path=self.path, base=self.footer.schema_offset)
         fields = [Field.get(cursor) for _ in range(self.footer.num_columns)]
         cursor.expect_end("schema")
+        metadata = layout.schema_metadata(
+            self._own_metadata, Cursor(b"", path=self.path, base=self.footer.metadata_offset)
+        )
         try:
-            return Schema(fields)
+            return Schema(fields, metadata)
         except SchemaError as error:
             raise CorruptFileError(self.path, self.footer.schema_offset, str(error)) from None
 
@@ -179,30 +225,90 @@ class File:
         self._readers[name] = reader
         return reader
 
-    def _plan(self, columns: Sequence[str] | None) -> list[tuple[str, ColumnReader]]:
+    def _plan(self, columns: Sequence[str] | None) -> Plan:
         """Readers of the columns asked for (None: all), remembered."""
         if isinstance(columns, str):
             raise InvalidDataError(f"columns is a list of names, not the text {columns!r}")
         key = None if columns is None else tuple(columns)
         plan = self._plans.get(key)
         if plan is None:
-            plan = [(name, self._reader(name)) for name in (self.schema.names if key is None else key)]
+            names = self.schema.names if key is None else key
+            readers = {name: self._reader(name) for name in names}
+            if len(readers) != len(names):
+                raise SchemaError(f"columns {list(names)} name a column twice")
+            metadata = self.schema.metadata if key is None else {}
+            plan = Plan(readers, Schema([reader.field for reader in readers.values()], metadata))
             if len(self._plans) < 64:
                 self._plans[key] = plan
         return plan
 
-    def _table(self, plan: list[tuple[str, ColumnReader]], columns: dict[str, Any], num_rows: int) -> Table:
-        return Table(columns, Schema([reader.field for _, reader in plan]), num_rows)
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        rows: slice | range | None = None,
+        *,
+        filter: Expression | Sequence[Any] | None = None,
+        on_damage: OnDamage = "raise",
+    ) -> Table:
+        """Columns (None: all) of the rows in a range (None: all) for which `filter` (None: all) is true.
 
-    def read(self, columns: Sequence[str] | None = None, rows: slice | range | None = None) -> Table:
-        """Columns (None: all) of consecutive rows (None: all).
+        `rows` is a slice (as for lists) or range of step 1; `filter` is an expression such as
+        `field("price") < 5`, or a list of tuples such as `[("price", "<", 5)]`. Pages and blocks whose
+        statistics prove that nothing in them can match are not read. A vector column without nulls comes as one
+        array over one read (a mapped file: without a copy).
 
-        `rows` is a slice (as for lists) or range of step 1. A vector or number column stored plain comes as
-        one array over one read. Raises SchemaError for an unknown column, CorruptFileError.
+        `on_damage` says what to do about bytes that contradict their checksum: "raise", or return the rest,
+        "skip" without the rows that lost a value, "null" with nulls in their place; `Table.damage` lists what
+        was lost. Raises SchemaError for an unknown column, InvalidDataError, CorruptFileError.
         """
+        if on_damage != "raise":
+            return self._read_what_is_left(columns, rows, filter, on_damage)
         start, stop = self._range(rows)
         plan = self._plan(columns)
-        return self._table(plan, {name: reader.read(start, stop) for name, reader in plan}, stop - start)
+        if filter is not None:
+            return self._read_filtered(plan, filter, start, stop)
+        return plan.table(self._read_range(plan, start, stop), stop - start)
+
+    def _read_range(self, plan: Plan, start: int, stop: int) -> list[Column]:
+        readers = list(plan.readers.values())
+        if len(readers) == 1 or self._threads > 1:
+            return self._each(lambda reader: reader.read(start, stop), readers)
+        # One column's pages and the next one's mostly lie side by side: read them together.
+        extents = [reader.extents(start, stop) for reader in readers]
+        if sum(length for some in extents for _, length in some) > _LARGEST_JOINT_READ:
+            return [reader.read(start, stop) for reader in readers]
+        pieces = iter(read_many(self._source, [extent for some in extents for extent in some]))
+        return [
+            reader.read(start, stop, [next(pieces) for _ in some])
+            for reader, some in zip(readers, extents, strict=True)
+        ]
+
+    def _each(
+        self, function: Callable[[ColumnReader], Column], readers: Sequence[ColumnReader]
+    ) -> list[Column]:
+        """`function` of every reader, by several threads where the file was opened so."""
+        if self._threads <= 1 or len(readers) < 2:
+            return [function(reader) for reader in readers]
+        with ThreadPoolExecutor(min(self._threads, len(readers))) as pool:
+            return list(pool.map(function, readers))
+
+    def _read_filtered(self, plan: Plan, filter: Any, start: int, stop: int) -> Table:
+        found = self._matching(bind(filter, self.schema), start, stop)
+        rows = found.rows()
+        span = found.as_range()
+        if span is not None and span[1] - span[0] > _FEW_ROWS:
+            return plan.table(self._read_range(plan, *span), len(rows))
+        if len(rows) * _DENSE < stop - start:
+            columns = self._each(lambda reader: reader.take(rows), list(plan.readers.values()))
+            return plan.table(columns, len(rows))
+        low = int(rows[0])
+        columns = self._each(
+            lambda reader: reader.read(low, int(rows[-1]) + 1).take(rows - low), list(plan.readers.values())
+        )
+        return plan.table(columns, len(rows))
+
+    def _matching(self, bound: Bound, start: int, stop: int) -> Selection:
+        return select_rows(bound, {name: self._reader(name) for name in bound.columns}, start, stop)
 
     def _range(self, rows: slice | range | None) -> tuple[int, int]:
         if rows is None:
@@ -230,71 +336,108 @@ class File:
             raise InvalidDataError(f"row numbers must be in 0..{self.num_rows - 1}")
         rows = rows.astype(np.int64, copy=False)
         plan = self._plan(columns)
-        return self._table(plan, {name: reader.take(rows) for name, reader in plan}, len(rows))
+        return plan.table([reader.take(rows) for reader in plan.readers.values()], len(rows))
 
     def row(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
         """One row as Python values (vectors as 1-D arrays of their own); its decoded blocks stay cached."""
         if not 0 <= index < self.num_rows:
             raise InvalidDataError(f"row {index} is not in 0..{self.num_rows - 1}")
-        return {name: reader.value(index) for name, reader in self._plan(columns)}
+        return {name: reader.value(index) for name, reader in self._plan(columns).readers.items()}
 
-    def batches(self, size: int = 65536, columns: Sequence[str] | None = None) -> Iterator[Table]:
-        """Tables of `size` rows (the last shorter), from first row to last."""
+    def find(self, column: str, value: Any) -> list[int]:
+        """Rows where `column` equals `value`, in order.
+
+        In one step where the file was written with a row index for the column (`row_index=[column]`), else
+        through the column's statistics and Bloom filters. A null equals nothing.
+        """
+        bound = bind(field(column) == value, self.schema)
+        reader, leaf = self._reader(column), bound.root
+        values = equality_values(bound)
+        if values is not None and isinstance(leaf, Leaf) and leaf.test is not None:
+            rows = reader.find(values[column], leaf.test)
+            if rows is not None:
+                return rows.tolist()
+        return self._matching(bound, 0, self.num_rows).rows().tolist()
+
+    def batches(
+        self,
+        size: int = 65536,
+        columns: Sequence[str] | None = None,
+        *,
+        rows: slice | range | None = None,
+        filter: Expression | Sequence[Any] | None = None,
+    ) -> Iterator[Table]:
+        """Tables of `size` rows (the last shorter), from first row to last, in memory for one of them.
+
+        With `filter`, those of each `size` rows that match; batches without any are left out.
+        """
         if size < 1:
             raise InvalidDataError(f"batch size {size} is not positive")
-        for start in range(0, self.num_rows, size):
-            yield self.read(columns, slice(start, min(start + size, self.num_rows)))
+        begin, end = self._range(rows)
+        plan = self._plan(columns)
+        for start in range(begin, end, size):
+            stop = min(start + size, end)
+            self._prefetch(plan, start, stop)
+            batch = self.read(columns, slice(start, stop), filter=filter)
+            if batch.num_rows:
+                yield batch
+
+    def _prefetch(self, plan: Plan, start: int, stop: int) -> None:
+        for name, reader in plan.readers.items():
+            self._prefetcher.note(
+                name, start >> reader.page_shift, (stop - 1) >> reader.page_shift, reader.locate
+            )
+
+    def _read_what_is_left(
+        self, columns: Sequence[str] | None, rows: slice | range | None, filter: Any, on_damage: str
+    ) -> Table:
+        if on_damage not in ("skip", "null"):
+            raise InvalidDataError(f"on_damage {on_damage!r} is not one of raise, skip, null")
+        if filter is not None:
+            raise InvalidDataError(
+                "a filter cannot be asked of damaged columns: read without one, then filter the table"
+            )
+        if isinstance(columns, str):
+            raise InvalidDataError(f"columns is a list of names, not the text {columns!r}")
+        start, stop = self._range(rows)
+        names = self.schema.names if columns is None else list(columns)
+        log = DamageLog()
+        found = {name: self._read_damaged(name, start, stop, log) for name in names}
+        if on_damage == "skip" and log.found:
+            keep = np.ones(stop - start, np.bool_)
+            for place in log.found:
+                first = max(place.first_row - start, 0)
+                keep[first : max(place.first_row + place.rows - start, first)] = False
+            kept = np.flatnonzero(keep)
+            found = {name: column.take(kept) for name, column in found.items()}
+        lost = {place.column for place in log.found} if on_damage == "null" else set()
+        fields = [
+            Field(f.name, f.type, f.nullable or f.name in lost, f.metadata)
+            for f in (self.schema[name] for name in names)
+        ]
+        length = len(next(iter(found.values()))) if found else stop - start
+        return Table(found, Schema(fields, self.schema.metadata), length, damage=tuple(log.found))
+
+    def _read_damaged(self, name: str, start: int, stop: int, log: DamageLog) -> Column:
+        try:
+            reader = self._reader(name)
+        except (CorruptFileError, OSError) as error:
+            if name not in self.schema.names:
+                raise
+            log.note(name, None, None, start, stop - start, error)
+            return Column.nulls(self.schema[name].type, stop - start)
+        return reader.read(start, stop, damage=log)
 
     def column(self, name: str) -> ColumnInfo:
         """How a column is stored; reads its metadata and page indexes, no values."""
         reader = self._reader(name)
         _, record = self._find(name)
-        meta = reader.meta
-        return ColumnInfo(
-            name=name,
-            type=reader.type,
-            nullable=reader.field.nullable,
-            page_rows=1 << meta.page_shift,
-            block_rows=1 << meta.block_shift,
-            encoding=", ".join(dict.fromkeys(e.name.lower() for e in meta.encodings)) or "none",
-            evidence=meta.evidence,
-            metadata_offset=int(record["meta_offset"]),
-            metadata_length=int(record["meta_length"]),
-            pages=[self._page_info(reader, page) for page in range(len(meta.pages))],
-        )
+        return describe(reader, int(record["meta_offset"]), int(record["meta_length"]), self.path)
 
-    def _page_info(self, reader: ColumnReader, page: int) -> PageInfo:
-        handle, index, kind = reader.meta.pages[page], reader.index(page), reader.type
-        bounds = reader.meta.bounds(page, kind, Cursor(b"", path=self.path, base=int(handle["data_offset"])))
-        offset, rows, flags = int(handle["data_offset"]), int(handle["rows"]), PageFlag(int(handle["flags"]))
-        per_block = 1 << reader.meta.block_shift
-        starts = [0, *index.ends[:-1]]
-        return PageInfo(
-            offset=offset,
-            length=int(handle["data_length"]),
-            index_offset=int(handle["index_offset"]),
-            index_length=int(handle["index_length"]),
-            first_row=page << reader.meta.page_shift,
-            rows=rows,
-            nulls=int(handle["nulls"]),
-            nans=int(handle["nans"]),
-            encoding=reader.meta.encodings[page].name.lower(),
-            minimum=None if bounds is None else bounds[0],
-            maximum=None if bounds is None else bounds[1],
-            minimum_exact=PageFlag.MIN_EXACT in flags,
-            maximum_exact=PageFlag.MAX_EXACT in flags,
-            raw_bytes=rows * kind.stride if kind.stride else None,
-            shared_bytes=index.shared_size,
-            blocks=[
-                (
-                    offset + a,
-                    b - a,
-                    min(per_block, rows - i * per_block),
-                    index.nulls[i] if index.nulls else 0,
-                )
-                for i, (a, b) in enumerate(zip(starts, index.ends, strict=True))
-            ],
-        )
+    @property
+    def cache_stats(self) -> CacheStats:
+        """Hits, misses, evictions and bytes of the block cache (shared ones: of all files)."""
+        return self._cache.stats()
 
     def verify(self) -> None:
         """Read and decode every byte of the file; raises CorruptFileError at the first that is wrong."""
@@ -322,11 +465,23 @@ class File:
                 )
             position = end
 
+    def damage(self, column: str) -> list[Damage]:
+        """Every place of a column that cannot be read, block by block; empty if all is well."""
+        log = DamageLog()
+        try:
+            reader = self._reader(column)
+        except (CorruptFileError, OSError) as error:
+            log.note(column, None, None, 0, self.num_rows, error)
+            return log.found
+        reader.find_damage(log)
+        return log.found
+
     def close(self) -> None:
         """Release the source and the cached blocks. Tables read before stay valid."""
         self._cache.drop(self._keys, self._keys + (1 << 80))
         self._readers.clear()
         self._plans.clear()
+        self._tail = memoryview(b"")
         self._source.close()
 
     def __enter__(self) -> File:

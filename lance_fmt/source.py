@@ -1,21 +1,30 @@
-"""Where a reader gets bytes from: a file, bytes in memory, or any object with `read_at`.
+"""Where a reader gets bytes from: a file, a mapped file, bytes in memory, or any object with `read_at`.
 
-Reads carry their own position, so one source serves many threads.
+Reads carry their own position, so one source serves many threads. Two methods are optional: `read_into` fills
+an array without a copy, and `will_need` is a hint that bytes are about to be read (`fetch.Prefetcher` gives it).
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lance_fmt.cache import BlockCache
 from lance_fmt.errors import CorruptFileError, InvalidDataError
 
 _LARGEST_READ = 1 << 30
+_HINT_STEP = 128 * 1024  # Linux cuts one hint at the read-ahead of the device, which is 128 KiB or more
+_BACKGROUND_THREADS = 4
+_BACKGROUND_BYTES = 8 << 20
+_BACKGROUND_STEP = 1 << 20
 
 
 @runtime_checkable
@@ -40,7 +49,7 @@ class FileSource:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
         self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (close() closes it)
-        self._lock = None if hasattr(os, "pread") else threading.Lock()
+        self._lock = None if hasattr(os, "pread") and hasattr(os, "preadv") else threading.Lock()
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Bytes at `offset`."""
@@ -60,12 +69,26 @@ class FileSource:
             done += count
         return done
 
+    def read_each(self, offsets: Sequence[int], length: int) -> list[bytes]:
+        """`length` bytes from each of `offsets`: many small reads in one go."""
+        if self._lock is None:
+            descriptor = self._file.fileno()
+            return [os.pread(descriptor, length, offset) for offset in offsets]
+        return [self.read_at(offset, length) for offset in offsets]
+
     def _read_some(self, offset: int, view: memoryview) -> int:
         if self._lock is None:
             return os.preadv(self._file.fileno(), [view], offset)
         with self._lock:
             self._file.seek(offset)
             return self._file.readinto(view) or 0
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Ask the system to read these bytes into its cache, without waiting."""
+        if hasattr(os, "posix_fadvise"):
+            for start in range(offset, offset + length, _HINT_STEP):
+                step = min(_HINT_STEP, offset + length - start)
+                os.posix_fadvise(self._file.fileno(), start, step, os.POSIX_FADV_WILLNEED)
 
     def size(self) -> int:
         """Length of the file now."""
@@ -74,6 +97,54 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class MmapSource:
+    """A local file mapped into memory: reads are views of the map, nothing is copied.
+
+    Arrays made by reads keep the map alive after `close`; it goes with the last of them. A file that another
+    program shortens while it is mapped ends the process with SIGBUS at the next look behind its new end, so
+    map only files that are replaced, never rewritten (as `lance_fmt` and `vego` do). `random` tells the
+    system not to read ahead of what is touched. On Windows a mapped file can be neither deleted nor replaced.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, random: bool = False) -> None:
+        self.name = os.fspath(path)
+        self._map: mmap.mmap | None = None
+        self._view: memoryview | None = memoryview(b"")
+        with Path(path).open("rb") as file:
+            if os.fstat(file.fileno()).st_size:  # nothing cannot be mapped
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._view = memoryview(self._map)
+        if random and self._map is not None and hasattr(mmap, "MADV_RANDOM"):
+            self._map.madvise(mmap.MADV_RANDOM)
+
+    def _open_view(self) -> memoryview:
+        view = self._view
+        if view is None:
+            raise InvalidDataError(f"{self.name} is closed")
+        return view
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """A view of the bytes at `offset`, read-only."""
+        return self._open_view()[offset : offset + length]
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Ask the system to read these bytes into memory, without waiting."""
+        mapped = self._map
+        if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        stop = min(offset + length, len(mapped))
+        for place in range(offset - offset % mmap.PAGESIZE, stop, _HINT_STEP):
+            mapped.madvise(mmap.MADV_WILLNEED, place, min(_HINT_STEP, stop - place))
+
+    def size(self) -> int:
+        """Length of the file when it was mapped."""
+        return len(self._open_view())
+
+    def close(self) -> None:
+        """Let go of the map. What reads returned stays valid."""
+        self._map = self._view = None
 
 
 class BytesSource:
@@ -95,10 +166,153 @@ class BytesSource:
         """Nothing to release: arrays made by reads may still look at the bytes."""
 
 
-def open_source(source: object) -> ReadAt:
-    """A source for a path, bytes, or an object that is one already."""
+class CachedSource:
+    """Serves reads of a slow source, such as object storage, from aligned blocks of it kept in `cache`.
+
+    Missing blocks that lie next to each other come with one request; a block that another thread is
+    fetching is waited for, not asked for twice. A read longer than a quarter of the cache goes past it. The
+    object must not change while it is open. `close` closes the slow source too.
+    """
+
+    def __init__(self, source: ReadAt, cache: BlockCache | None = None, block_size: int = 64 * 1024) -> None:
+        if block_size < 1:
+            raise InvalidDataError(f"block size {block_size} is not positive")
+        self.name = source.name
+        self._source = source
+        self._cache = BlockCache() if cache is None else cache
+        self._block_size = block_size
+        self._size = source.size()
+        self._keys = BlockCache.new_owner() << 80
+        self._lock = threading.Lock()
+        self._loading: dict[int, Future[bytes]] = {}
+        self._background: ThreadPoolExecutor | None = None
+        self._background_bytes = 0
+        self._closed = False
+
+    def read_at(self, offset: int, length: int) -> memoryview:
+        """Bytes at `offset`, read-only."""
+        if self._closed:
+            raise InvalidDataError(f"{self.name} is closed")
+        stop = min(offset + length, self._size)
+        if stop <= offset:
+            return memoryview(b"")
+        first, last = offset // self._block_size, (stop - 1) // self._block_size
+        skip = offset - first * self._block_size
+        block = self._cache.get(self._keys + first) if first == last else None
+        if block is None:
+            if stop - offset > self._cache.budget // 4:
+                return memoryview(self._source.read_at(offset, stop - offset))
+            blocks = self._blocks(first, last)
+            block = blocks[0] if first == last else b"".join(blocks)
+        return memoryview(block)[skip : skip + stop - offset]
+
+    def _blocks(self, first: int, last: int) -> list[bytes]:
+        """Blocks `first..last`, up to the first that the source does not have whole."""
+        have: dict[int, bytes] = {}
+        others: dict[int, Future[bytes]] = {}
+        mine: dict[int, Future[bytes]] = {}
+        with self._lock:
+            for number in range(first, last + 1):
+                known = self._cache.get(self._keys + number)
+                if known is not None:
+                    have[number] = known
+                elif number in self._loading:
+                    others[number] = self._loading[number]
+                else:
+                    mine[number] = self._loading[number] = Future()
+        try:
+            for begin, end in _runs(list(mine)):
+                for number, block in enumerate(self._fetch(begin, end), begin):
+                    have[number] = block
+                    mine[number].set_result(block)
+        finally:
+            with self._lock:
+                for number, future in mine.items():
+                    del self._loading[number]
+                    future.cancel()  # no result: the fetch failed, or the source ended early
+        blocks = []
+        for number in range(first, last + 1):
+            block = have.get(number) or self._await(number, others.get(number))
+            blocks.append(block)
+            if len(block) < self._expected(number, number):
+                break
+        return blocks
+
+    def _expected(self, first: int, last: int) -> int:
+        """Bytes of blocks `first..last`."""
+        return min((last + 1) * self._block_size, self._size) - first * self._block_size
+
+    def _await(self, number: int, future: Future[bytes] | None) -> bytes:
+        """The block another thread was fetching; fetched here if that failed."""
+        if future is None:
+            return b""
+        try:
+            return future.result()
+        except CancelledError:
+            return next(self._fetch(number, number))
+
+    def _fetch(self, first: int, last: int) -> Iterator[bytes]:
+        """Ask for blocks `first..last` with one request, and keep those that are whole."""
+        data = memoryview(self._source.read_at(first * self._block_size, self._expected(first, last)))
+        for number in range(first, last + 1):
+            at = (number - first) * self._block_size
+            block = bytes(data[at : at + self._block_size])  # a copy: it must not keep its neighbours alive
+            if len(block) == self._expected(number, number):
+                self._cache.put(self._keys + number, block, len(block) + 100)
+            yield block
+
+    def will_need(self, offset: int, length: int) -> None:
+        """Fetch these bytes in the background, several requests at a time; too many at once are ignored."""
+        stop = min(offset + length, self._size)
+        for start in range(offset, stop, _BACKGROUND_STEP):
+            end = min(start + _BACKGROUND_STEP, stop)
+            with self._lock:
+                if self._closed or self._background_bytes + end - start > _BACKGROUND_BYTES:
+                    return
+                if self._background is None:
+                    self._background = ThreadPoolExecutor(_BACKGROUND_THREADS, "lance_fmt read-ahead")
+                self._background_bytes += end - start
+                self._background.submit(self._read_ahead, start, end)
+
+    def _read_ahead(self, start: int, stop: int) -> None:
+        try:
+            self._blocks(start // self._block_size, (stop - 1) // self._block_size)
+        except Exception:
+            return  # whoever reads these bytes meets the error and reports it
+        finally:
+            with self._lock:
+                self._background_bytes -= stop - start
+
+    def size(self) -> int:
+        """Bytes of the object when it was opened."""
+        return self._size
+
+    def close(self) -> None:
+        """Wait for requests under way, forget the blocks, and close the source."""
+        with self._lock:
+            self._closed = True
+            background, self._background = self._background, None
+        if background is not None:
+            background.shutdown(cancel_futures=True)
+        self._cache.drop(self._keys, self._keys + (1 << 80))
+        self._source.close()
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of consecutive numbers; they are rising."""
+    start = 0
+    for i in range(1, len(numbers) + 1):
+        if i == len(numbers) or numbers[i] != numbers[i - 1] + 1:
+            yield numbers[start], numbers[i - 1]
+            start = i
+
+
+def open_source(source: object, mmap: bool = False) -> ReadAt:
+    """A source for a path (mapped if `mmap`), bytes, or an object that is one already."""
     if isinstance(source, str | os.PathLike):
-        return FileSource(source)
+        return MmapSource(source) if mmap else FileSource(source)
+    if mmap:
+        raise InvalidDataError(f"only a file at a path can be mapped, not {type(source).__name__}")
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesSource(source)
     if isinstance(source, ReadAt):
@@ -117,11 +331,24 @@ def read_exactly(source: ReadAt, offset: int, length: int, what: str) -> memoryv
 
 
 def read_array(source: ReadAt, offset: int, length: int, what: str) -> NDArray[np.uint8]:
-    """Like `read_exactly`, as an array: filled directly from a file, a view of bytes in memory."""
-    if not isinstance(source, FileSource):
+    """Like `read_exactly`, as an array: filled directly where the source offers that, or a view of its bytes."""
+    fill = getattr(source, "read_into", None)
+    if fill is None:
         return np.frombuffer(read_exactly(source, offset, length, what), np.uint8)
     buffer = np.empty(length, np.uint8)
-    done = source.read_into(offset, buffer)
+    done = fill(offset, buffer)
     if done != length:
         raise CorruptFileError(source.name, offset, f"{what}: {length} bytes expected, {done} there")
     return buffer
+
+
+def read_rows(source: ReadAt, offsets: Sequence[int], length: int) -> NDArray[np.uint8]:
+    """An array `(len(offsets), length)` of the bytes at each offset; CorruptFileError where one is cut off."""
+    each = getattr(source, "read_each", None)
+    pieces = each(offsets, length) if each else [source.read_at(offset, length) for offset in offsets]
+    raw = b"".join(pieces)
+    if len(raw) != len(offsets) * length:
+        short = next(i for i, piece in enumerate(pieces) if len(piece) != length)
+        what = f"row: {length} bytes expected, {len(pieces[short])} there"
+        raise CorruptFileError(source.name, offsets[short], what)
+    return np.frombuffer(bytearray(raw), np.uint8).reshape(-1, length)

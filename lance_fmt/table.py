@@ -7,23 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from lance_fmt import arrow, pyvalues
+from lance_fmt import arrow
 from lance_fmt.column import Column
+from lance_fmt.constants import TypeId
+from lance_fmt.damage import Damage
 from lance_fmt.errors import InvalidDataError, SchemaError
+from lance_fmt.inference import infer_type
 from lance_fmt.schema import Field, Schema
 
 
 class Table(Mapping[str, Column]):
     """An immutable mapping from column name to `Column`.
 
-    `num_rows` is needed only where there are no columns. Raises SchemaError if lengths or types differ
-    from each other or from `schema`.
+    `num_rows` is needed only where there are no columns. `damage` lists what could not be read of it. Raises
+    SchemaError if lengths or types differ from each other or from `schema`.
     """
 
     def __init__(
-        self, columns: Mapping[str, Column], schema: Schema | None = None, num_rows: int | None = None
+        self,
+        columns: Mapping[str, Column],
+        schema: Schema | None = None,
+        num_rows: int | None = None,
+        *,
+        damage: tuple[Damage, ...] = (),
     ) -> None:
         self._columns = dict(columns)
+        self.damage = damage
         lengths = {name: len(column) for name, column in self._columns.items()}
         self.num_rows = next(iter(lengths.values()), 0) if num_rows is None else num_rows
         for name, length in lengths.items():
@@ -37,6 +46,13 @@ class Table(Mapping[str, Column]):
                 raise SchemaError(
                     f"column {field.name!r} is {self._columns[field.name].type}, the schema says {field.type}"
                 )
+
+    @classmethod
+    def trusted(cls, columns: dict[str, Column], schema: Schema, num_rows: int) -> Table:
+        """A table of columns that are known to fit `schema` and each other."""
+        table = cls.__new__(cls)
+        table._columns, table.schema, table.num_rows, table.damage = columns, schema, num_rows, ()
+        return table
 
     @staticmethod
     def of(columns: Mapping[str, object], schema: Schema | None = None) -> Table:
@@ -79,11 +95,9 @@ class Table(Mapping[str, Column]):
 
         data = {}
         for name, column in self._columns.items():
-            whole = column.offsets is None and not column.type.is_vector and column.validity is None
-            values = column.to_numpy() if whole else column.to_pylist()
-            data[name] = (
-                pd.Series(values) if len(column) else pd.Series(values, dtype=object if not whole else None)
-            )
+            values = _pandas_values(column)
+            typed = isinstance(values, np.ndarray) or len(column)
+            data[name] = pd.Series(values, dtype=None if typed else object)
         return pd.DataFrame(data)
 
     def to_arrow(self) -> Any:
@@ -92,8 +106,12 @@ class Table(Mapping[str, Column]):
 
     @staticmethod
     def from_arrow(table: Any) -> Table:
-        """A table of a pyarrow Table or RecordBatch. Raises SchemaError for types without a counterpart."""
-        return Table(arrow.from_arrow(table), num_rows=table.num_rows)
+        """A table of a pyarrow Table or RecordBatch, metadata and all.
+
+        Raises SchemaError for types without a counterpart, naming the column.
+        """
+        columns, fields = arrow.from_arrow(table)
+        return Table(columns, fields, table.num_rows)
 
     @staticmethod
     def from_pandas(frame: Any) -> Table:
@@ -111,16 +129,26 @@ def _column(name: str, values: object, field: Field | None) -> Column:
         if isinstance(values, np.ndarray):
             return Column.from_numpy(values, kind)
         rows = list(values)  # type: ignore[call-overload]
-        return Column.from_pylist(rows, kind or pyvalues.infer_type(rows))
+        return Column.from_pylist(rows, kind or infer_type(rows))
     except InvalidDataError as error:
         raise type(error)(f"column {name!r}: {error}") from error
     except TypeError as error:
         raise SchemaError(f"column {name!r}: {error}") from error
 
 
+def _pandas_values(column: Column) -> Any:
+    """An array where pandas has a dtype for it, else a list of Python values."""
+    if column.type.id is TypeId.DURATION:
+        return column.to_numpy()
+    numbers = column.type.is_number or column.type.is_bfloat16 or column.type.id is TypeId.BOOL
+    if column.validity is None and (numbers or column.type.id is TypeId.TIMESTAMP):
+        return column.to_numpy()
+    return column.to_pylist()
+
+
 def _series(name: str, series: Any) -> Column:
     values = series.to_numpy()
-    if values.dtype.kind in "biufM":
+    if values.dtype.kind in "biufMm":
         return _column(name, values, None)
     missing = series.isna().to_numpy()
     rows = [None if gone else v for v, gone in zip(series.tolist(), missing.tolist(), strict=True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +16,10 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from lance_fmt.auxiliary import AuxiliaryBuilder
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
-from lance_fmt.column_meta import ColumnMetaBuilder
+from lance_fmt.column_meta import Auxiliary, ColumnMetaBuilder
 from lance_fmt.constants import (
     FOOTER_SIZE,
     LARGEST_BLOCK_SHIFT,
@@ -26,11 +27,16 @@ from lance_fmt.constants import (
     TARGET_BLOCK_BYTES,
     TARGET_PAGE_BYTES,
     TARGET_VECTOR_BLOCK_BYTES,
+    TARGET_VECTOR_PAGE_BYTES,
+    AuxiliaryId,
+    EncodingId,
+    Feature,
 )
-from lance_fmt.v1.select import Level, check_level, values_size
-from lance_fmt.errors import InvalidDataError
+from lance_fmt.editions import oldest_version
+from lance_fmt.encodings.select import Level, LevelChooser, check_level, encoding_named
+from lance_fmt.errors import InvalidDataError, SchemaError
 from lance_fmt.footer import Footer, header_bytes, metadata_bytes, name_hash
-from lance_fmt.page import build_page
+from lance_fmt.page import PageImage, build_page, build_raw_page
 from lance_fmt.schema import DataType, Field, Schema
 from lance_fmt.table import Table
 from lance_fmt.wire import Builder
@@ -73,23 +79,37 @@ def choose_shifts(kind: DataType, rows: int, size: int) -> tuple[int, int]:
     """
     each = kind.stride or max(1, -(-size // max(rows, 1)))
     target = TARGET_VECTOR_BLOCK_BYTES if kind.is_vector else TARGET_BLOCK_BYTES
+    whole = TARGET_VECTOR_PAGE_BYTES if kind.is_vector else TARGET_PAGE_BYTES
     block = min(max(target // each, 1).bit_length() - 1, LARGEST_BLOCK_SHIFT)
-    page = min(max(TARGET_PAGE_BYTES // each, 1).bit_length() - 1, LARGEST_PAGE_SHIFT)
+    page = min(max(whole // each, 1).bit_length() - 1, LARGEST_PAGE_SHIFT)
     return max(page, block, 6 if kind.is_vector else 0), block
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the user asked for one column."""
+
+    level: Level
+    encoding: str | None
+    auxiliary: frozenset[AuxiliaryId]
 
 
 class _ColumnWriter:
     """Cuts one column into pages."""
 
-    def __init__(self, field: Field, output: _Output, level: Level) -> None:
+    def __init__(self, field: Field, output: _Output, options: _Options) -> None:
         self.field = field
         self.meta = ColumnMetaBuilder(field.type)
         self.shifts: tuple[int, int] | None = None
+        self.features = Feature.TYPES_1_1 if field.type.since != "1.0" else Feature(0)
         self._output = output
-        self._level = level
+        self._options = options
+        self._chooser = LevelChooser(options.level)
+        self._auxiliary = AuxiliaryBuilder(field.name, field.type, options.auxiliary)
         self._pending: list[Column] = []
         self._rows = 0
         self._size = 0
+        self._nulls = 0
 
     def append(self, column: Column, *, last: bool = False) -> None:
         """Write all pages that are full; with `last`, the rest too, and otherwise keep a copy of it."""
@@ -100,7 +120,7 @@ class _ColumnWriter:
                 )
             self._pending.append(column)
             self._rows += len(column)
-            self._size += values_size(column)
+            self._size += column.nbytes
         if self.shifts is None and (last or self._size >= TARGET_PAGE_BYTES):
             self.shifts = choose_shifts(self.field.type, self._rows, self._size)
         if self.shifts is not None and self._rows and (last or self._rows >= 1 << self.shifts[0]):
@@ -114,22 +134,36 @@ class _ColumnWriter:
         full = 1 << page_shift
         end = self._rows if last else self._rows // full * full
         for start in range(0, end, full):
-            image = build_page(whole.slice(start, min(start + full, end)), block_shift, self._level)
+            page = whole.slice(start, min(start + full, end))
+            image = self._build(page, block_shift)
             offset = self._output.position
             for buffer in image.data:
                 self._output.put(buffer)
             self.meta.add(image, offset, self._output.position - offset)
+            self._auxiliary.add(page)
+            if image.encoding is EncodingId.STREAMS:
+                self.features |= Feature.STREAMS
         rest = whole.slice(end, self._rows).take(np.arange(self._rows - end))
-        self._pending, self._rows, self._size = (
-            ([rest], len(rest), values_size(rest)) if len(rest) else ([], 0, 0)
-        )
+        self._pending, self._rows, self._size = ([rest], len(rest), rest.nbytes) if len(rest) else ([], 0, 0)
+
+    def _build(self, page: Column, block_shift: int) -> PageImage:
+        options = self._options
+        plain = options.encoding == "plain" if options.encoding else options.level != "small"
+        if plain and page.type.is_vector and not page.null_count:
+            return build_raw_page(page, block_shift)
+        return build_page(page, block_shift, self._chooser, options.encoding)
 
     def put_indexes(self) -> bytes:
-        """Write the page indexes; returns the column's metadata."""
+        """Write the page indexes and auxiliary regions; returns the column's metadata."""
         offset = self._output.position
         for index in self.meta.take_indexes():
             self._output.put(index)
-        return self.meta.finish(offset, *(self.shifts or choose_shifts(self.field.type, 0, 0)))
+        regions = {}
+        for kind, (region, crc) in self._auxiliary.finish().items():
+            regions[kind] = Auxiliary(self._output.position, len(region), crc)
+            self._output.put(region)
+            self.features |= Feature.AUXILIARY
+        return self.meta.finish(offset, *(self.shifts or choose_shifts(self.field.type, 0, 0)), regions)
 
 
 class Writer:
@@ -137,6 +171,11 @@ class Writer:
 
     A path is written under a temporary name and takes the name when closed, so that it never holds half a
     file; after an error inside the `with` block nothing is left. Durability (fsync) is the caller's.
+
+    `level` weighs size against decoding time: "speed", "balanced" or "small" (which gives up that vectors are
+    one array on disk). `encodings` overrides the choice for columns by name, such as `{"price": "alp"}`.
+    `row_index` names columns to find rows by value in one step (`File.find`), `bloom` columns whose pages get
+    Bloom filters, which let filters by equality skip pages.
     """
 
     def __init__(
@@ -145,11 +184,16 @@ class Writer:
         schema: Schema,
         metadata: Mapping[str, str] | None = None,
         level: str = "balanced",
+        *,
+        encodings: Mapping[str, str] | None = None,
+        row_index: Collection[str] = (),
+        bloom: Collection[str] = (),
     ) -> None:
         self.schema = schema
         self.num_rows = 0
-        self._metadata = metadata_bytes(metadata or {})
-        level = check_level(level)
+        self._metadata = dict(metadata or {})
+        metadata_bytes(self._metadata)
+        options = _options(schema, check_level(level), encodings or {}, row_index, bloom)
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         if isinstance(dest, str | os.PathLike):
@@ -159,7 +203,7 @@ class Writer:
             self._output = _Output(self._file)
         else:
             self._output = _Output(dest)
-        self._columns = [_ColumnWriter(field, self._output, level) for field in schema]
+        self._columns = [_ColumnWriter(field, self._output, options[field.name]) for field in schema]
         self._summary: WriteSummary | None = None
         self._aborted = False
         try:
@@ -220,13 +264,18 @@ class Writer:
             fields.raw(field)
             output.put(meta)
         table, schema = b"".join(record for _, _, record in sorted(records)), fields.finish()
+        features = Feature(0)
+        for column in self._columns:
+            features |= column.features
+        metadata = metadata_bytes(self._metadata, self.schema.metadata, features)
         table_offset = output.position
-        for region in (table, schema, self._metadata):
+        for region in (table, schema, metadata):
             output.put(region)
         length = output.position + FOOTER_SIZE
-        checksums = crc32c(table), crc32c(schema), crc32c(self._metadata)
-        sizes = len(self._columns), len(schema), len(self._metadata)
-        footer = Footer(length, self.num_rows, table_offset, *sizes, *checksums).to_bytes()
+        checksums = crc32c(table), crc32c(schema), crc32c(metadata)
+        sizes = len(self._columns), len(schema), len(metadata)
+        version = oldest_version(features)
+        footer = Footer(length, self.num_rows, table_offset, *sizes, *checksums, version, features).to_bytes()
         output.put(footer)
         return WriteSummary(length, int.from_bytes(footer[56:60], "little"), self.num_rows)
 
@@ -250,6 +299,32 @@ class Writer:
             self.abort()
 
 
+def _options(
+    schema: Schema,
+    level: Level,
+    encodings: Mapping[str, str],
+    row_index: Collection[str],
+    bloom: Collection[str],
+) -> dict[str, _Options]:
+    """Options of every column, each checked before anything is written."""
+    for what, names in (("encodings", encodings), ("row_index", row_index), ("bloom", bloom)):
+        if isinstance(names, str):
+            raise InvalidDataError(f"{what} is a list of column names, not the text {names!r}")
+        for name in names:
+            if name not in schema.names:
+                raise SchemaError(
+                    f"{what}: no column {name!r}; there are {', '.join(map(repr, schema.names))}"
+                )
+    for name in encodings.values():
+        encoding_named(name)
+    found = {}
+    for field in schema:
+        wanted = {AuxiliaryId.ROW_INDEX} if field.name in row_index else set()
+        wanted |= {AuxiliaryId.BLOOM} if field.name in bloom else set()
+        found[field.name] = _Options(level, encodings.get(field.name), frozenset(wanted))
+    return found
+
+
 def write(
     dest: str | os.PathLike[str] | Sink,
     columns: Mapping[str, object],
@@ -257,14 +332,19 @@ def write(
     schema: Schema | None = None,
     metadata: Mapping[str, str] | None = None,
     level: str = "balanced",
+    encodings: Mapping[str, str] | None = None,
+    row_index: Collection[str] = (),
+    bloom: Collection[str] = (),
 ) -> WriteSummary:
     """Write a whole file: `columns` are a `Table`, or columns, arrays and lists by name.
 
-    Each column's pages lie together. `level` weighs size against decoding time: "speed", "balanced" or
-    "small". Raises SchemaError or InvalidDataError (nothing is left at a path then), and OSError.
+    Each column's pages lie together. The options are those of `Writer`. Raises SchemaError or
+    InvalidDataError (nothing is left at a path then), and OSError.
     """
     table = Table.of(columns, schema)
-    writer = Writer(dest, table.schema, metadata, level)
+    writer = Writer(
+        dest, table.schema, metadata, level, encodings=encodings, row_index=row_index, bloom=bloom
+    )
     try:
         writer._append(table, last=True)
         return writer.close()

@@ -1,7 +1,7 @@
-"""Bounds of a page's values, for skipping pages that cannot match (FORMAT.md, "Bounds").
+"""Bounds of the values of pages and blocks, for skipping those that cannot match (FORMAT.md, "Bounds").
 
 A bound may be wider than the values but never narrower. Nulls and NaN are outside the bounds and counted
-apart; a page without bounds says nothing.
+apart; a page or block without bounds says nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 
 from lance_fmt.column import Column
-from lance_fmt.constants import STATISTIC_BYTES, PageFlag, TypeId
+from lance_fmt.constants import STATISTIC_BYTES, BoundsForm, PageFlag, TypeId
+from lance_fmt.kernels import loader
 from lance_fmt.schema import DataType
-from lance_fmt.wire import Cursor
+from lance_fmt.wire import Builder, Cursor
 
 _NONE = PageFlag(0)
+_STRUCT_FORMS = {BoundsForm.FLOAT: "<d", BoundsForm.SIGNED: "<q", BoundsForm.UNSIGNED: "<Q"}
+DTYPES = {
+    BoundsForm.FLOAT: "<f8",
+    BoundsForm.SIGNED: "<i8",
+    BoundsForm.UNSIGNED: "<u8",
+    BoundsForm.PREFIX: "<u8",
+}
 _FEW = 16
 _STEP = 8
 
@@ -37,9 +45,9 @@ def measure(column: Column) -> Bounds:
     kind = column.type
     if kind.id in (TypeId.STRING, TypeId.BINARY):
         return _string_bounds(column)
-    if kind.is_list or kind.is_vector or kind.id is TypeId.JSON:
+    if bounds_form(kind) is BoundsForm.NONE:
         return Bounds(_NONE, b"", b"", 0)
-    values = column.array if column.validity is None else column.array[column.validity]
+    values = numbers(column.array if column.validity is None else column.array[column.validity], kind)
     nan_count = 0
     if kind.is_float:
         nan = np.isnan(values)
@@ -51,10 +59,26 @@ def measure(column: Column) -> Bounds:
     return Bounds(flags, _pack(values.min(), kind), _pack(values.max(), kind), nan_count)
 
 
+def bounds_form(kind: DataType) -> BoundsForm:
+    """How bounds of a type are kept."""
+    if kind.id in (TypeId.STRING, TypeId.BINARY):
+        return BoundsForm.PREFIX
+    if kind.is_float or kind.is_bfloat16:
+        return BoundsForm.FLOAT
+    if kind.is_integer or kind.id is TypeId.BOOL:
+        return BoundsForm.SIGNED if kind.dtype.kind == "i" else BoundsForm.UNSIGNED
+    return BoundsForm.NONE
+
+
+def numbers(values: np.ndarray[Any, Any], kind: DataType) -> np.ndarray[Any, Any]:
+    """Values that compare as those of the type do: of bfloat16, the float32 each stands for."""
+    if kind.id is TypeId.BFLOAT16:
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return values
+
+
 def _form(kind: DataType) -> str:
-    if kind.is_float:
-        return "<d"
-    return "<q" if kind.dtype.kind == "i" else "<Q"
+    return _STRUCT_FORMS[bounds_form(kind)]
 
 
 def _pack(value: Any, kind: DataType) -> bytes:
@@ -142,3 +166,88 @@ def _above_text(prefix: bytes) -> bytes | None:
     if 0xD800 <= following <= 0xDFFF:
         following = 0xE000
     return (kept[:-1] + chr(following)).encode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBounds:
+    """Bounds of every block of a page: arrays of one entry for each block, None where the type has none.
+
+    `low` and `high` are int64, uint64 or float64 by the type; of strings, the first 8 bytes as a big-endian
+    number (uint64), which sorts as the strings do. `known` is False for blocks without a value that counts.
+    """
+
+    form: BoundsForm
+    low: np.ndarray[Any, Any] | None = None
+    high: np.ndarray[Any, Any] | None = None
+    known: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+    nans: np.ndarray[Any, Any] | None = None
+
+    def put(self, out: Builder) -> None:
+        """Append the section of a page index."""
+        out.u32(self.form)
+        if self.low is not None and self.high is not None and self.known is not None:
+            out.raw(self.low.tobytes()).raw(self.high.tobytes()).raw(self.known.tobytes())
+        if self.nans is not None:
+            out.raw(self.nans.astype("<u4").tobytes())
+
+    @staticmethod
+    def get(cursor: Cursor, blocks: int, kind: DataType) -> BlockBounds:
+        """Read the section; bounds of a form that the type does not have are damage."""
+        code = cursor.u32("form of block bounds")
+        if code == BoundsForm.NONE:
+            return BlockBounds(BoundsForm.NONE)
+        form = bounds_form(kind)
+        if code != form:
+            raise cursor.fail(f"block bounds of form {code} for {kind}")
+        low, high = (np.frombuffer(cursor.take(8 * blocks, "block bounds"), DTYPES[form]) for _ in range(2))
+        known = np.frombuffer(cursor.take(blocks, "flags of block bounds"), np.uint8)
+        nans = None
+        if form is BoundsForm.FLOAT:
+            nans = np.frombuffer(cursor.take(4 * blocks, "NaN counts of blocks"), "<u4")
+        return BlockBounds(form, low, high, known != 0, nans)
+
+
+def measure_blocks(column: Column, starts: list[int], nulls: list[int]) -> BlockBounds:
+    """Bounds of the blocks that begin at `starts` (its last entry is the number of rows).
+
+    The slots of nulls must hold a value that some row has, so that they need not be left out.
+    """
+    kind = column.type
+    form = bounds_form(kind)
+    if form is BoundsForm.NONE:
+        return BlockBounds(form)
+    if column.null_count == len(column):
+        return BlockBounds(BoundsForm.NONE)
+    begins = np.array(starts[:-1])
+    known = np.array(nulls) < np.diff(starts)
+    if form is BoundsForm.PREFIX:
+        bounds = column.bounds
+        keys = np.empty(len(column), np.uint64)
+        loader.prefix_numbers()(np.ascontiguousarray(column.array), bounds, keys)
+        if column.validity is not None:
+            keys = _filled(keys, column.validity)
+        return BlockBounds(form, *_extremes(keys, begins, form), known)
+    values = numbers(column.array, kind)
+    nans = None
+    if form is BoundsForm.FLOAT:
+        nan = np.isnan(values)
+        valid = nan if column.validity is None else nan & column.validity
+        nans = np.add.reduceat(valid, begins, dtype=np.int64)
+        known &= ~np.logical_and.reduceat(nan, begins)
+    return BlockBounds(form, *_extremes(values, begins, form), known, nans)
+
+
+def _filled(values: np.ndarray[Any, Any], validity: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """`values` with those of nulls replaced by the valid one before."""
+    latest = np.maximum.accumulate(np.where(validity, np.arange(len(validity)), int(validity.argmax())))
+    return values[latest]
+
+
+def _extremes(
+    values: np.ndarray[Any, Any], begins: np.ndarray[Any, Any], form: BoundsForm
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    if form is BoundsForm.FLOAT:
+        low, high = np.fmin.reduceat(values, begins), np.fmax.reduceat(values, begins)
+    else:
+        low, high = np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins)
+    return low.astype(DTYPES[form]), high.astype(DTYPES[form])

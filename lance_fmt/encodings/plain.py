@@ -51,9 +51,7 @@ class Plain:
         """Views of the payload; a bitmap is unpacked."""
         if kind.is_strings:
             offsets = read_offsets(payload, count, source)
-            return Strings(
-                np.frombuffer(payload.take(int(offsets[-1]), "string bytes"), np.uint8), offsets
-            )
+            return Strings(np.frombuffer(payload.take(int(offsets[-1]), "string bytes"), np.uint8), offsets)
         if kind.is_bool:
             bits = np.frombuffer(payload.take(-(-count // 8), "bitmap"), np.uint8)
             return np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)

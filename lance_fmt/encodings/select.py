@@ -104,7 +104,7 @@ class LevelChooser:
             for encoding in ENCODINGS.values()
             if encoding.accepts(kind)
             and encoding.id not in without
-            and encoding.id not in self._above
+            and (encoding.id not in self._above or encoding.id is StreamId.PLAIN)
             and not (deepest and encoding.id in _ALWAYS_CASCADE)
         ]
 

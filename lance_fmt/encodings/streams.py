@@ -55,8 +55,12 @@ class PageWriter:
             recipe = _CONSTANT
         payload = ENCODINGS[recipe.id].encode(values, kind, recipe, self)
         if self.trace is not None:
-            self.trace.append((recipe.id, kind, count, len(values.data) if isinstance(values, Strings) else 0))
-        return b"".join((_HEADER.pack(recipe.id, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT)))
+            self.trace.append(
+                (recipe.id, kind, count, len(values.data) if isinstance(values, Strings) else 0)
+            )
+        return b"".join(
+            (_HEADER.pack(recipe.id, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT))
+        )
 
 
 class SharedViews:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lance_fmt.constants import LANES
 from lance_fmt.kernels import loader
-from lance_fmt.wire import Builder, Cursor
+from lance_fmt.wire import Cursor
 
 Words = NDArray[np.uint64]
 
@@ -19,21 +19,6 @@ def packed_size(count: int, width: int) -> int:
     """Bytes of the packed words of `count` values."""
     rows = -(-count // LANES)
     return -(-rows * width // 64) * LANES * 8
-
-
-def write_integers(values: Words, base: int) -> bytes:
-    """Header and packed words; every value minus `base` (modulo 2^64) must be small to be packed well."""
-    if not len(values):
-        return b""
-    width = int((values - np.uint64(base)).max()).bit_length()
-    header = Builder().u64(base).u64(width).finish()
-    if not width:
-        return header
-    padded = np.full(-(-len(values) // LANES) * LANES, base, np.uint64)
-    padded[: len(values)] = values
-    words = np.zeros(packed_size(len(values), width) // 8, np.uint64)
-    loader.pack()(padded, width, np.uint64(base), words)
-    return header + words.tobytes()
 
 
 def read_integers(cursor: Cursor, count: int) -> Words:
@@ -51,12 +36,6 @@ def read_integers(cursor: Cursor, count: int) -> Words:
     out = np.empty(-(-count // LANES) * LANES, np.uint64)
     loader.unpack()(words, width, np.uint64(base), out)
     return out[:count]
-
-
-def write_lengths(offsets: NDArray[np.int64]) -> bytes:
-    """Lengths between consecutive `offsets`."""
-    lengths = np.diff(offsets).view(np.uint64)
-    return write_integers(lengths, int(lengths.min()) if len(lengths) else 0)
 
 
 def read_lengths(cursor: Cursor, rows: int, limit: int) -> NDArray[np.int64]:

@@ -6,16 +6,12 @@ vector column one zero-copy view.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-
 import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import EncodingId, TypeId
-from lance_fmt.v1.integers import read_lengths, write_lengths
-from lance_fmt.v1.protocol import Buffer, Encoded
 from lance_fmt.schema import DataType
+from lance_fmt.v1.integers import read_lengths
 from lance_fmt.wire import Cursor
 
 
@@ -24,24 +20,6 @@ class Plain:
 
     id = EncodingId.PLAIN
     name = "plain"
-
-    def accepts(self, data_type: DataType) -> bool:
-        """Every type but lists."""
-        return not data_type.is_list
-
-    def encode(self, column: Column, starts: Sequence[int], effort: int) -> Encoded:  # noqa: ARG002
-        """One piece of bytes for each block; numbers are views of the column, not copies."""
-        blocks: list[Buffer]
-        if column.type.is_variable:
-            blocks = [_strings(column, a, b) for a, b in pairwise(starts)]
-        elif column.type.id is TypeId.BOOL:
-            bits = column.array
-            blocks = [np.packbits(bits[a:b], bitorder="little").tobytes() for a, b in pairwise(starts)]
-        else:
-            raw = np.ascontiguousarray(column.array).reshape(-1).view(np.uint8).data
-            size = column.type.stride
-            blocks = [raw[a * size : b * size] for a, b in pairwise(starts)]
-        return Encoded(blocks)
 
     def open(self, shared: Cursor, data_type: DataType) -> None:  # noqa: ARG002
         """Plain pages share nothing."""
@@ -71,11 +49,6 @@ def read_bitmap(block: Cursor, rows: int) -> np.ndarray[tuple[int], np.dtype[np.
     if bits[rows:].any():
         raise block.fail("bits behind the last row of a bitmap are not zero")
     return bits[:rows].view(np.bool_)
-
-
-def _strings(column: Column, start: int, stop: int) -> bytes:
-    bounds = column.bounds[start : stop + 1]
-    return write_lengths(bounds) + column.array[int(bounds[0]) : int(bounds[-1])].tobytes()
 
 
 def _read_strings(block: Cursor, rows: int, data_type: DataType) -> Column:

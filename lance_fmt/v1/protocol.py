@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from lance_fmt.column import Column
@@ -12,19 +10,6 @@ from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
 
 Buffer = bytes | memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Bytes of each block, and bytes that all blocks of the page share (empty for most encodings)."""
-
-    blocks: list[Buffer]
-    shared: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """All bytes together."""
-        return len(self.shared) + sum(map(len, self.blocks))
 
 
 class Encoding(Protocol):
@@ -40,15 +25,6 @@ class Encoding(Protocol):
     @property
     def name(self) -> str:
         """Name shown by tools."""
-
-    def accepts(self, data_type: DataType) -> bool:
-        """Whether values of this (non-list) type can be written this way at all."""
-
-    def encode(self, column: Column, starts: Sequence[int], effort: int) -> Encoded | None:
-        """Encode the page `column`; block i is rows `starts[i]..starts[i + 1]` (the last entry ends it).
-
-        `effort` is the compression level for those that have one. None: not suited to these values.
-        """
 
     def open(self, shared: Cursor, data_type: DataType) -> Column | None:
         """Decode the page's shared bytes, to be given to every `decode` of the page."""

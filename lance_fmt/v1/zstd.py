@@ -8,17 +8,15 @@ memory is reserved.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 import zstandard
 
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_ZSTD_RATIO, EncodingId, TypeId
-from lance_fmt.v1.plain import Plain
-from lance_fmt.v1.protocol import Buffer, Encoded
 from lance_fmt.schema import DataType
-from lance_fmt.wire import Builder, Cursor
+from lance_fmt.v1.plain import Plain
+from lance_fmt.wire import Cursor
 
 
 class _Decompressor(threading.local):
@@ -36,21 +34,6 @@ class Zstd:
 
     id = EncodingId.ZSTD
     name = "zstd"
-
-    def accepts(self, data_type: DataType) -> bool:
-        """All but vectors, which stay one array on disk."""
-        return not (data_type.is_list or data_type.is_vector)
-
-    def encode(self, column: Column, starts: Sequence[int], effort: int) -> Encoded:
-        """One frame, with its content size, for each block."""
-        compressor = zstandard.ZstdCompressor(level=effort)
-        blocks: list[Buffer] = []
-        for raw in Plain().encode(column, starts, effort).blocks:
-            planes = _to_planes(raw, _plane_count(column.type))
-            blocks.append(
-                Builder().u64(len(raw)).raw(compressor.compress(planes)).finish() if len(raw) else b""
-            )
-        return Encoded(blocks)
 
     def open(self, shared: Cursor, data_type: DataType) -> None:  # noqa: ARG002
         """Compressed pages share nothing."""
@@ -87,12 +70,6 @@ def _decompress(block: Cursor, frame: memoryview, size: int) -> bytes:
 
 def _plane_count(data_type: DataType) -> int:
     return 1 if data_type.is_variable or data_type.id is TypeId.BOOL else data_type.stride
-
-
-def _to_planes(raw: Buffer, planes: int) -> Buffer:
-    if planes == 1:
-        return raw
-    return np.frombuffer(raw, np.uint8).reshape(-1, planes).T.tobytes()
 
 
 def _from_planes(raw: bytes, planes: int) -> bytes:

@@ -37,8 +37,6 @@ def test_fields_come_back_and_cut_ones_do_not(kind: DataType) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: lance_fmt.list_(lance_fmt.bool_()),
-        lambda: lance_fmt.list_(lance_fmt.list_(lance_fmt.int8())),
         lambda: lance_fmt.vector(lance_fmt.string(), 3),
         lambda: lance_fmt.vector(lance_fmt.int8(), 0),
         lambda: lance_fmt.vector(lance_fmt.int8(), 2**20 + 1),

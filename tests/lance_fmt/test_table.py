@@ -81,9 +81,25 @@ def test_other_arrow_types() -> None:
         "codes": ["a", None, "b"],
         "lists": [[1], None, [2, 3]],
     }
-    with pytest.raises(SchemaError, match="'d': Arrow type decimal"):
-        Table.from_arrow(pa.table({"d": pa.array([1]).cast(pa.decimal128(21))}))
+    with pytest.raises(SchemaError, match="'d': Arrow type decimal256.*at most 38"):
+        Table.from_arrow(pa.table({"d": pa.array([1]).cast(pa.decimal256(40))}))
     assert Table.from_arrow(pa.table({"n": pa.nulls(2)})).to_pydict() == {"n": [None, None]}
+
+
+def test_metadata_goes_along() -> None:
+    pa = pytest.importorskip("pyarrow")
+    schema = Schema(
+        [Field("a", lance_fmt.int8(), nullable=False, metadata={"k": "v"}), Field("j", lance_fmt.json())],
+        {"über": "alles"},
+    )
+    assert schema == Schema(list(schema))
+    arrow = Table.of({"a": [1], "j": [{"x": 1}]}, schema).to_arrow()
+    again = Table.from_arrow(arrow).schema
+    assert again == schema
+    assert again.metadata == {"über": "alles"}
+    frame = pytest.importorskip("pandas").DataFrame({"a": [1]}, index=["row"])
+    there = Table.from_arrow(pa.Table.from_pandas(frame))
+    assert there.to_arrow().to_pandas().equals(frame)
 
 
 def test_pandas_and_back() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 import lance_fmt
-from lance_fmt import Column, DataType, TypeId
+from lance_fmt import Column, DataType, Field, TypeId
 
 # For tests that run once for each type: a quarter of the examples of the profile in use.
 fewer = settings(max_examples=max(4, settings().max_examples // 4))
@@ -61,6 +62,96 @@ TYPES: dict[DataType, st.SearchStrategy[Any]] = {
     lance_fmt.vector(lance_fmt.float32(), 3): st.lists(st.floats(width=32), min_size=3, max_size=3),
     lance_fmt.vector(lance_fmt.int8(), 5): st.lists(st.integers(-128, 127), min_size=5, max_size=5),
 }
+
+
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+# Types since 1.1 without types inside; decimals of every size come on top.
+_NEW_SCALARS = [
+    lance_fmt.bfloat16(), lance_fmt.date(), lance_fmt.decimal(38, 38), lance_fmt.decimal(1),
+    *[make(unit) for unit in _PER_SECOND for make in (lance_fmt.time, lance_fmt.duration)],
+]  # fmt: skip
+_VECTORS = [lance_fmt.vector(lance_fmt.bfloat16(), 3), *[t for t in TYPES if t.is_vector]]
+_SCALARS = [t for t in TYPES if not (t.is_list or t.is_vector)] + _NEW_SCALARS
+
+
+def _decimal_types() -> st.SearchStrategy[DataType]:
+    sizes = st.integers(1, 38).flatmap(lambda p: st.tuples(st.just(p), st.integers(0, p)))
+    return sizes.map(lambda size: lance_fmt.decimal(*size))
+
+
+def data_types(depth: int = 3) -> st.SearchStrategy[DataType]:
+    """Any type, lists and structs up to `depth` deep."""
+    leaf = st.sampled_from(_SCALARS) | _decimal_types() | st.sampled_from(_VECTORS)
+    if not depth:
+        return leaf
+    inner = data_types(depth - 1)
+    names = st.lists(_text, min_size=1, max_size=3, unique=True)
+    members = names.flatmap(
+        lambda found: st.tuples(*(st.builds(Field, st.just(name), inner, st.booleans()) for name in found))
+    )
+    return leaf | st.builds(lance_fmt.list_, inner, st.booleans()) | members.map(lance_fmt.struct)
+
+
+def rows_of(kind: DataType) -> st.SearchStrategy[Any]:
+    """Python values of a type, none of them null, as they come back from a column of it."""
+    if kind.is_list:
+        item = rows_of(kind.element)
+        return st.lists(st.none() | item if kind.item_nullable else item, max_size=4)
+    if kind.is_struct:
+        members = {f.name: rows_of(f.type) for f in kind.fields}
+        nullable = {f.name: f.nullable for f in kind.fields}
+        return st.fixed_dictionaries({n: st.none() | m if nullable[n] else m for n, m in members.items()})
+    if kind in TYPES:
+        return TYPES[kind]
+    if kind.is_vector:
+        return st.lists(rows_of(kind.element), min_size=kind.dimension, max_size=kind.dimension)
+    if kind.is_bfloat16:
+        return st.integers(0, 0xFFFF).map(lambda b: float(np.array(b << 16, np.uint32).view(np.float32)))
+    if kind.is_decimal:
+        largest = 10**kind.precision - 1
+        return st.integers(-largest, largest).map(lambda n: Decimal(f"{n}E-{kind.scale}"))
+    return _rows_of_times(kind)
+
+
+def _rows_of_times(kind: DataType) -> st.SearchStrategy[Any]:
+    if kind.id is TypeId.DATE:
+        return st.dates()
+    scale = _PER_SECOND[kind.time_unit]
+    if kind.id is TypeId.TIME:
+        ticks = st.integers(0, 86400 * scale - 1)
+        start = datetime(1970, 1, 1)
+        step = timedelta(seconds=1) / min(scale, 10**6)
+        return ticks if kind.time_unit == "ns" else ticks.map(lambda t: (start + t * step).time())
+    if kind.time_unit == "ns":
+        return st.integers(-(2**63) + 1, 2**63 - 1).map(lambda t: np.timedelta64(t, "ns"))
+    days = 10**5
+    step = timedelta(seconds=1) / scale
+    return st.integers(-days * 86400 * scale, days * 86400 * scale).map(lambda t: t * step)
+
+
+@st.composite
+def values_for(draw: st.DrawFn, kind: DataType, max_size: int = 20) -> list[Any]:
+    """Rows of a column of any type: from a small pool or all different; often with nulls."""
+    rows = rows_of(kind)
+    if draw(st.booleans()):
+        rows = st.sampled_from(draw(st.lists(rows, min_size=1, max_size=4)))
+    if draw(st.booleans()):
+        rows = st.none() | rows
+    return draw(st.lists(rows, max_size=max_size))
+
+
+def columns(kind: DataType, max_size: int = 20) -> st.SearchStrategy[Column]:
+    """Columns of a type."""
+    return values_for(kind, max_size).map(lambda values: Column.from_pylist(values, kind))
+
+
+def listed(values: Any) -> Any:
+    """Arrays as lists and floats as their text, at any depth, so that rows compare with ==, NaN included."""
+    if isinstance(values, np.ndarray | list | tuple):
+        return [listed(v) for v in (values.tolist() if isinstance(values, np.ndarray) else values)]
+    if isinstance(values, dict):
+        return {key: listed(value) for key, value in values.items()}
+    return repr(values) if isinstance(values, float) else values
 
 
 @st.composite

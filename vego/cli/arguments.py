@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import vego
-from vego.cli import demo, inspect_file, repair, stats, version, warmup
+from vego.cli import demo, inspect_file, repair, salvage, stats, verify, version, warmup
 from vego.errors import InvalidArgumentError
 
 COMMANDS = {
     "demo": demo,
     "inspect": inspect_file,
     "stats": stats,
+    "verify": verify,
+    "salvage": salvage,
     "warmup": warmup,
     "repair": repair,
     "version": version,
@@ -31,7 +33,7 @@ examples:
   vego inspect data.lfmt         what is in a file: columns, encodings, sizes, where each byte goes
   vego stats ./mydb --json       what is in a database, for a script
 
-`vego COMMAND --help` explains one command. Exit status: 0 done, 2 an error.
+`vego COMMAND --help` explains one command. Exit status: 0 done, 1 damage found, 2 an error.
 """
 
 

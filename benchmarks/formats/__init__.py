@@ -1,0 +1,1 @@
+"""The file format beside Parquet, Lance and Vortex: ``python -m benchmarks.formats``."""

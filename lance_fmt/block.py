@@ -1,0 +1,202 @@
+"""Blocks: columns taken apart into streams of plain values and put together again (FORMAT.md, "Blocks").
+
+This is the one place that knows about nulls, lists, structs and decimals on disk: encodings never see them.
+A block of n rows is, in this order: the validity of its rows if some but not all are null (a stream of bools),
+then the streams of the type:
+
+| type                            | streams                                                              |
+|---------------------------------|----------------------------------------------------------------------|
+| bool, numbers, dates and times  | the values                                                           |
+| bfloat16                        | the bit patterns, u16                                                |
+| vector                          | the items of all rows                                                |
+| decimal                         | low words, high words (i64)                                          |
+| string, binary, JSON            | the byte strings                                                     |
+| list                            | lengths (u32), validity of the items if they may be null, the items  |
+| struct                          | for each field: validity if it may be null, its streams              |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lance_fmt.column import Column
+from lance_fmt.constants import MAX_BLOCK_ITEMS
+from lance_fmt.encodings.protocol import STRINGS, Kind, Mask, StreamReader, Strings, Test, Values, kind_of
+from lance_fmt.encodings.text import valid_text
+from lance_fmt.pyvalues import offsets_of
+from lance_fmt.schema import DataType
+from lance_fmt.wire import Cursor
+
+_BOOLS = kind_of("?")
+_WORDS = kind_of("<i8")
+_LENGTHS = kind_of("<u4")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One stream of every block of a column; `path` is empty for types that have only one."""
+
+    path: str
+    kind: Kind
+
+
+def leaves(kind: DataType, path: str = "") -> list[Leaf]:
+    """The streams of a type, in the order in which a block has them (without the validity of its rows)."""
+    if kind.is_list:
+        inner = [Leaf(path + "[]?", _BOOLS)] if kind.item_nullable else []
+        return [Leaf(path + "#", _LENGTHS), *inner, *leaves(kind.element, path + "[]")]
+    if kind.is_struct:
+        found = []
+        for field in kind.fields:
+            name = f"{path}.{field.name}"
+            found += [Leaf(name + "?", _BOOLS)] if field.nullable else []
+            found += leaves(field.type, name)
+        return found
+    if kind.is_decimal:
+        return [Leaf(path + "low", _WORDS), Leaf(path + "high", _WORDS)]
+    return [Leaf(path, STRINGS if kind.is_variable else kind_of(kind.dtype))]
+
+
+def take_apart(column: Column) -> list[Values]:
+    """The values of each of `leaves(column.type)`; nulls of the rows themselves are the caller's."""
+    kind = column.type
+    if kind.is_list:
+        bounds = column.bounds
+        child = column.child.slice(int(bounds[0]), int(bounds[-1]))
+        inner: list[Values] = [_validity(child)] if kind.item_nullable else []
+        return [np.diff(bounds).astype(np.uint32), *inner, *take_apart(child)]
+    if kind.is_struct:
+        found: list[Values] = []
+        for field, child in zip(kind.fields, column.children, strict=True):
+            found += [_validity(child)] if field.nullable else []
+            found += take_apart(child)
+        return found
+    if kind.is_decimal:
+        words = column.array.view(np.int64)
+        return [np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])]
+    if kind.is_variable:
+        bounds = column.bounds
+        return [Strings(column.array[int(bounds[0]) : int(bounds[-1])], bounds - bounds[0])]
+    return [np.ascontiguousarray(column.array).reshape(-1)]
+
+
+def _validity(column: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.ones(len(column), np.bool_) if column.validity is None else column.validity
+
+
+def put_together(cursor: Cursor, rows: int, kind: DataType, source: StreamReader) -> Column:
+    """`rows` rows of a type from the streams of a block; the opposite of `take_apart`."""
+    if kind.is_list:
+        offsets = _offsets(cursor, rows, source)
+        items = int(offsets[-1])
+        validity = _read_validity(cursor, items, source) if kind.item_nullable else None
+        child = put_together(cursor, items, kind.element, source)
+        return Column(kind, _with_validity(child, validity), offsets)
+    if kind.is_struct:
+        children = []
+        for field in kind.fields:
+            validity = _read_validity(cursor, rows, source) if field.nullable else None
+            children.append(_with_validity(put_together(cursor, rows, field.type, source), validity))
+        return Column(kind, tuple(children))
+    if kind.is_decimal:
+        words = [source.read(cursor, rows, _WORDS) for _ in range(2)]
+        return Column(kind, np.stack(words, axis=1).view(np.uint64))
+    if kind.is_variable:
+        values = source.read(cursor, rows, STRINGS)
+        assert isinstance(values, Strings)
+        if kind.is_text and not valid_text(values.data, values.offsets):
+            raise cursor.fail("text is not UTF-8")
+        return Column(kind, values.data, values.offsets)
+    count = rows * kind.dimension if kind.is_vector else rows
+    if count > MAX_BLOCK_ITEMS * 16:
+        raise cursor.fail(f"{count} items in one block")
+    array = source.read(cursor, count, kind_of(kind.dtype))
+    assert isinstance(array, np.ndarray)
+    return Column(kind, array.reshape(rows, kind.dimension) if kind.is_vector else array)
+
+
+def _offsets(cursor: Cursor, rows: int, source: StreamReader) -> np.ndarray[Any, np.dtype[np.int64]]:
+    offsets = offsets_of(source.read(cursor, rows, _LENGTHS))
+    if offsets[-1] > MAX_BLOCK_ITEMS:
+        raise cursor.fail(f"{offsets[-1]} list items in one block; at most {MAX_BLOCK_ITEMS} are possible")
+    return offsets
+
+
+def _read_validity(cursor: Cursor, rows: int, source: StreamReader) -> Mask | None:
+    """Which rows are valid; None for all."""
+    flags = source.read(cursor, rows, _BOOLS)
+    assert isinstance(flags, np.ndarray)
+    return None if flags.all() else flags
+
+
+def _with_validity(column: Column, validity: Mask | None) -> Column:
+    return Column(column.type, column.values, column.offsets, validity)
+
+
+def read_block(cursor: Cursor, rows: int, nulls: int, kind: DataType, source: StreamReader) -> Column:
+    """The rows of a block of which the page index says that `nulls` are null."""
+    if nulls == rows:
+        cursor.expect_end("block of nulls")
+        return Column.nulls(kind, rows)
+    if not nulls:
+        return put_together(cursor, rows, kind, source)
+    validity = row_validity(cursor, rows, nulls, source)
+    return _with_validity(put_together(cursor, rows, kind, source), validity)
+
+
+def row_validity(cursor: Cursor, rows: int, nulls: int, source: StreamReader) -> Mask:
+    """The first stream of a block with some nulls."""
+    validity = source.read(cursor, rows, _BOOLS)
+    assert isinstance(validity, np.ndarray)
+    found = rows - int(np.count_nonzero(validity))
+    if found != nulls:
+        raise cursor.fail(f"{found} nulls in a block of which the index says {nulls}")
+    return validity
+
+
+def match_block(
+    cursor: Cursor, rows: int, nulls: int, kind: DataType, source: StreamReader, test: Test
+) -> tuple[Mask, Mask | None]:
+    """Which rows pass `test` (whatever it says of nulls), and which are valid (None: all).
+
+    Only for types of a single stream. A dictionary is asked once for each of its values, packed numbers are
+    compared without being unpacked.
+    """
+    if nulls == rows:
+        return np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    validity = row_validity(cursor, rows, nulls, source) if nulls else None
+    (leaf,) = leaves(kind)
+    return source.match(cursor, rows, leaf.kind, test), validity
+
+
+def fill_nulls(column: Column) -> Column:
+    """The same rows, the slots of nulls holding what costs little: the value before, zeros, no bytes at all."""
+    kind, validity = column.type, column.validity
+    if kind.is_struct:
+        children = tuple(fill_nulls(child) for child in column.children)
+        return Column(kind, children, None, validity)
+    if kind.is_list:
+        column = _without_null_items(column)
+        return Column(kind, fill_nulls(column.child), column.offsets, validity)
+    if validity is None or not len(validity):
+        return column.compact()
+    if column.offsets is not None:
+        return _without_null_items(column)
+    if column.array.ndim == 2:
+        return Column(kind, np.where(validity[:, None], column.array, 0), None, validity)
+    if not validity.any():
+        return Column(kind, np.zeros_like(column.array), None, validity)
+    latest = np.maximum.accumulate(np.where(validity, np.arange(len(validity)), int(validity.argmax())))
+    return Column(kind, column.array[latest], None, validity)
+
+
+def _without_null_items(column: Column) -> Column:
+    """Nulls of a variable-length column made empty, and the values made to hold nothing else."""
+    if column.validity is None:
+        return column.compact()
+    lengths = np.where(column.validity, np.diff(column.bounds), 0)
+    kept = Column(column.type, column.values, column.offsets).take(np.flatnonzero(column.validity))
+    return Column(column.type, kept.values, offsets_of(lengths), column.validity)

@@ -1,0 +1,120 @@
+"""Integers as their distances from the smallest of a block (FORMAT.md, "Frame of reference")."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from lance_fmt.constants import STREAM_ALIGNMENT, STREAM_HEADER_SIZE, StreamId
+from lance_fmt.encodings.bitpacked import bits_of, match_packed, unpack, unsigned_kind
+from lance_fmt.encodings.protocol import (
+    Array,
+    Chooser,
+    Kind,
+    Mask,
+    Recipe,
+    Sample,
+    StreamReader,
+    StreamWriter,
+    Test,
+    Values,
+)
+from lance_fmt.wire import Cursor
+
+_HEADER = struct.Struct("<B3xI")
+_WITHOUT = frozenset(
+    {StreamId.FRAME_OF_REFERENCE, StreamId.DELTA, StreamId.VARINT, StreamId.RUN_LENGTH, StreamId.DICTIONARY}
+    | {StreamId.BYTE_STREAM_SPLIT}
+)
+
+
+class FrameOfReference:
+    """A base and unsigned residuals; every integer."""
+
+    id = StreamId.FRAME_OF_REFERENCE
+    name = "frame_of_reference"
+
+    def accepts(self, kind: Kind) -> bool:
+        """Every integer."""
+        return kind.is_integer
+
+    def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
+        """Where a base takes bits away."""
+        lows = [int(np.min(block)) for block in sample.blocks]
+        if kind.dtype.kind == "u" and not any(lows):
+            return None
+        spans = (int(np.max(block)) - low for block, low in zip(sample.blocks, lows, strict=True))
+        if max(spans).bit_length() == 8 * kind.dtype.itemsize:
+            return None
+        return self.fixed(sample, kind, chooser)
+
+    def fixed(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
+        """Whatever the base is."""
+        residuals = sample.map(lambda block: residuals_of(block, kind)[1])
+        return Recipe(self.id, (chooser.choose(residuals, unsigned_kind(kind), without=_WITHOUT),))
+
+    def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:
+        """Base, and the stream of residuals."""
+        base, residuals = residuals_of(values, kind)
+        return base.to_bytes(8, "little") + out.write(residuals, unsigned_kind(kind), recipe.children[0])
+
+    def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
+        """Bit-packed residuals are added to the base while they are unpacked."""
+        base, packed, rest = _open(payload, kind)
+        if packed is not None:
+            values = unpack(packed, count, unsigned_kind(kind).dtype, base)
+            packed.expect_end("stream")
+            return values.view(kind.dtype)
+        residuals = source.read(rest, count, unsigned_kind(kind))
+        rest.expect_end("frame of reference")
+        assert isinstance(residuals, np.ndarray)
+        return (residuals + residuals.dtype.type(base)).view(kind.dtype)
+
+    def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
+        """Intervals are tested on bit-packed residuals while unpacking."""
+        interval = test.interval
+        if interval is None:
+            return test.mask(self.decode(payload, count, kind, source))
+        base, packed, rest = _open(payload, kind)
+        if packed is not None:
+            mask = match_packed(packed, count, kind, base, interval)
+            packed.expect_end("stream")
+            return mask
+        residuals = source.read(rest, count, unsigned_kind(kind))
+        rest.expect_end("frame of reference")
+        assert isinstance(residuals, np.ndarray)
+        return test.mask((residuals + residuals.dtype.type(base)).view(kind.dtype))
+
+
+def residuals_of(values: Values, kind: Kind) -> tuple[int, Array]:
+    """The smallest value, modulo 2^T, and the values' distances from it."""
+    bits = bits_of(values, kind)
+    assert isinstance(values, np.ndarray)
+    base = int(values.min()) % (1 << (8 * kind.dtype.itemsize))
+    return base, bits - bits.dtype.type(base)
+
+
+def read_base(payload: Cursor, kind: Kind, what: str) -> int:
+    """A number of `kind`'s width, kept in 8 bytes."""
+    base = payload.u64(what)
+    if base >> (8 * kind.dtype.itemsize):
+        raise payload.fail(f"{what} {base} in a stream of {kind.name}")
+    return base
+
+
+def _open(payload: Cursor, kind: Kind) -> tuple[int, Cursor | None, Cursor]:
+    """Base; the payload of the child if it is bit-packed and fills the rest; and the rest."""
+    base = read_base(payload, kind, "base")
+    start = payload.offset
+    rest = payload.take(payload.remaining)
+    packed = None
+    if len(rest) >= STREAM_HEADER_SIZE:
+        stream, length = _HEADER.unpack(rest[:STREAM_HEADER_SIZE])
+        if (
+            stream == StreamId.BITPACKED
+            and length + -length % STREAM_ALIGNMENT == len(rest) - STREAM_HEADER_SIZE
+        ):
+            body = rest[STREAM_HEADER_SIZE : STREAM_HEADER_SIZE + length]
+            packed = Cursor(body, path=payload.path, base=start + STREAM_HEADER_SIZE)
+    return base, packed, Cursor(rest, path=payload.path, base=start)

@@ -1,0 +1,122 @@
+"""Runs of equal values as one value and a length (FORMAT.md, "Run-length")."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lance_fmt.constants import StreamId
+from lance_fmt.encodings.bitpacked import bits_of, frozen
+from lance_fmt.encodings.protocol import (
+    Array,
+    Chooser,
+    Kind,
+    Mask,
+    Recipe,
+    Sample,
+    StreamReader,
+    StreamWriter,
+    Test,
+    Values,
+    count_of,
+    kind_of,
+)
+from lance_fmt.kernels import loader
+from lance_fmt.wire import Builder, Cursor
+
+LENGTHS = kind_of("<u4")
+_SHORTEST = 4
+_SHORTEST_OF_BITS = 8
+
+
+class RunLength:
+    """Values and lengths of runs; bools alternate, so only the first is kept."""
+
+    id = StreamId.RUN_LENGTH
+    name = "run_length"
+
+    def accepts(self, kind: Kind) -> bool:
+        """All but strings."""
+        return not kind.is_strings
+
+    def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
+        """Where runs are long on average."""
+        runs = sum(len(starts_of(block, kind)) for block in sample.blocks)
+        shortest = _SHORTEST_OF_BITS if kind.is_bool else _SHORTEST
+        return (
+            None if sum(map(count_of, sample.blocks)) < shortest * runs else self.fixed(sample, kind, chooser)
+        )
+
+    def fixed(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
+        """However short the runs are."""
+        starts = [starts_of(block, kind) for block in sample.blocks]
+        lengths = [lengths_of(s, count_of(b)) for s, b in zip(starts, sample.blocks, strict=True)]
+        children = [chooser.choose(Sample(lengths), LENGTHS)]
+        if not kind.is_bool:
+            values = [_array(b)[s] for s, b in zip(starts, sample.blocks, strict=True)]
+            children.insert(0, chooser.choose(Sample(values), kind))
+        return Recipe(self.id, tuple(children))
+
+    def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:
+        """How many runs, the first bool, values, lengths."""
+        starts = starts_of(values, kind)
+        array = _array(values)
+        head = Builder().u32(len(starts)).u32(int(array[0]) if kind.is_bool else 0)
+        if not kind.is_bool:
+            head.raw(out.write(array[starts], kind, recipe.children[0]))
+        lengths = lengths_of(starts, len(array))
+        return head.raw(out.write(lengths, LENGTHS, recipe.children[-1])).finish()
+
+    def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
+        """Checks the lengths, then expands."""
+        values, lengths = self._runs(payload, count, kind, source)
+        return _expand(values, lengths, count)
+
+    def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
+        """Tests each run once."""
+        values, lengths = self._runs(payload, count, kind, source)
+        return _expand(test.mask(values), lengths, count)
+
+    def _runs(
+        self, payload: Cursor, count: int, kind: Kind, source: StreamReader
+    ) -> tuple[Array, NDArray[np.uint32]]:
+        runs, first = payload.u32("number of runs"), payload.u32("first value")
+        if not 1 <= runs <= count or first > kind.is_bool:
+            raise payload.fail(f"{runs} runs in {count} values, the first of them {first}")
+        if kind.is_bool:
+            values: Values = (np.arange(runs, dtype=np.uint32) + first & 1).astype(np.bool_)
+        else:
+            values = source.read(payload, runs, kind)
+        lengths = source.read(payload, runs, LENGTHS)
+        payload.expect_end("runs")
+        assert isinstance(values, np.ndarray)
+        assert isinstance(lengths, np.ndarray)
+        total = int(lengths.sum(dtype=np.uint64))  # below 2^56: it cannot wrap
+        if total != count or not lengths.min():
+            raise payload.fail(
+                f"runs of {total} values, the shortest {lengths.min()}; {count} values expected"
+            )
+        return values, lengths
+
+
+def _array(values: Values) -> Array:
+    assert isinstance(values, np.ndarray)
+    return values
+
+
+def starts_of(values: Values, kind: Kind) -> NDArray[np.int64]:
+    """Where runs begin; floats are compared by their bits."""
+    bits = bits_of(values, kind)
+    return np.concatenate((np.zeros(1, np.int64), np.flatnonzero(bits[1:] != bits[:-1]) + 1))
+
+
+def lengths_of(starts: NDArray[np.int64], count: int) -> NDArray[np.uint32]:
+    """Lengths of the runs that begin at `starts`."""
+    return np.diff(starts, append=count).astype(np.uint32)
+
+
+def _expand(values: Array, lengths: NDArray[np.uint32], count: int) -> Array:
+    bits = values.view(f"<u{values.itemsize}")
+    out = np.empty(count, bits.dtype)
+    loader.expand_runs()(frozen(bits), frozen(lengths), out)
+    return out.view(values.dtype)

@@ -1,0 +1,96 @@
+"""Zstandard (RFC 8878) over the bytes of strings or numbers (FORMAT.md, "Zstandard")."""
+
+from __future__ import annotations
+
+import threading
+
+import zstandard
+
+from lance_fmt.constants import MAX_ZSTD_RATIO, StreamId
+from lance_fmt.encodings import compressed
+from lance_fmt.encodings.protocol import (
+    Chooser,
+    Kind,
+    Mask,
+    Recipe,
+    Sample,
+    StreamReader,
+    StreamWriter,
+    Test,
+    Values,
+)
+from lance_fmt.wire import Cursor
+
+_WORST_GAIN = 0.9
+_PROBE = 1 << 14
+
+
+class _Contexts(threading.local):
+    """One of each for each thread: contexts are not safe to share, and dear to make for each block."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor()
+        self._compressors: dict[int, zstandard.ZstdCompressor] = {}
+
+    def compressor(self, level: int) -> zstandard.ZstdCompressor:
+        """The compressor of a level."""
+        found = self._compressors.get(level)
+        if found is None:
+            found = self._compressors[level] = zstandard.ZstdCompressor(level=level)
+        return found
+
+
+_contexts = _Contexts()
+
+
+class Zstd:
+    """Zstandard; numbers and byte strings. The recipe's parameter is the level."""
+
+    id = StreamId.ZSTD
+    name = "zstd"
+
+    def accepts(self, kind: Kind) -> bool:
+        """All but bools."""
+        return compressed.accepts(kind)
+
+    def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
+        """Where the start of the first block shrinks by a tenth."""
+        probe = compressed.raw_bytes(sample.blocks[0])[:_PROBE]
+        if len(_contexts.compressor(1).compress(probe)) > _WORST_GAIN * len(probe):
+            return None
+        return self.fixed(sample, kind, chooser)
+
+    def fixed(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
+        """Whatever it costs."""
+        return Recipe(self.id, compressed.children(sample, kind, chooser), chooser.effort)
+
+    def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:  # noqa: ARG002
+        """Size, zero, lengths, one frame."""
+        raw = compressed.raw_bytes(values)
+        frame = _contexts.compressor(recipe.parameters).compress(raw)
+        return compressed.write(values, len(raw), 0, frame, recipe, out)
+
+    def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Values:
+        """The content size of the frame must be the declared one."""
+        packed = compressed.Packed(payload, count, kind, source, MAX_ZSTD_RATIO)
+        if packed.word:
+            raise payload.fail("reserved bytes of a Zstandard stream are not zero")
+        return packed.values(_decompress(payload, packed.compressed, packed.size))
+
+    def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
+        """Decodes first."""
+        return test.mask(self.decode(payload, count, kind, source))
+
+
+def _decompress(payload: Cursor, frame: memoryview, size: int) -> bytes:
+    try:
+        # The library reserves what the frame header says, so that must be the checked size.
+        declared = zstandard.get_frame_parameters(frame).content_size
+        if declared != size:
+            raise payload.fail(f"Zstandard frame of {declared} bytes, {size} declared")
+        raw: bytes = _contexts.decompressor.decompress(frame, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise payload.fail(f"Zstandard: {error}") from None
+    if len(raw) != size:
+        raise payload.fail(f"{len(raw)} bytes decompressed, {size} declared")
+    return raw

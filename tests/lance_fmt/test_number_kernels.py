@@ -1,0 +1,148 @@
+"""Kernels of the number encodings against naive twins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lance_fmt.encodings.alp import INVERSES, POWERS
+from lance_fmt.kernels import loader
+
+UNSIGNED = [np.dtype(code) for code in ("u1", "<u2", "<u4", "<u8")]
+types = pytest.mark.parametrize("dtype", UNSIGNED, ids=str)
+
+
+def bits_in(dtype: Any) -> int:
+    return 8 * int(dtype.itemsize)
+
+
+def naive_words(values: list[int], width: int, bits: int) -> list[int]:
+    """Each lane as one great number, cut into words."""
+    lanes = 1024 // bits
+    count = -(-(len(values) // lanes) * width // bits)
+    streams = [sum(v << (width * i) for i, v in enumerate(values[lane::lanes])) for lane in range(lanes)]
+    return [stream >> (bits * k) & ((1 << bits) - 1) for k in range(count) for stream in streams]
+
+
+@types
+def test_packing(dtype: Any) -> None:
+    bits = bits_in(dtype)
+    g = np.random.default_rng(bits)
+    lanes = 1024 // bits
+    for width in range(1, bits + 1):
+        for rows in (1, 2, bits + 3):
+            raw = g.integers(0, 1 << 64, rows * lanes, np.uint64) >> np.uint64(64 - width)
+            values = raw.astype(dtype)
+            words = np.zeros(-(-rows * width // bits) * lanes, dtype)
+            loader.pack_rows()(values, width, words)
+            assert words.tolist() == naive_words(values.tolist(), width, bits)
+            words.flags.writeable = False
+            base = int(g.integers(0, 1 << 62)) % (1 << bits)
+            out = np.empty_like(values)
+            loader.unpack_rows()(words, width, dtype.type(base), out)
+            assert out.tolist() == [(v + base) % (1 << bits) for v in values.tolist()]
+            span = int(values[0])
+            mask = np.empty(len(values), np.bool_)
+            loader.match_rows()(words, width, dtype.type(base), dtype.type(span), mask)
+            assert mask.tolist() == [(v - base) % (1 << bits) <= span for v in values.tolist()]
+
+
+@types
+@given(data=st.data())
+def test_running_sum(dtype: Any, data: st.DataObject) -> None:
+    number = st.integers(0, (1 << bits_in(dtype)) - 1)
+    steps, smallest, first = data.draw(st.lists(number, max_size=20)), data.draw(number), data.draw(number)
+    expected = [first]
+    for step in steps:
+        expected.append((expected[-1] + step + smallest) % (1 << bits_in(dtype)))
+    given_steps, out = np.array(steps, dtype), np.empty(len(steps) + 1, dtype)
+    given_steps.flags.writeable = False
+    loader.running_sum()(given_steps, dtype.type(smallest), dtype.type(first), out)
+    assert out.tolist() == expected
+
+
+def naive_varints(values: list[int], bits: int) -> bytes:
+    out, before = bytearray(), 0
+    for value in values:
+        step = (value - before + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+        number = 2 * step if step >= 0 else -2 * step - 1
+        before = value
+        while number >= 128:
+            out.append(number % 128 + 128)
+            number //= 128
+        out.append(number)
+    return bytes(out)
+
+
+@types
+@given(data=st.data())
+def test_varints(dtype: Any, data: st.DataObject) -> None:
+    bits = bits_in(dtype)
+    number = st.one_of(st.integers(0, 200), st.integers(0, (1 << bits) - 1))
+    values = np.array(data.draw(st.lists(number.map(lambda x: x % (1 << bits)), min_size=1)), dtype)
+    values.flags.writeable = False
+    room = np.empty(len(values) * -(-bits // 7), np.uint8)
+    used = loader.write_varints()(values, room)
+    assert room[:used].tobytes() == naive_varints(values.tolist(), bits)
+    back = np.empty_like(values)
+    packed = np.frombuffer(room[:used].tobytes(), np.uint8)
+    assert loader.read_varints()(packed, back) == used
+    assert back.tolist() == values.tolist()
+    for cut in range(used):
+        assert loader.read_varints()(packed[:cut], back) == -1
+
+
+@types
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=20))
+def test_runs(dtype: Any, lengths: list[int]) -> None:
+    values = (np.arange(len(lengths)) * 77 + 5).astype(dtype)
+    counts = np.array(lengths, np.uint32)
+    values.flags.writeable = counts.flags.writeable = False
+    out = np.empty(sum(lengths), dtype)
+    loader.expand_runs()(values, counts, out)
+    assert out.tolist() == np.repeat(values, counts).tolist()
+
+
+@pytest.mark.parametrize("dtype", UNSIGNED[1:], ids=str)
+@pytest.mark.parametrize("turn", [0, 1])
+def test_planes(dtype: Any, turn: int) -> None:
+    bits = bits_in(dtype)
+    raw = np.random.default_rng(bits).integers(0, 256, (dtype.itemsize, 100), np.uint8)
+    planes = [np.frombuffer(plane.tobytes(), np.uint8) for plane in raw]
+    numbers = [sum(int(plane[i]) << (8 * k) for k, plane in enumerate(planes)) for i in range(100)]
+    out = np.empty(100, dtype)
+    loader.join_planes(dtype.itemsize)(*planes, turn, out)
+    assert out.tolist() == [(n >> turn | n << (bits - turn)) % (1 << bits) if turn else n for n in numbers]
+
+
+@pytest.mark.parametrize(("code", "whole", "limit"), [("<f4", "<i4", 2.0**31), ("<f8", "<i8", 2.0**53)])
+def test_decimals(code: str, whole: str, limit: float) -> None:
+    values = np.array([0.0, 1.25, -3.5, 2.5, 0.125, 1e30, -1e30, np.nan, np.inf, 123456.78], code)
+    values.flags.writeable = False
+    for e, f in ((0, 0), (2, 0), (10, 8), (3, 3)):
+        numbers = np.empty(len(values), whole)
+        loader.round_decimals()(values, limit, POWERS[e], INVERSES[f], numbers)
+        products = [float(v) * float(POWERS[e]) * float(INVERSES[f]) for v in values]
+        assert numbers.tolist() == [round(p) if abs(p) < limit else 0 for p in products]
+        numbers.flags.writeable = False
+        back = np.empty(len(values), code)
+        loader.decode_decimals()(numbers, POWERS[f], INVERSES[e], back)
+        naive = [n * float(POWERS[f]) * float(INVERSES[e]) for n in map(float, numbers.tolist())]
+        assert back.tobytes() == np.array(naive).astype(code).tobytes()
+
+
+@pytest.mark.parametrize(("code", "limit", "most"), [("<f4", 2.0**31, 10), ("<f8", 2.0**53, 18)])
+def test_exponents_bring_decimals_back(code: str, limit: float, most: int) -> None:
+    for digits in range(5):
+        values = (np.arange(32) * 37 / 10**digits).astype(code)
+        one = np.empty(1, code)
+        found = loader.find_exponents()(values.astype(np.float64), limit, most, POWERS, INVERSES, one)
+        e, f = divmod(found, 32)
+        assert f <= e <= most
+        numbers = np.rint(values.astype(np.float64) * POWERS[e] * INVERSES[f])
+        assert (numbers * POWERS[f] * INVERSES[e]).astype(code).tolist() == values.tolist()
+        assert np.ptp(numbers) <= 32 * 37

@@ -1,0 +1,44 @@
+"""Save what can still be read of a damaged .lfmt file into a new one, and say what was lost.
+
+The damaged file is not touched. Values that cannot be read become null, or their rows are left out (--skip).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import lance_fmt
+from vego.progress import progress_of
+from vego_tools.terminal import counted, printable
+
+HELP = "save what can still be read of a damaged file into a new one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Source and copy."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="the damaged .lfmt file")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the file to write; it must not exist")
+    parser.add_argument(
+        "--skip", action="store_true", help="leave out rows that lost a value (default: nulls)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Salvage and report."""
+    with progress_of(sys.stderr.isatty(), "saving") as progress:
+        report = lance_fmt.salvage(
+            options.file,
+            options.out,
+            on_damage="skip" if options.skip else "null",
+            progress=progress,
+        )
+    print(f"{printable(str(options.out))}: {report.saved_rows} of {counted(report.num_rows, 'row')} saved")
+    for name in report.lost_columns:
+        print(f"  column {printable(repr(name))} could not be read at all and is not in it")
+    for place in report.damage:
+        print(f"  {printable(str(place))}")
+    if not report.damage:
+        print("  nothing is damaged: it is a plain copy")
+    return 0
