@@ -24,7 +24,6 @@ from lance_fmt.encodings.protocol import KINDS, STRINGS, Kind, Sample, Strings, 
 from lance_fmt.encodings.select import LevelChooser
 from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.errors import InvalidDataError
-from lance_fmt.v1 import lists
 
 _Id = TypeVar("_Id", bound=int)
 _HEAD = struct.Struct("<BBIB")  # encoding, kind, count, shared slots
@@ -220,13 +219,11 @@ def v1_block(data: bytes) -> None:
     code, kind_code, rows, slots = _HEAD.unpack_from(data)
     kind = _V1_TYPES[kind_code % len(_V1_TYPES)]
     rows &= _MOST_VALUES
-    encoding = v1.ENCODINGS[_known(code, v1.ENCODINGS)]
     shared, at = _slots(data, _HEAD.size, slots % 2)
-    if not lists.accepts(encoding, kind):
-        return
+    dictionary = bytes(shared[0]) if shared else b""
     try:
-        dictionary = lists.open_shared(encoding, Cursor(shared[0] if shared else b""), kind)
-        column = lists.decode(encoding, Cursor(data[at:]), rows, kind, dictionary)
+        decode = v1.block_decoder(Cursor(dictionary), len(dictionary), _known(code, v1.ENCODINGS), kind)
+        column = decode(Cursor(data[at:]), rows, 0)
     except FILE_ERRORS:
         return
     _check_column(column, rows, kind)

@@ -38,7 +38,7 @@ MOST_PYTHON_ROWS = 200
 def use_file(data: bytes) -> None:
     """Ask a file for everything; one question that it refuses does not spare it the next."""
     with suppress(*FILE_ERRORS), lance_fmt.open(data) as file:
-        for question in (_describe, _read, _verify):
+        for question in (_describe, _read, _find, _verify):
             with suppress(*FILE_ERRORS):
                 question(file)
 
@@ -50,6 +50,15 @@ def _describe(file: lance_fmt.File) -> None:
         with suppress(*FILE_ERRORS):
             info = file.column(name)
             assert sum(page.rows for page in info.pages) == file.num_rows
+
+
+def _find(file: lance_fmt.File) -> None:
+    """Rows by value, in columns of numbers and of text, whether they have an index or not."""
+    for field in file.schema:
+        value = "text 3" if field.type.id is TypeId.STRING else 7 if field.type.is_number else None
+        if value is not None:
+            with suppress(*FILE_ERRORS):
+                assert all(0 <= row < file.num_rows for row in file.find(field.name, value))
 
 
 def _verify(file: lance_fmt.File) -> None:
@@ -68,6 +77,7 @@ def _read(file: lance_fmt.File) -> None:
         with suppress(*FILE_ERRORS):
             part = file.take(rows, [name])[name]
             assert len(part) == len(rows)
+            assert part.type == file.column(name).type, f"{name} came as {part.type}"
         if whole is not None:
             assert len(whole) == min(file.num_rows, MOST_ROWS), name
             if file.num_rows <= MOST_ROWS:
@@ -101,10 +111,11 @@ def written(columns: Any, **options: Any) -> bytes:
 
 
 def files() -> list[bytes]:
-    """Small files of each level, and the smaller golden ones."""
+    """Small files of each level, one with indexes, and the smaller golden ones."""
     found = [
         written(_columns(300), metadata={"k": "v"}, level=level) for level in ("speed", "balanced", "small")
     ]
+    found.append(written(_columns(300), row_index=["i", "s"], bloom=["i", "u"]))
     return found + [path.read_bytes() for path in sorted(GOLDEN.iterdir()) if path.stat().st_size < 1 << 16]
 
 
@@ -232,6 +243,12 @@ def _region(kind: str) -> list[bytes]:
     return found
 
 
+def _one_ordinal() -> bytes:
+    """A table whose records all say that they are column 0: a reader that believed it mixed up their blocks."""
+    (table,) = _region("table")
+    return b"".join(table[i : i + 32] + bytes(8) for i in range(0, len(table), RECORD_SIZE))
+
+
 def _blocks() -> list[bytes]:
     data = template()
     return [bytes([n]) + data[p.start : p.stop] for n, p in enumerate(islice(_piece(data, "block"), 255))]
@@ -247,7 +264,7 @@ def _within(place: Callable[[bytes], bytes]) -> Callable[[bytes], None]:
 FILE_TARGETS: dict[str, Target] = {
     "file": Target(use_file, files, mutate_file, repair_sometimes),
     "footer": Target(_within(with_footer), lambda: _region("footer")),
-    "table": Target(_within(with_table), lambda: _region("table")),
+    "table": Target(_within(with_table), lambda: [*_region("table"), _one_ordinal()]),
     "schema": Target(_within(with_schema), lambda: _region("schema")),
     "key_values": Target(_within(with_key_values), lambda: _region("key-values")),
     "column_meta": Target(_within(with_metadata), lambda: _region("metadata")),

@@ -71,8 +71,9 @@ def _counts(page: Column) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 class PageFilters:
     """The Bloom filters of a column's pages, each read and checked when it is first asked."""
 
-    def __init__(self, source: ReadAt, region: Auxiliary, pages: int) -> None:
+    def __init__(self, source: ReadAt, region: Auxiliary, pages: int, column: str) -> None:
         self._source = source
+        self._name = f"column {column!r}"
         self._region = region
         self._pages = pages
         self._directory: tuple[list[int], list[int]] | None = None
@@ -81,17 +82,18 @@ class PageFilters:
     def _read_directory(self) -> tuple[list[int], list[int]]:
         if self._directory is None:
             region, size = self._region, 12 * self._pages
-            raw = read_exactly(self._source, region.offset, min(size, region.length), "Bloom filters")
+            what = f"directory of the Bloom filters of {self._name}"
+            raw = read_exactly(self._source, region.offset, min(size, region.length), what)
             if len(raw) != size or crc32c(raw) != region.crc:
                 raise CorruptFileError(
-                    self._source.name, region.offset, "Bloom filters do not match their checksum"
+                    self._source.name, region.offset, f"{what} does not match its checksum"
                 )
             cursor = Cursor(raw, path=self._source.name, base=region.offset)
             ends = np.frombuffer(cursor.take(8 * self._pages), "<u8")
             checksums = np.frombuffer(cursor.take(4 * self._pages), "<u4")
             whole = int(ends[-1]) if self._pages else 0
             if (ends[1:] < ends[:-1]).any() or whole != region.length - size:
-                raise cursor.fail(f"Bloom filters do not fit the {region.length} bytes of their region")
+                raise cursor.fail(f"{what} does not fit the {region.length} bytes of its region")
             self._directory = ends.tolist(), checksums.tolist()
         return self._directory
 
@@ -101,11 +103,10 @@ class PageFilters:
             ends, checksums = self._read_directory()
             start = ends[page - 1] if page else 0
             offset = self._region.offset + 12 * self._pages + start
-            raw = read_exactly(self._source, offset, ends[page] - start, "Bloom filter")
+            what = f"Bloom filter of {self._name}, page {page}"
+            raw = read_exactly(self._source, offset, ends[page] - start, what)
             if crc32c(raw) != checksums[page]:
-                raise CorruptFileError(
-                    self._source.name, offset, f"Bloom filter of page {page} does not match its checksum"
-                )
+                raise CorruptFileError(self._source.name, offset, f"{what} does not match its checksum")
             known = bloom.read(Cursor(raw, path=self._source.name, base=offset), len(raw))
             self._filters[page] = known
         return known

@@ -195,7 +195,7 @@ class Column:
         if not columns:
             raise InvalidDataError("concat needs at least one column")
         kind = columns[0].type
-        if any(c.type != kind for c in columns):
+        if any(c.type is not kind and c.type != kind for c in columns):
             raise SchemaError(f"columns of types {sorted({str(c.type) for c in columns})} do not concatenate")
         validity = None
         if any(c.validity is not None for c in columns):
@@ -206,14 +206,14 @@ class Column:
             return Column(kind, tuple(Column.concat(m) for m in members), None, validity)
         if columns[0].offsets is None:
             return Column(kind, np.concatenate([c.array for c in columns]), None, validity)
-        lengths = np.concatenate([np.diff(c.bounds) for c in columns])
         spans = [(int(c.bounds[0]), int(c.bounds[-1])) for c in columns]
+        offsets = _joined_offsets([c.bounds for c in columns])
         values: Array | Column
         if kind.is_list:
             values = Column.concat([c.child.slice(a, b) for c, (a, b) in zip(columns, spans, strict=True)])
         else:
             values = np.concatenate([c.array[a:b] for c, (a, b) in zip(columns, spans, strict=True)])
-        return Column(kind, values, offsets_of(lengths), validity)
+        return Column(kind, values, offsets, validity)
 
     def slice(self, start: int, stop: int) -> Column:
         """Rows `start..stop`, `0 <= start <= stop <= len`, as views."""
@@ -378,3 +378,14 @@ def _parts(column: Column) -> Parts:
 
 def _none_if_full(validity: Array) -> Array | None:
     return None if validity.all() else validity
+
+
+def _joined_offsets(parts: Sequence[Array]) -> Array:
+    """Offsets from 0 of the rows of all `parts`, one after the other."""
+    offsets = np.empty(sum(map(len, parts)) - len(parts) + 1, np.int64)
+    offsets[0] = at = end = 0
+    for part in parts:
+        stop = at + len(part) - 1
+        np.add(part[1:], end - part[0], out=offsets[at + 1 : stop + 1])
+        at, end = stop, int(offsets[stop])
+    return offsets

@@ -306,7 +306,8 @@ class ColumnReader:
             owner, block = number >> (self.page_shift - self.block_shift), number & self._block_mask
             page = self.page(owner)
             self._check_array_page(owner, page)
-            self._check(owner, page.index, block, *self._fetch(owner, page, block))
+            if page.blocks[block] is None:  # else it was checked when it was decoded
+                self._check(owner, page.index, block, *self._fetch(owner, page, block))
             self._checked[number] = True
 
     def _view(self) -> np.ndarray[Any, Any]:
@@ -510,9 +511,22 @@ class ColumnReader:
         index = self.row_index
         if index is None:
             return None
-        rows = np.unique(np.array([r for v in values for r in index.candidates(hash_value(v))], np.int64))
+        try:
+            found = [row for value in values for row in index.candidates(hash_value(value))]
+        except CorruptFileError as error:
+            raise _spared(error, "`read` with a filter does not need it") from None
+        rows = np.unique(np.array(found, np.int64))
         # Hashes of different values may be equal.
         return rows[self.passing(self.take(rows), test)] if len(rows) else rows
+
+    def may_contain_any(self, page: int, hashes: list[int]) -> bool:
+        """What the page's Bloom filter says of these hashes; True where the column has none."""
+        if self.bloom is None:
+            return True
+        try:
+            return self.bloom.may_contain_any(page, hashes)
+        except CorruptFileError as error:
+            raise _spared(error, "`read` without a filter does not need it") from None
 
     def passing(self, column: Column, test: Test) -> Mask:
         """Which rows of a column of this type pass `test`, whatever it says of nulls."""
@@ -524,7 +538,7 @@ class ColumnReader:
         region = self.meta.auxiliary.get(AuxiliaryId.ROW_INDEX)
         if region is None:
             return None
-        name = f"row index of column {self.field.name!r}"
+        name = f"column {self.field.name!r}"
         return RowIndex(self._source, region.offset, region.length, region.crc, name, rows=self.num_rows)
 
     @cached_property
@@ -533,27 +547,43 @@ class ColumnReader:
         region = self.meta.auxiliary.get(AuxiliaryId.BLOOM)
         if region is None:
             return None
-        return PageFilters(self._source, region, len(self._rows))
+        return PageFilters(self._source, region, len(self._rows), self.field.name)
 
     # Verification
 
-    def verify(self) -> list[tuple[int, int, str]]:
-        """Decode every block and auxiliary region; raises CorruptFileError at the first that is wrong.
-
-        Returns where (start, end, name) pages, page indexes and auxiliary regions lie in the file.
-        """
-        for number in range(len(self._rows)):
-            page = self.page(number)
+    def find_damage(self, damage: DamageLog) -> None:
+        """Decode every block and load every auxiliary region; note what is wrong."""
+        name = self.field.name
+        for number, rows in enumerate(self._rows):
+            begin = number << self.page_shift
+            try:
+                page = self.page(number)
+            except (CorruptFileError, OSError) as error:
+                damage.note(name, number, None, begin, rows, error)
+                continue
             for block in range(len(page.blocks)):
-                column = self._decode(number, page, block, *self._fetch(number, page, block))
-                if self.type.id is TypeId.JSON:
-                    column.to_pylist()
-                if column.null_count and not self.field.nullable:
-                    what = f"{self._place(number, block)}: nulls where none may be"
-                    raise CorruptFileError(self._source.name, page.offset, what)
+                try:
+                    self._verify_block(number, page, block)
+                except (CorruptFileError, OSError) as error:
+                    first = begin + (block << self.block_shift)
+                    damage.note(name, number, block, first, self._block_rows(page, block), error)
         for region in (self.row_index, self.bloom):
-            if region is not None:
-                region.load()
+            try:
+                if region is not None:
+                    region.load()
+            except (CorruptFileError, OSError) as error:
+                damage.note(name, None, None, 0, 0, error)
+
+    def _verify_block(self, number: int, page: _Page, block: int) -> None:
+        column = self._decode(number, page, block, *self._fetch(number, page, block))
+        if self.type.id is TypeId.JSON:
+            column.to_pylist()
+        if column.null_count and not self.field.nullable:
+            what = f"{self._place(number, block)}: nulls where none may be"
+            raise CorruptFileError(self._source.name, page.offset, what)
+
+    def regions(self) -> list[tuple[int, int, str]]:
+        """Where (start, end, name) pages, page indexes and auxiliary regions lie in the file."""
         extents = []
         for number, handle in enumerate(self.meta.pages):
             name = f"page {number} of column {self.field.name!r}"
@@ -562,14 +592,9 @@ class ColumnReader:
         name = f"auxiliary region of column {self.field.name!r}"
         return extents + [(r.offset, r.offset + r.length, name) for r in self.meta.regions]
 
-    def find_damage(self, damage: DamageLog) -> None:
-        """Note everything that cannot be read, page by page."""
-        for number in range(len(self._rows)):
-            begin = number << self.page_shift
-            self.read(begin, begin + self._rows[number], damage=damage)
-        for region in (self.row_index, self.bloom):
-            try:
-                if region is not None:
-                    region.load()
-            except (CorruptFileError, OSError) as error:
-                damage.note(self.field.name, None, None, 0, 0, error)
+
+def _spared(error: CorruptFileError, way_out: str) -> CorruptFileError:
+    """The error for a damaged region that no row needs."""
+    return CorruptFileError(
+        error.path, error.offset, f"{error.what}; the rows themselves are not in it: {way_out}"
+    )

@@ -27,8 +27,8 @@ from lance_fmt.constants import (
     EncodingId,
     StreamId,
 )
-from lance_fmt.encodings.protocol import Recipe, Values, kind_of
-from lance_fmt.encodings.select import Choice, LevelChooser, sample_of
+from lance_fmt.encodings.protocol import Kind, Recipe, Values, count_of, kind_of
+from lance_fmt.encodings.select import Choice, Level, LevelChooser, encoding_named, sample_of
 from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.errors import InvalidDataError
 from lance_fmt.pyvalues import offsets_of
@@ -54,67 +54,78 @@ class PageImage:
     evidence: str
 
 
-def build_page(column: Column, block_shift: int, chooser: LevelChooser, encoding: str | None) -> PageImage:
-    """Encode `column` (at least one row) as a page of streams, in blocks of `2^block_shift` rows.
+class PageBuilder:
+    """Encodes the pages of one column, remembering what was chosen for the page before.
 
-    `encoding` names the one to use instead of the best.
+    `encoding` names the one to use instead of the best, for all streams of values that it accepts.
     """
-    column = blocks.fill_nulls(column)
-    starts = [*range(0, len(column), 1 << block_shift), len(column)]
-    parts = [column.slice(a, b) for a, b in pairwise(starts)]
-    _check_block_sizes(column, parts)
-    nulls = [part.null_count for part in parts]
-    writer = PageWriter()
-    streams: list[list[bytes]] = [[] for _ in parts]
-    recipes = []
-    evidence = _write_validity(writer, parts, nulls, chooser, streams)
-    full = [i for i, part in enumerate(parts) if nulls[i] < len(part)]
-    apart = [blocks.take_apart(parts[i]) for i in full]
-    for place, leaf in enumerate(blocks.leaves(column.type)):
-        values = [streams_of[place] for streams_of in apart]
-        choice = _choose(values, leaf.kind, chooser, encoding)
-        evidence.append(f"{leaf.path}: {choice.evidence}" if leaf.path else choice.evidence)
-        recipes.append(str(choice.recipe))
-        for i, part in zip(full, values, strict=True):
-            streams[i].append(writer.write(part, leaf.kind, choice.recipe))
-    data: list[Buffer] = [b"".join(parts_of_block) for parts_of_block in streams]
-    bounds, block_bounds = zonemap.measure(column), zonemap.measure_blocks(column, starts, nulls)
-    slots = writer.shared.slots
-    index = _index(data, len(slots), nulls)
-    block_bounds.put(index)
-    index.text(", ".join(recipes))
-    index.raw(np.array([len(slot) for slot in slots], "<u4").tobytes())
-    for slot in slots:
-        index.raw(slot)
-    return PageImage(
-        data, index.finish(), len(column), sum(nulls), EncodingId.STREAMS, bounds, "; ".join(evidence)
-    )
 
+    def __init__(self, level: Level, encoding: str | None) -> None:
+        self._level = level
+        self._forced = encoding_named(encoding) if encoding else None
+        self._last: dict[str, Choice] = {}
 
-def _write_validity(
-    writer: PageWriter,
-    parts: list[Column],
-    nulls: list[int],
-    chooser: LevelChooser,
-    streams: list[list[bytes]],
-) -> list[str]:
-    """The validity of every block that has both nulls and values."""
-    mixed = {i: part.validity for i, part in enumerate(parts) if 0 < nulls[i] < len(part)}
-    if not mixed:
-        return []
-    flags: list[Values] = [flags for flags in mixed.values() if flags is not None]
-    choice = chooser.weigh(sample_of(flags), _BOOLS)
-    for i, values in zip(mixed, flags, strict=True):
-        streams[i].append(writer.write(values, _BOOLS, choice.recipe))
-    return [f"validity: {choice.recipe}"]
+    def build(self, column: Column, block_shift: int) -> PageImage:
+        """A page of streams, in blocks of `2^block_shift` rows; at least one row."""
+        column = blocks.fill_nulls(column)
+        starts = [*range(0, len(column), 1 << block_shift), len(column)]
+        parts = [column.slice(a, b) for a, b in pairwise(starts)]
+        _check_block_sizes(column, parts)
+        nulls = [part.null_count for part in parts]
+        data, slots, recipes, evidence = self._write(column.type, parts, nulls)
+        keys = zonemap.prefixes(column)
+        bounds, block_bounds = (
+            zonemap.measure(column, keys),
+            zonemap.measure_blocks(column, starts, nulls, keys),
+        )
+        index = _index(data, len(slots), nulls)
+        block_bounds.put(index)
+        index.text(recipes)
+        index.raw(np.array([len(slot) for slot in slots], "<u4").tobytes())
+        for slot in slots:
+            index.raw(slot)
+        return PageImage(data, index.finish(), len(column), sum(nulls), EncodingId.STREAMS, bounds, evidence)
 
+    def _write(
+        self, kind: DataType, parts: list[Column], nulls: list[int]
+    ) -> tuple[list[Buffer], list[bytes], str, str]:
+        """Bytes of each block, shared slots, recipes and evidence."""
+        writer, chooser = PageWriter(), LevelChooser(self._level)
+        streams: list[list[bytes]] = [[] for _ in parts]
+        recipes, evidence = [], []
+        mixed = [i for i, part in enumerate(parts) if 0 < nulls[i] < len(part)]
+        if mixed:
+            flags: list[Values] = [v for i in mixed if (v := parts[i].validity) is not None]
+            choice = self._choose("?", flags, _BOOLS, chooser)
+            evidence.append(f"validity {choice.recipe}")
+            for i, values in zip(mixed, flags, strict=True):
+                streams[i].append(writer.write(values, _BOOLS, choice.recipe))
+        full = [i for i, part in enumerate(parts) if nulls[i] < len(part)]
+        apart = [blocks.take_apart(parts[i]) for i in full]
+        for place, leaf in enumerate(blocks.leaves(kind)):
+            values = [values_of_block[place] for values_of_block in apart]
+            choice = self._choose(leaf.path, values, leaf.kind, chooser)
+            evidence.insert(place, f"{leaf.path}: {choice.evidence}" if leaf.path else choice.evidence)
+            recipes.append(str(choice.recipe))
+            for i, part in zip(full, values, strict=True):
+                streams[i].append(writer.write(part, leaf.kind, choice.recipe))
+        return (
+            [b"".join(block) for block in streams],
+            writer.shared.slots,
+            ", ".join(recipes),
+            "; ".join(evidence),
+        )
 
-def _choose(values: list[Values], kind: Any, chooser: LevelChooser, encoding: str | None) -> Choice:
-    present = [v for v in values if len(v.offsets if isinstance(v, tuple) else v) > isinstance(v, tuple)]
-    if not present:
-        return Choice(_NOTHING, "no values")
-    sample = sample_of(present)
-    return chooser.fixed(encoding, sample, kind) if encoding else chooser.weigh(sample, kind)
+    def _choose(self, path: str, values: list[Values], kind: Kind, chooser: LevelChooser) -> Choice:
+        present = [v for v in values if count_of(v)]
+        if not present:
+            return Choice(_NOTHING, "plain, no values")
+        sample = sample_of(present)
+        if self._forced is not None and path != "?" and self._forced.accepts(kind):
+            return chooser.fixed(self._forced.name, sample, kind)
+        choice = chooser.weigh(sample, kind, last=self._last.get(path))
+        self._last[path] = choice
+        return choice
 
 
 def build_raw_page(column: Column, block_shift: int) -> PageImage:

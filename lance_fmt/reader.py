@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -95,7 +96,9 @@ class File:
         self._tail = read_exactly(source, self._tail_start, length - self._tail_start, "tail")
         self.footer = Footer.from_bytes(self._tail[-FOOTER_SIZE:], self.path, length)
         if not self._tail_start:
-            self._check_header(self._tail[:HEADER_SIZE])
+            # A damaged header keeps nobody from saving what lies behind it: reads ask again.
+            with suppress(CorruptFileError):
+                self._check_header()
         self.metadata, self._own_metadata = self._read_metadata()
         # What the first read brought is checked at once; of wide files, the rest when it is first wanted.
         if self.footer.table_offset >= self._tail_start:
@@ -129,7 +132,10 @@ class File:
         footer = self.footer
         return self._region(footer.schema_offset, footer.schema_length, footer.schema_crc, "schema")
 
-    def _check_header(self, raw: memoryview) -> None:
+    def _check_header(self) -> None:
+        """Raises CorruptFileError, UnsupportedVersionError unless the file begins as it must."""
+        at_hand = not self._tail_start
+        raw = self._tail[:HEADER_SIZE] if at_hand else read_exactly(self._source, 0, HEADER_SIZE, "header")
         layout.check_header(raw, self.path)
         self._header_checked = True
 
@@ -198,11 +204,15 @@ class File:
         )
 
     def _reader(self, name: str) -> ColumnReader:
+        if not self._header_checked:
+            self._check_header()
+        return self._reader_in_any_case(name)
+
+    def _reader_in_any_case(self, name: str) -> ColumnReader:
+        """The reader of a column, whether the header is right or not."""
         known = self._readers.get(name)
         if known is not None:
             return known
-        if not self._header_checked:
-            self._check_header(read_exactly(self._source, 0, HEADER_SIZE, "header"))
         field, record = self._find(name)
         offset, length = int(record["meta_offset"]), int(record["meta_length"])
         if offset < HEADER_SIZE or offset + length > self.footer.table_offset:
@@ -259,7 +269,9 @@ class File:
 
         `on_damage` says what to do about bytes that contradict their checksum: "raise", or return the rest,
         "skip" without the rows that lost a value, "null" with nulls in their place; `Table.damage` lists what
-        was lost. Raises SchemaError for an unknown column, InvalidDataError, CorruptFileError.
+        was lost. A filter that meets a damaged Bloom filter raises: what it rules out could be rows that match;
+        reads without a filter never look at one. Raises SchemaError for an unknown column, InvalidDataError,
+        CorruptFileError.
         """
         if on_damage != "raise":
             return self._read_what_is_left(columns, rows, filter, on_damage)
@@ -298,7 +310,7 @@ class File:
         span = found.as_range()
         if span is not None and span[1] - span[0] > _FEW_ROWS:
             return plan.table(self._read_range(plan, *span), len(rows))
-        if len(rows) * _DENSE < stop - start:
+        if not len(rows) or len(rows) * _DENSE < stop - start:
             columns = self._each(lambda reader: reader.take(rows), list(plan.readers.values()))
             return plan.table(columns, len(rows))
         low = int(rows[0])
@@ -318,6 +330,8 @@ class File:
             if rows.step != 1 or not (inside or not len(rows)):
                 raise InvalidDataError(f"{rows} is not a range of step 1 within {self.num_rows} rows")
             return (rows.start, rows.stop) if inside else (0, 0)
+        if not isinstance(rows, slice):
+            raise InvalidDataError(f"rows is a slice or range, not {rows!r}; single rows are for take")
         start, stop, step = rows.indices(self.num_rows)
         if step != 1:
             raise InvalidDataError(f"rows with step {step} cannot be read; use take")
@@ -348,7 +362,8 @@ class File:
         """Rows where `column` equals `value`, in order.
 
         In one step where the file was written with a row index for the column (`row_index=[column]`), else
-        through the column's statistics and Bloom filters. A null equals nothing.
+        through the column's statistics and Bloom filters. A null equals nothing. Raises CorruptFileError where
+        the row index is damaged: `read` with a filter does without it.
         """
         bound = bind(field(column) == value, self.schema)
         reader, leaf = self._reader(column), bound.root
@@ -402,6 +417,7 @@ class File:
         start, stop = self._range(rows)
         names = self.schema.names if columns is None else list(columns)
         log = DamageLog()
+        self._note_header(log)
         found = {name: self._read_damaged(name, start, stop, log) for name in names}
         if on_damage == "skip" and log.found:
             keep = np.ones(stop - start, np.bool_)
@@ -416,11 +432,18 @@ class File:
             for f in (self.schema[name] for name in names)
         ]
         length = len(next(iter(found.values()))) if found else stop - start
-        return Table(found, Schema(fields, self.schema.metadata), length, damage=tuple(log.found))
+        schema = Schema(fields, self.schema.metadata if columns is None else {})
+        return Table(found, schema, length, damage=tuple(log.found))
+
+    def _note_header(self, log: DamageLog) -> None:
+        try:
+            self._check_header()
+        except (CorruptFileError, OSError) as error:
+            log.note(None, None, None, 0, 0, error)
 
     def _read_damaged(self, name: str, start: int, stop: int, log: DamageLog) -> Column:
         try:
-            reader = self._reader(name)
+            reader = self._reader_in_any_case(name)
         except (CorruptFileError, OSError) as error:
             if name not in self.schema.names:
                 raise
@@ -441,9 +464,11 @@ class File:
 
     def verify(self) -> None:
         """Read and decode every byte of the file; raises CorruptFileError at the first that is wrong."""
-        self._check_header(read_exactly(self._source, 0, HEADER_SIZE, "header"))
+        self._find_damage(DamageLog(strict=True))
+
+    def _check_layout(self) -> None:
+        """Raise unless the regions fill the file, and the table lists every column in its order."""
         footer = self.footer
-        extents = [(0, HEADER_SIZE, "header"), (footer.table_offset, footer.file_length, "tail")]
         ordinals = np.sort(self._records["ordinal"])
         if (
             not np.array_equal(ordinals, np.arange(footer.num_columns))
@@ -452,11 +477,12 @@ class File:
             raise CorruptFileError(
                 self.path, footer.table_offset, "column offset table is not sorted or not complete"
             )
+        extents = [(0, HEADER_SIZE, "header"), (footer.table_offset, footer.file_length, "tail")]
         for name in self.schema.names:
             _, record = self._find(name)
             start = int(record["meta_offset"])
             extents.append((start, start + int(record["meta_length"]), f"metadata of column {name!r}"))
-            extents.extend(self._reader(name).verify())
+            extents.extend(self._reader_in_any_case(name).regions())
         position = 0
         for start, end, name in sorted(extents):
             if start != position:
@@ -465,16 +491,38 @@ class File:
                 )
             position = end
 
-    def damage(self, column: str) -> list[Damage]:
-        """Every place of a column that cannot be read, block by block; empty if all is well."""
+    def damage(
+        self, column: str | None = None, *, progress: Callable[[int, int], None] | None = None
+    ) -> list[Damage]:
+        """Every place of a column that cannot be read, block by block; empty if all is well.
+
+        With no column, of the whole file: empty exactly where `verify` finds nothing. `progress` is told columns
+        done and columns in all. Raises SchemaError for an unknown column, UnsupportedVersionError.
+        """
         log = DamageLog()
-        try:
-            reader = self._reader(column)
-        except (CorruptFileError, OSError) as error:
-            log.note(column, None, None, 0, self.num_rows, error)
-            return log.found
-        reader.find_damage(log)
+        self._find_damage(log, column, progress)
         return log.found
+
+    def _find_damage(
+        self, log: DamageLog, column: str | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        if column is None:
+            self._note_header(log)
+        names = self.schema.names if column is None else [column]
+        for done, name in enumerate(names, 1):
+            try:
+                reader = self._reader_in_any_case(name)
+            except (CorruptFileError, OSError) as error:
+                log.note(name, None, None, 0, self.num_rows, error)
+            else:
+                reader.find_damage(log)
+            if progress is not None:
+                progress(done, len(names))
+        if column is None and not log.found:
+            try:
+                self._check_layout()
+            except CorruptFileError as error:
+                log.note(None, None, None, 0, 0, error)
 
     def close(self) -> None:
         """Release the source and the cached blocks. Tables read before stay valid."""

@@ -109,11 +109,11 @@ def _ask_bloom(bound: Bound, readers: Mapping[str, ColumnReader], pages: Rows, s
     values = equality_values(bound) or {}
     for name in asked:
         reader = readers[name]
-        if name not in values or reader.bloom is None:
+        if name not in values:
             continue
         hashes = [hash_value(value) for value in values[name]]
         own = pages >> (reader.page_shift - shift)
         for page in np.unique(own[may]).tolist():
-            if not reader.bloom.may_contain_any(page, hashes):
+            if not reader.may_contain_any(page, hashes):
                 may = may & (own != page)
     return may

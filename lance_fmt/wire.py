@@ -57,11 +57,24 @@ class Cursor:
 
     def take(self, length: int, what: str = "bytes") -> memoryview:
         """The next `length` bytes, as a view."""
-        if length < 0 or length > self.remaining:
-            raise self.fail(f"{what}: {length} bytes expected, {self.remaining} left")
         start = self._position
-        self._position = start + length
-        return self._data[start : self._position]
+        stop = start + length
+        if length < 0 or stop > len(self._data):
+            raise self.fail(f"{what}: {length} bytes expected, {self.remaining} left")
+        self._position = stop
+        return self._data[start:stop]
+
+    def nested(self, length: int, padding: int, what: str = "bytes") -> Cursor:
+        """A cursor over the next `length` bytes; this one goes on behind them and `padding` more."""
+        start = self._position
+        stop = start + length + padding
+        if length < 0 or stop > len(self._data):
+            raise self.fail(f"{what}: {length + padding} bytes expected, {self.remaining} left")
+        self._position = stop
+        inner = Cursor.__new__(Cursor)
+        inner._data = self._data[start : start + length]
+        inner._path, inner._base, inner._position = self._path, self._base + start, 0
+        return inner
 
     def u8(self, what: str = "u8") -> int:
         """Unsigned 8-bit integer."""

@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from lance_fmt.auxiliary import AuxiliaryBuilder
+from lance_fmt.block import leaves
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
 from lance_fmt.column_meta import Auxiliary, ColumnMetaBuilder
@@ -26,6 +27,7 @@ from lance_fmt.constants import (
     LARGEST_PAGE_SHIFT,
     TARGET_BLOCK_BYTES,
     TARGET_PAGE_BYTES,
+    TARGET_STRING_BLOCK_BYTES,
     TARGET_VECTOR_BLOCK_BYTES,
     TARGET_VECTOR_PAGE_BYTES,
     AuxiliaryId,
@@ -33,10 +35,10 @@ from lance_fmt.constants import (
     Feature,
 )
 from lance_fmt.editions import oldest_version
-from lance_fmt.encodings.select import Level, LevelChooser, check_level, encoding_named
+from lance_fmt.encodings.select import Level, check_level, encoding_named
 from lance_fmt.errors import InvalidDataError, SchemaError
 from lance_fmt.footer import Footer, header_bytes, metadata_bytes, name_hash
-from lance_fmt.page import PageImage, build_page, build_raw_page
+from lance_fmt.page import PageBuilder, PageImage, build_raw_page
 from lance_fmt.schema import DataType, Field, Schema
 from lance_fmt.table import Table
 from lance_fmt.wire import Builder
@@ -79,6 +81,7 @@ def choose_shifts(kind: DataType, rows: int, size: int) -> tuple[int, int]:
     """
     each = kind.stride or max(1, -(-size // max(rows, 1)))
     target = TARGET_VECTOR_BLOCK_BYTES if kind.is_vector else TARGET_BLOCK_BYTES
+    target = target if kind.stride else TARGET_STRING_BLOCK_BYTES
     whole = TARGET_VECTOR_PAGE_BYTES if kind.is_vector else TARGET_PAGE_BYTES
     block = min(max(target // each, 1).bit_length() - 1, LARGEST_BLOCK_SHIFT)
     page = min(max(whole // each, 1).bit_length() - 1, LARGEST_PAGE_SHIFT)
@@ -104,7 +107,7 @@ class _ColumnWriter:
         self.features = Feature.TYPES_1_1 if field.type.since != "1.0" else Feature(0)
         self._output = output
         self._options = options
-        self._chooser = LevelChooser(options.level)
+        self._builder = PageBuilder(options.level, options.encoding)
         self._auxiliary = AuxiliaryBuilder(field.name, field.type, options.auxiliary)
         self._pending: list[Column] = []
         self._rows = 0
@@ -151,7 +154,7 @@ class _ColumnWriter:
         plain = options.encoding == "plain" if options.encoding else options.level != "small"
         if plain and page.type.is_vector and not page.null_count:
             return build_raw_page(page, block_shift)
-        return build_page(page, block_shift, self._chooser, options.encoding)
+        return self._builder.build(page, block_shift)
 
     def put_indexes(self) -> bytes:
         """Write the page indexes and auxiliary regions; returns the column's metadata."""
@@ -315,8 +318,10 @@ def _options(
                 raise SchemaError(
                     f"{what}: no column {name!r}; there are {', '.join(map(repr, schema.names))}"
                 )
-    for name in encodings.values():
-        encoding_named(name)
+    for name, encoding in encodings.items():
+        known, kind = encoding_named(encoding), schema[name].type
+        if not any(known.accepts(leaf.kind) for leaf in leaves(kind)):
+            raise InvalidDataError(f"column {name!r}: encoding {encoding!r} cannot write {kind} values")
     found = {}
     for field in schema:
         wanted = {AuxiliaryId.ROW_INDEX} if field.name in row_index else set()

@@ -18,6 +18,8 @@ from lance_fmt.kernels import loader
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
 
+Prefixes = np.ndarray[Any, np.dtype[np.uint64]]
+
 _NONE = PageFlag(0)
 _STRUCT_FORMS = {BoundsForm.FLOAT: "<d", BoundsForm.SIGNED: "<q", BoundsForm.UNSIGNED: "<Q"}
 DTYPES = {
@@ -40,16 +42,28 @@ class Bounds:
     nan_count: int
 
 
-def measure(column: Column) -> Bounds:
-    """Bounds of the valid values of a page; no flags where the type has none or no value counts."""
+def prefixes(column: Column) -> Prefixes | None:
+    """The first 8 bytes of each string or binary value as big-endian numbers, uint64 `(n,)`; else None."""
+    if bounds_form(column.type) is not BoundsForm.PREFIX:
+        return None
+    keys = np.empty(len(column), np.uint64)
+    loader.prefix_numbers()(np.ascontiguousarray(column.array), column.bounds, keys)
+    return keys
+
+
+def measure(column: Column, keys: Prefixes | None = None) -> Bounds:
+    """Bounds of the valid values of a page; no flags where the type has none or no value counts.
+
+    `keys` are its `prefixes`, if the caller has them.
+    """
     kind = column.type
     if kind.id in (TypeId.STRING, TypeId.BINARY):
-        return _string_bounds(column)
+        return _string_bounds(column, prefixes(column) if keys is None else keys)
     if bounds_form(kind) is BoundsForm.NONE:
         return Bounds(_NONE, b"", b"", 0)
     values = numbers(column.array if column.validity is None else column.array[column.validity], kind)
     nan_count = 0
-    if kind.is_float:
+    if bounds_form(kind) is BoundsForm.FLOAT:
         nan = np.isnan(values)
         nan_count = int(np.count_nonzero(nan))
         values = values[~nan] if nan_count else values
@@ -82,7 +96,7 @@ def _form(kind: DataType) -> str:
 
 
 def _pack(value: Any, kind: DataType) -> bytes:
-    return struct.pack(_form(kind), float(value) if kind.is_float else int(value))
+    return struct.pack(_form(kind), float(value) if bounds_form(kind) is BoundsForm.FLOAT else int(value))
 
 
 def unpack(raw: bytes, kind: DataType, cursor: Cursor) -> Any:
@@ -98,12 +112,15 @@ def unpack(raw: bytes, kind: DataType, cursor: Cursor) -> Any:
     return bool(value) if kind.id is TypeId.BOOL else value
 
 
-def _string_bounds(column: Column) -> Bounds:
+def _string_bounds(column: Column, keys: Prefixes | None) -> Bounds:
     rows = np.arange(len(column)) if column.validity is None else np.flatnonzero(column.validity)
     if not len(rows):
         return Bounds(_NONE, b"", b"", 0)
     lengths = np.diff(column.bounds)
-    low, high = _extreme(column, lengths, rows, largest=False), _extreme(column, lengths, rows, largest=True)
+    assert keys is not None
+    least, most = keys[rows].min(), keys[rows].max()
+    low = _extreme(column, lengths, rows[keys[rows] == least], largest=False)
+    high = _extreme(column, lengths, rows[keys[rows] == most], largest=True)
     flags = PageFlag.HAS_BOUNDS
     text = column.type.id is TypeId.STRING
     if len(low) <= STATISTIC_BYTES:
@@ -123,9 +140,12 @@ def _string_bounds(column: Column) -> Bounds:
 def _extreme(
     column: Column, lengths: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], *, largest: bool
 ) -> bytes:
-    """Smallest or largest byte string: 8 bytes at a time narrow the candidates, then the few left compare."""
+    """Smallest or largest of byte strings whose first 8 bytes agree.
+
+    The next 8 bytes at a time narrow the candidates, then the few left compare.
+    """
     starts, values = column.bounds, column.array
-    depth = 0
+    depth = _STEP
     while len(rows) > _FEW and depth < STATISTIC_BYTES + _STEP:
         keys = np.zeros(len(rows), np.uint64)
         for j in range(depth, depth + _STEP):
@@ -207,7 +227,9 @@ class BlockBounds:
         return BlockBounds(form, low, high, known != 0, nans)
 
 
-def measure_blocks(column: Column, starts: list[int], nulls: list[int]) -> BlockBounds:
+def measure_blocks(
+    column: Column, starts: list[int], nulls: list[int], keys: Prefixes | None = None
+) -> BlockBounds:
     """Bounds of the blocks that begin at `starts` (its last entry is the number of rows).
 
     The slots of nulls must hold a value that some row has, so that they need not be left out.
@@ -221,9 +243,8 @@ def measure_blocks(column: Column, starts: list[int], nulls: list[int]) -> Block
     begins = np.array(starts[:-1])
     known = np.array(nulls) < np.diff(starts)
     if form is BoundsForm.PREFIX:
-        bounds = column.bounds
-        keys = np.empty(len(column), np.uint64)
-        loader.prefix_numbers()(np.ascontiguousarray(column.array), bounds, keys)
+        keys = prefixes(column) if keys is None else keys
+        assert keys is not None
         if column.validity is not None:
             keys = _filled(keys, column.validity)
         return BlockBounds(form, *_extremes(keys, begins, form), known)

@@ -71,7 +71,7 @@ class ByteStreamSplit:
 
 def planes_of(values: Values, kind: Kind) -> list[Array]:
     """Byte planes, lowest first, of numbers whose bits are rotated left by one if they are floats."""
-    bits = bits_of(values, kind)
+    bits: Array = bits_of(values, kind)
     size = bits.itemsize
     if kind.is_float:
         bits = (bits << 1) | (bits >> (8 * size - 1))

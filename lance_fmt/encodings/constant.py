@@ -80,7 +80,9 @@ def is_constant(values: Values) -> bool:
     if isinstance(values, Strings):
         length = int(values.offsets[1])
         count = len(values.offsets) - 1
-        if len(values.data) != length * count or (np.diff(values.offsets) != length).any():
+        if len(values.data) != length * count or values.offsets[-2] != length * (count - 1):
+            return False
+        if (np.diff(values.offsets) != length).any():
             return False
         return length == 0 or bool((values.data.reshape(count, length) == values.data[:length]).all())
     bits = values.view(f"u{values.itemsize}")

@@ -63,13 +63,16 @@ class FrameOfReference:
         """Bit-packed residuals are added to the base while they are unpacked."""
         base, packed, rest = _open(payload, kind)
         if packed is not None:
-            values = unpack(packed, count, unsigned_kind(kind).dtype, base)
+            sums = unpack(packed, count, unsigned_kind(kind).dtype, base)
             packed.expect_end("stream")
-            return values.view(kind.dtype)
+            found: Array = sums.view(kind.dtype)
+            return found
         residuals = source.read(rest, count, unsigned_kind(kind))
         rest.expect_end("frame of reference")
         assert isinstance(residuals, np.ndarray)
-        return (residuals + residuals.dtype.type(base)).view(kind.dtype)
+        values = residuals + residuals.dtype.type(base)
+        restored: Array = values.view(kind.dtype)
+        return restored
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Intervals are tested on bit-packed residuals while unpacking."""

@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
+from lance_fmt.checksum import crc32c
 from lance_fmt.constants import StreamId
 from lance_fmt.encodings import ENCODINGS
 from lance_fmt.encodings.protocol import Encoding, Kind, Recipe, Sample, Values, nbytes_of
@@ -41,6 +44,8 @@ DECODE_COST: dict[StreamId, tuple[float, float, float]] = {
 BYTES_PER_NS = {"speed": 1.0, "balanced": 0.1, "small": 0.002}
 EFFORT = {"speed": 1, "balanced": 3, "small": 12}
 _SAMPLE_BLOCKS = 2
+# A page this much like the one before is encoded alike without weighing everything again.
+_ALIKE = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Choice:
 
     recipe: Recipe
     evidence: str
+    share: float = 0.0  # of the raw bytes that the score comes to
 
 
 def check_level(level: str) -> Level:
@@ -69,19 +75,42 @@ def encoding_named(name: str) -> Encoding:
 
 
 class LevelChooser:
-    """Chooses for one level; `depth` counts the encodings above, `above` names them."""
+    """Chooses for one level. `above` names the encodings whose payload the stream is part of."""
 
     def __init__(self, level: Level, above: frozenset[StreamId] = frozenset()) -> None:
         self.effort = EFFORT[level]
         self._level = level
         self._above = above
+        self._seen: dict[tuple[str, int, int], Recipe] = {}
 
     def choose(self, sample: Sample, kind: Kind, *, without: frozenset[StreamId] = frozenset()) -> Recipe:
         """The best recipe for such values, one level deeper."""
-        return self.weigh(sample, kind, without).recipe
+        if kind.is_strings or not self._above:
+            return self.weigh(sample, kind, without).recipe
+        # Several encodings ask about the same lengths or codes.
+        key = (kind.name, len(self._above), _fingerprint(sample))
+        known = self._seen.get(key)
+        if known is not None and not _ids(known) & (without | self._above - {StreamId.PLAIN}):
+            return known
+        self._seen[key] = recipe = self.weigh(sample, kind, without).recipe
+        return recipe
 
-    def weigh(self, sample: Sample, kind: Kind, without: frozenset[StreamId] = frozenset()) -> Choice:
-        """The best recipe, with evidence."""
+    def weigh(
+        self,
+        sample: Sample,
+        kind: Kind,
+        without: frozenset[StreamId] = frozenset(),
+        last: Choice | None = None,
+    ) -> Choice:
+        """The best recipe, with evidence. `last` is the choice for the page before.
+
+        What was best there is taken again, unweighed, where it still does about as well.
+        """
+        if last is not None and last.recipe.id is not StreamId.PLAIN:
+            again = self._again(sample, kind, last)
+            if again is not None:
+                return again
+        raw = sum(map(nbytes_of, sample.blocks))
         best: tuple[float, Recipe] | None = None
         lines = []
         for encoding in self._candidates(kind, without):
@@ -94,22 +123,34 @@ class LevelChooser:
             if best is None or score < best[0]:
                 best = (score, recipe)
         assert best is not None  # plain accepts every kind and every value
+        evidence = f"{best[1]}; of {raw} bytes sampled: {'; '.join(lines)}"
+        return Choice(best[1], evidence, best[0] / max(raw, 1))
+
+    def _again(self, sample: Sample, kind: Kind, last: Choice) -> Choice | None:
+        encoding = ENCODINGS[last.recipe.id]
+        recipe = encoding.plan(sample, kind, self._below(encoding))
+        if recipe is None:
+            return None
+        size, nanoseconds = self._measure(sample, kind, recipe)
         raw = sum(map(nbytes_of, sample.blocks))
-        return Choice(best[1], f"{best[1]}; of {raw} bytes sampled: {'; '.join(lines)}")
+        share = (size + nanoseconds * BYTES_PER_NS[self._level]) / max(raw, 1)
+        if not last.share / _ALIKE <= share <= last.share * _ALIKE:
+            return None
+        evidence = f"{recipe}; as the page before: {size} of {raw} bytes sampled"
+        return Choice(recipe, evidence, last.share)
 
     def _candidates(self, kind: Kind, without: frozenset[StreamId]) -> list[Encoding]:
-        deepest = len(self._above) >= MAX_CASCADE - 1
-        return [
-            encoding
-            for encoding in ENCODINGS.values()
-            if encoding.accepts(kind)
-            and encoding.id not in without
-            and (encoding.id not in self._above or encoding.id is StreamId.PLAIN)
-            and not (deepest and encoding.id in _ALWAYS_CASCADE)
-        ]
+        banned = set(without) | self._above - {StreamId.PLAIN}
+        if len(self._above) >= MAX_CASCADE - 1:
+            banned |= _ALWAYS_CASCADE
+        if self._level != "small" and (kind.is_integer or self._above):
+            banned.add(StreamId.BYTE_STREAM_SPLIT)  # hardly ever worth planning a stream for each byte
+        return [e for e in ENCODINGS.values() if e.id not in banned and e.accepts(kind)]
 
     def _below(self, encoding: Encoding) -> LevelChooser:
-        return LevelChooser(self._level, self._above | {encoding.id})
+        inner = LevelChooser(self._level, self._above | {encoding.id})
+        inner._seen = self._seen
+        return inner
 
     def _measure(self, sample: Sample, kind: Kind, recipe: Recipe) -> tuple[int, float]:
         """Bytes of the sample written by `recipe`, and nanoseconds to read it again."""
@@ -125,6 +166,18 @@ class LevelChooser:
         """The recipe of an encoding that the user chose."""
         encoding = encoding_named(name)
         return Choice(encoding.fixed(sample, kind, self._below(encoding)), f"{name}, as asked for")
+
+
+def _fingerprint(sample: Sample) -> int:
+    checksum = 0
+    for block in sample.blocks:
+        assert isinstance(block, np.ndarray)
+        checksum = crc32c(np.ascontiguousarray(block).view(np.uint8).data, checksum)
+    return checksum
+
+
+def _ids(recipe: Recipe) -> frozenset[StreamId]:
+    return frozenset({recipe.id}).union(*map(_ids, recipe.children))
 
 
 # These write streams inside streams, so they need a level below.

@@ -15,12 +15,13 @@ import numpy as np
 from lance_fmt.constants import MAX_STREAM_DEPTH, STREAM_ALIGNMENT, STREAM_HEADER_SIZE, StreamId
 from lance_fmt.encodings import ENCODINGS
 from lance_fmt.encodings.constant import is_constant
-from lance_fmt.encodings.protocol import Kind, Mask, Recipe, Strings, Test, Values, count_of
+from lance_fmt.encodings.protocol import Encoding, Kind, Mask, Recipe, Strings, Test, Values, count_of
 from lance_fmt.errors import UnsupportedVersionError
 from lance_fmt.wire import Cursor
 
 T = TypeVar("T")
 _HEADER = struct.Struct("<B3xI")
+_BY_CODE: dict[int, Encoding] = {int(code): encoding for code, encoding in ENCODINGS.items()}
 _CONSTANT = Recipe(StreamId.CONSTANT)
 
 
@@ -95,30 +96,27 @@ class PageReader:
         self._depth = 0
         self._cursor: Cursor | None = None
 
-    def _enter(self, cursor: Cursor) -> tuple[StreamId, Cursor]:
+    def _enter(self, cursor: Cursor, kind: Kind) -> tuple[Encoding, Cursor]:
         code, length = _HEADER.unpack(cursor.take(STREAM_HEADER_SIZE, "stream header"))
         if self._depth >= MAX_STREAM_DEPTH:
             raise cursor.fail(f"streams nested more than {MAX_STREAM_DEPTH} deep")
-        start = cursor.offset
-        padded = cursor.take(length + -length % STREAM_ALIGNMENT, "stream")
-        payload = Cursor(padded[:length], path=cursor.path, base=start)
+        payload = cursor.nested(length, -length % STREAM_ALIGNMENT, "stream")
         self._cursor = payload
-        try:
-            return StreamId(code), payload
-        except ValueError:
+        encoding = _BY_CODE.get(code)
+        if encoding is None:
             raise UnsupportedVersionError(
                 f"{cursor.path}: stream encoding id {code} is unknown to this reader: use a newer release"
-            ) from None
+            )
+        if not encoding.accepts(kind):
+            raise payload.fail(f"{kind.name} values in a stream of {encoding.name}")
+        return encoding, payload
 
     def read(self, cursor: Cursor, count: int, kind: Kind) -> Values:
         """The next stream of `cursor`: exactly `count` values of `kind`."""
-        stream, payload = self._enter(cursor)
+        encoding, payload = self._enter(cursor, kind)
         if not count:
             payload.expect_end("stream of no values")
             return _empty(kind)
-        encoding = ENCODINGS[stream]
-        if not encoding.accepts(kind):
-            raise payload.fail(f"{kind.name} values in a stream of {encoding.name}")
         self._depth += 1
         values = encoding.decode(payload, count, kind, self)
         self._depth -= 1
@@ -128,13 +126,10 @@ class PageReader:
 
     def match(self, cursor: Cursor, count: int, kind: Kind, test: Test) -> Mask:
         """Which of the next stream's values pass `test`."""
-        stream, payload = self._enter(cursor)
+        encoding, payload = self._enter(cursor, kind)
         if not count:
             payload.expect_end("stream of no values")
             return np.zeros(0, np.bool_)
-        encoding = ENCODINGS[stream]
-        if not encoding.accepts(kind):
-            raise payload.fail(f"{kind.name} values in a stream of {encoding.name}")
         self._depth += 1
         mask = encoding.match(payload, count, kind, self, test)
         self._depth -= 1

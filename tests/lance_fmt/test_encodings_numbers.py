@@ -28,7 +28,7 @@ ALL = (BitPacked(), FrameOfReference(), Delta(), Varint(), RunLength(), ByteStre
 MINE = {encoding.id: ENCODINGS.setdefault(encoding.id, encoding) for encoding in ALL}
 CASES = [(encoding, kind) for encoding in MINE.values() for kind in KINDS.values() if encoding.accepts(kind)]
 IDS = [f"{encoding.name}-{kind.name}" for encoding, kind in CASES]
-SIZES = (1, 2, 15, 16, 17, 128, 1000, 8195)
+SIZES = (1, 2, 15, 16, 17, 1000, 8195)
 cases = pytest.mark.parametrize(("encoding", "kind"), CASES, ids=IDS)
 
 
@@ -136,10 +136,11 @@ def test_comes_back_bit_for_bit(encoding: Any, kind: Kind) -> None:
             check(encoding, kind, values)
 
 
-@cases
+@pytest.mark.parametrize("encoding", MINE.values(), ids=lambda encoding: encoding.name)
 @given(data=st.data())
-def test_any_values_come_back(encoding: Any, kind: Kind, data: st.DataObject) -> None:
-    raw = st.lists(st.one_of(st.integers(0, 255), st.integers(0, (1 << 64) - 1)), min_size=1, max_size=70)
+def test_any_values_come_back(encoding: Any, data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from([kind for kind in KINDS.values() if encoding.accepts(kind)]))
+    raw = st.lists(st.one_of(st.integers(0, 255), st.integers(0, (1 << 64) - 1)), min_size=1, max_size=25)
     mask = (1 << (8 * kind.dtype.itemsize)) - 1
     check(encoding, kind, of_bits(kind, np.array([x & mask for x in data.draw(raw)], np.uint64)))
 
@@ -150,7 +151,7 @@ def test_match_is_the_mask_of_the_values(encoding: Any, kind: Kind) -> None:
     for values in shapes(kind, 300).values():
         payload = write(encoding, kind, values)
         known = sorted({int(x) for x in values[:50].tolist() if np.isfinite(x)} or {0})
-        picks = [(chance.choice(known), chance.choice(known)) for _ in range(6)]
+        picks = [(chance.choice(known), chance.choice(known)) for _ in range(3)]
         for low, high in [*picks, (-(1 << 70), 1 << 70), (5, 4), (1 << 65, 1 << 66), (-5, known[0])]:
             for seen in (True, False):
                 test = Between(low, high, seen=seen and kind.is_integer)
@@ -164,7 +165,7 @@ def test_hostile_bytes_do_no_harm(encoding: Any, kind: Kind) -> None:
     chance = random.Random(f"{encoding.name} {kind.name}")
     test = Between(0, 100, seen=kind.is_integer)
     payloads = [write(encoding, kind, values) for values in shapes(kind, 40).values()]
-    for _ in range(250):
+    for _ in range(80):
         payload = bytearray(chance.choice(payloads))
         for _ in range(chance.randint(1, 3)):
             place = chance.randrange(min(len(payload), chance.choice((8, 24, 1 << 20))))
@@ -223,7 +224,7 @@ def test_exceptions_must_ascend_within_the_block() -> None:
 
 
 class PlainChooser(SimpleChooser):
-    def choose(self, sample: Sample, kind: Kind, *, without: frozenset[StreamId] = frozenset()) -> Recipe:  # noqa: ARG002
+    def choose(self, sample: Sample, kind: Kind, *, without: frozenset[StreamId] = frozenset()) -> Recipe:
         return Recipe(StreamId.PLAIN)
 
 
