@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,27 @@ HANDLE = np.dtype(
         ("high", "<u8"),
     ]
 )
+
+
+class Handle(NamedTuple):
+    """A page handle."""
+
+    data_offset: int
+    data_length: int
+    index_offset: int
+    index_length: int
+    index_crc: int
+    rows: int
+    nulls: int
+    nans: int
+    encoding: int
+    flags: int
+    low: int
+    high: int
+
+
 _KNOWN_FLAGS = int(PageFlag.HAS_BOUNDS | PageFlag.MIN_EXACT | PageFlag.MAX_EXACT)
+_ENCODINGS = {int(code): code for code in EncodingId}
 _STRINGS = (TypeId.STRING, TypeId.BINARY)
 
 
@@ -189,16 +209,21 @@ def _read_auxiliary(
 
 
 def _encodings(pages: np.ndarray[Any, Any]) -> list[EncodingId]:
-    codes = pages["encoding"].tolist()
-    for code in set(codes):
-        if code not in EncodingId.__members__.values():
-            raise UnsupportedVersionError(f"page encoding id {code} is unknown to this reader")
-    return [EncodingId(code) for code in codes]
+    try:
+        return [_ENCODINGS[code] for code in pages["encoding"].tolist()]
+    except KeyError as error:
+        raise UnsupportedVersionError(
+            f"page encoding id {error.args[0]} is unknown to this reader: use a newer release"
+        ) from None
 
 
 def _check_handles(
     cursor: Cursor, pages: np.ndarray[Any, Any], num_rows: int, page_shift: int, file_length: int
 ) -> None:
+    if len(pages) == 1 and _is_right(
+        Handle(*pages[0].item()), num_rows, page_shift, file_length - FOOTER_SIZE
+    ):
+        return
     rows = pages["rows"].astype(np.int64)
     full = 1 << page_shift
     if len(pages) != -(-num_rows // full) or int(rows.sum()) != num_rows or (rows[:-1] != full).any():
@@ -212,3 +237,15 @@ def _check_handles(
         raise cursor.fail(f"a page is not aligned to {PAGE_ALIGNMENT} bytes")
     if (pages["nulls"] > rows).any() or (pages["nans"] > rows).any() or (pages["flags"] > _KNOWN_FLAGS).any():
         raise cursor.fail("counts or flags of a page are not valid")
+
+
+def _is_right(handle: Handle, num_rows: int, page_shift: int, end: int) -> bool:
+    """Whether the only handle of a column passes every check below; what is wrong with it is found there."""
+    return (
+        0 < handle.rows == num_rows <= 1 << page_shift
+        and HEADER_SIZE <= handle.data_offset <= handle.data_offset + handle.data_length <= end
+        and HEADER_SIZE <= handle.index_offset <= handle.index_offset + handle.index_length <= end
+        and not (handle.data_offset | handle.data_length) % PAGE_ALIGNMENT
+        and handle.nulls <= handle.rows >= handle.nans
+        and handle.flags <= _KNOWN_FLAGS
+    )

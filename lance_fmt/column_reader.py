@@ -19,7 +19,7 @@ from lance_fmt.auxiliary import PageFilters
 from lance_fmt.cache import BlockCache
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
-from lance_fmt.column_meta import ColumnMeta
+from lance_fmt.column_meta import ColumnMeta, Handle
 from lance_fmt.constants import AuxiliaryId, EncodingId, TypeId
 from lance_fmt.damage import DamageLog
 from lance_fmt.encodings.protocol import Mask, Test
@@ -62,14 +62,21 @@ class ColumnReader:
     """One column of an open file. Safe to use from several threads."""
 
     def __init__(
-        self, source: ReadAt, field: Field, meta: ColumnMeta, *, cache: BlockCache, keys: int
+        self,
+        source: ReadAt,
+        field: Field,
+        meta: ColumnMeta,
+        num_rows: int,
+        *,
+        cache: BlockCache,
+        keys: int,
     ) -> None:
         self.field = field
         self.type = field.type
         self.meta = meta
         self.page_shift = meta.page_shift
         self.block_shift = meta.block_shift
-        self.num_rows = int(meta.pages["rows"].sum(dtype=np.int64))
+        self.num_rows = num_rows
         self._source = source
         self._cache = cache
         self._keys = keys
@@ -87,9 +94,9 @@ class ColumnReader:
     def _array_base(self) -> int | None:
         """File offset of the column where all its pages are one array on disk; else None."""
         kind, pages = self.type, self.meta.pages
-        if not kind.stride or kind.id is TypeId.BOOL or not len(pages) or pages["nulls"].any():
+        if any(encoding is not EncodingId.PLAIN for encoding in self.meta.encodings) or not len(pages):
             return None
-        if any(encoding is not EncodingId.PLAIN for encoding in self.meta.encodings):
+        if not kind.stride or kind.id is TypeId.BOOL or pages["nulls"].any():
             return None
         ends = pages["data_offset"] + pages["data_length"]
         sizes = pages["rows"].astype(np.uint64) * np.uint64(kind.stride)
@@ -105,30 +112,25 @@ class ColumnReader:
         known: _Page | None = self._cache.get(self._keys + number)
         if known is not None:
             return known
-        handle = self.meta.pages[number]
-        offset, length = int(handle["index_offset"]), int(handle["index_length"])
-        raw = read_exactly(self._source, offset, length, self._index_name(number))
-        return self._keep_page(number, raw, offset)
+        handle = Handle(*self.meta.pages[number].item())
+        raw = read_exactly(self._source, handle.index_offset, handle.index_length, "index of a page")
+        return self._keep_page(number, raw, handle)
 
-    def _index_name(self, number: int) -> str:
-        return f"index of page {number} of column {self.field.name!r}"
-
-    def _keep_page(self, number: int, raw: memoryview, offset: int) -> _Page:
-        handle = self.meta.pages[number]
-        if crc32c(raw) != int(handle["index_crc"]):
-            raise CorruptFileError(
-                self._source.name, offset, f"{self._index_name(number)} does not match its checksum"
-            )
+    def _keep_page(self, number: int, raw: memoryview, handle: Handle) -> _Page:
+        offset = handle.index_offset
+        if crc32c(raw) != handle.index_crc:
+            what = f"index of page {number} of column {self.field.name!r} does not match its checksum"
+            raise CorruptFileError(self._source.name, offset, what)
         index = read_page_index(
             Cursor(raw, path=self._source.name, base=offset),
-            rows=self._rows[number],
-            nulls=int(handle["nulls"]),
+            rows=handle.rows,
+            nulls=handle.nulls,
             block_shift=self.block_shift,
-            data_length=int(handle["data_length"]),
+            data_length=handle.data_length,
             encoding=self.meta.encodings[number],
             kind=self.type,
         )
-        page = _Page(index, self._offsets[number], self._rows[number])
+        page = _Page(index, handle.data_offset, handle.rows)
         self._cache.put(self._keys + number, page, page.cost)
         return page
 
@@ -137,10 +139,10 @@ class ColumnReader:
         missing = [n for n in range(first, last + 1) if self._cache.get(self._keys + n) is None]
         if len(missing) < 2:
             return
-        handles = self.meta.pages[missing]
-        extents = list(zip(handles["index_offset"].tolist(), handles["index_length"].tolist(), strict=True))
-        for number, (offset, _), raw in zip(missing, extents, read_many(self._source, extents), strict=True):
-            self._keep_page(number, raw, offset)
+        handles = [Handle(*handle) for handle in self.meta.pages[missing].tolist()]
+        extents = [(handle.index_offset, handle.index_length) for handle in handles]
+        for number, handle, raw in zip(missing, handles, read_many(self._source, extents), strict=True):
+            self._keep_page(number, raw, handle)
 
     def _place(self, page: int, block: int) -> str:
         rows = (page << self.page_shift) + (block << self.block_shift)

@@ -267,6 +267,9 @@ class DataType:
     def get(cursor: Cursor, depth: int = 0) -> DataType:
         """Read a type; UnsupportedVersionError for an id this reader does not know."""
         code = cursor.u8("type id")
+        simple = _SIMPLE.get(code)
+        if simple is not None:
+            return simple
         try:
             type_id = TypeId(code)
         except ValueError:
@@ -277,6 +280,13 @@ class DataType:
             return _read(type_id, cursor, depth)
         except SchemaError as error:
             raise cursor.fail(str(error)) from None
+
+
+# Types that are their id alone; one object for each, so that what is derived of a type is derived once.
+_SIMPLE = {
+    int(type_id): DataType(type_id)
+    for type_id in (*_NUMBERS, *_VARIABLE, TypeId.BOOL, TypeId.BFLOAT16, TypeId.DATE)
+}
 
 
 def _read(type_id: TypeId, cursor: Cursor, depth: int) -> DataType:

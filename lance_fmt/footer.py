@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,19 @@ COLUMN_RECORD = np.dtype(
         ("reserved", "<u4"),
     ]
 )
+
+
+class Record(NamedTuple):
+    """A record of the column offset table."""
+
+    name_hash: int
+    meta_offset: int
+    meta_length: int
+    meta_crc: int
+    field_offset: int
+    field_length: int
+    ordinal: int
+    reserved: int
 
 
 def name_hash(name: str) -> int:

@@ -9,6 +9,7 @@ There are two kinds of page: of streams, and, since 1.0, of plain numbers that a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -170,8 +171,8 @@ class PageIndex:
     """A parsed page index: block i is `ends[i - 1]..ends[i]` of the page's data (from 0 for the first)."""
 
     __slots__ = (
+        "_bounds",
         "_decode",
-        "bounds",
         "checksums",
         "data_length",
         "ends",
@@ -190,7 +191,7 @@ class PageIndex:
         self.data_length = data_length
         self.shared_size = 0
         self.recipe = ""
-        self.bounds: BlockBounds | None = None
+        self._bounds: Callable[[], BlockBounds] | None = None
         self.views: SharedViews | None = None
         self._decode: Any = None
 
@@ -202,6 +203,11 @@ class PageIndex:
     def size(self, block: int) -> int:
         """Bytes of a block without padding."""
         return self.ends[block] - (self.ends[block - 1] if block else 0)
+
+    @property
+    def bounds(self) -> BlockBounds | None:
+        """Bounds of the blocks; None for pages of 1.0, which have none."""
+        return None if self._bounds is None else self._bounds()
 
     @property
     def nbytes(self) -> int:
@@ -239,19 +245,17 @@ def read_page_index(
     if count != -(-rows // (1 << block_shift)):
         raise cursor.fail(f"{count} blocks for {rows} rows of {1 << block_shift} in a block")
     shared = cursor.u32("shared")
-    ends = _numbers(cursor, "<u8", count, "block ends")
-    checksums = _numbers(cursor, "<u4", count, "block checksums")
-    null_counts = _numbers(cursor, "<u4", count, "block null counts") if nulls else None
-    if (ends[1:] < ends[:-1]).any() or -(-int(ends[-1]) // PAGE_ALIGNMENT) * PAGE_ALIGNMENT != data_length:
+    ends = list(cursor.u64s(count, "block ends"))
+    checksums = list(cursor.u32s(count, "block checksums"))
+    null_counts = list(cursor.u32s(count, "block null counts")) if nulls else None
+    if ends != sorted(ends) or -(-ends[-1] // PAGE_ALIGNMENT) * PAGE_ALIGNMENT != data_length:
         raise cursor.fail(f"block ends do not fit the {data_length} bytes of the page")
     if null_counts is not None:
-        sizes = np.full(count, 1 << block_shift, np.int64)
-        sizes[-1] = rows - ((count - 1) << block_shift)
-        if (null_counts > sizes).any() or int(null_counts.sum(dtype=np.int64)) != nulls:
+        last = rows - ((count - 1) << block_shift)
+        fit = max(null_counts) <= 1 << block_shift and null_counts[-1] <= last
+        if not fit or sum(null_counts) != nulls:
             raise cursor.fail(f"null counts of blocks do not fit the {nulls} nulls of the page")
-    index = PageIndex(
-        ends.tolist(), checksums.tolist(), None if null_counts is None else null_counts.tolist(), data_length
-    )
+    index = PageIndex(ends, checksums, null_counts, data_length)
     if encoding is EncodingId.STREAMS:
         _read_shared(index, cursor, shared, count, kind)
     else:
@@ -261,17 +265,14 @@ def read_page_index(
 
 
 def _read_shared(index: PageIndex, cursor: Cursor, slots: int, count: int, kind: DataType) -> None:
-    index.bounds = BlockBounds.get(cursor, count, kind)
+    section = BlockBounds.skip(cursor, count)
+    index._bounds = lambda: BlockBounds.get(section.copy(), count, kind)
     index.recipe = cursor.text("recipe")
     if slots > MAX_SHARED_SLOTS:
         raise cursor.fail(f"{slots} shared slots")
-    sizes = _numbers(cursor, "<u4", slots, "sizes of shared slots").tolist()
+    sizes = cursor.u32s(slots, "sizes of shared slots")
     base = cursor.offset
     views = [cursor.take(size, "shared slot") for size in sizes]
     cursor.expect_end("page index")
     index.shared_size = sum(sizes)
     index.views = SharedViews(views, path=cursor.path, base=base)
-
-
-def _numbers(cursor: Cursor, dtype: str, count: int, what: str) -> np.ndarray[Any, Any]:
-    return np.frombuffer(cursor.take(count * np.dtype(dtype).itemsize, what), dtype)

@@ -24,7 +24,7 @@ from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
 from lance_fmt.column_meta import read_column_meta
 from lance_fmt.column_reader import ColumnReader
-from lance_fmt.constants import FOOTER_SIZE, HEADER_SIZE, TAIL_READ
+from lance_fmt.constants import FOOTER_SIZE, HEADER_SIZE, TAIL_READ, AuxiliaryId
 from lance_fmt.damage import Damage, DamageLog
 from lance_fmt.errors import CorruptFileError, InvalidDataError, SchemaError
 from lance_fmt.fetch import Prefetcher, read_many
@@ -33,7 +33,7 @@ from lance_fmt.footer import Footer
 from lance_fmt.info import ColumnInfo, describe
 from lance_fmt.scan import Selection, select_rows
 from lance_fmt.schema import Field, Schema
-from lance_fmt.source import ReadAt, open_source, read_exactly
+from lance_fmt.source import BytesSource, FileSource, MmapSource, ReadAt, open_source, read_exactly
 from lance_fmt.table import Table
 from lance_fmt.wire import Cursor
 
@@ -182,20 +182,36 @@ class File:
     def _hashes(self) -> np.ndarray[Any, Any]:
         return np.ascontiguousarray(self._records["name_hash"])
 
-    def _find(self, name: str) -> tuple[Field, np.void]:
-        """The field and the table record of a column, without decoding the rest of the schema."""
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where the record of each column stands in the table, once the schema is decoded."""
+        ordinals = self._records["ordinal"].tolist()
+        if sorted(ordinals) != list(range(len(ordinals))):
+            where = self.footer.table_offset
+            raise CorruptFileError(self.path, where, "column offset table does not name every column once")
+        names = self.schema.names
+        return {names[ordinal]: place for place, ordinal in enumerate(ordinals)}
+
+    def _find(self, name: str) -> tuple[Field, int, layout.Record]:
+        """The field of a column, and the place and content of its record in the table.
+
+        Without decoding the rest of the schema, unless that has been done already.
+        """
+        if "schema" in self.__dict__ and name in self._places:
+            place = self._places[name]
+            return self.schema[name], place, layout.Record(*self._records[place].item())
         wanted = np.uint64(layout.name_hash(name))
-        for i in range(int(np.searchsorted(self._hashes, wanted)), len(self._hashes)):
-            if self._hashes[i] != wanted:
+        for place in range(int(np.searchsorted(self._hashes, wanted)), len(self._hashes)):
+            if self._hashes[place] != wanted:
                 break
-            record = self._records[i]
-            offset, length = int(record["field_offset"]), int(record["field_length"])
-            base = self.footer.schema_offset + offset
-            cursor = Cursor(self._schema_bytes[offset : offset + length], path=self.path, base=base)
+            record = layout.Record(*self._records[place].item())
+            base = self.footer.schema_offset + record.field_offset
+            raw = self._schema_bytes[record.field_offset : record.field_offset + record.field_length]
+            cursor = Cursor(raw, path=self.path, base=base)
             field = Field.get(cursor)
             if field.name == name:
                 cursor.expect_end("field")
-                return field, record
+                return field, place, record
         if name in self.schema.names:
             where = self.footer.table_offset
             raise CorruptFileError(self.path, where, f"column offset table lacks column {name!r}")
@@ -213,14 +229,14 @@ class File:
         known = self._readers.get(name)
         if known is not None:
             return known
-        field, record = self._find(name)
-        offset, length = int(record["meta_offset"]), int(record["meta_length"])
+        field, place, record = self._find(name)
+        offset, length = record.meta_offset, record.meta_length
         if offset < HEADER_SIZE or offset + length > self.footer.table_offset:
             raise CorruptFileError(
                 self.path, self.footer.table_offset, f"metadata of column {name!r} outside the file"
             )
-        raw = read_exactly(self._source, offset, length, f"metadata of column {name!r}")
-        if crc32c(raw) != int(record["meta_crc"]):
+        raw = read_exactly(self._source, offset, length, "metadata of a column")
+        if crc32c(raw) != record.meta_crc:
             raise CorruptFileError(
                 self.path, offset, f"metadata of column {name!r} does not match its checksum"
             )
@@ -230,8 +246,9 @@ class File:
             file_length=self.footer.file_length,
             kind=field.type,
         )
-        keys = self._keys + (int(record["ordinal"]) << 48)
-        reader = ColumnReader(self._source, field, meta, cache=self._cache, keys=keys)
+        # By its place in the table: ordinals are the file's word, and two columns may never share a key.
+        keys = self._keys + (place << 48)
+        reader = ColumnReader(self._source, field, meta, self.num_rows, cache=self._cache, keys=keys)
         self._readers[name] = reader
         return reader
 
@@ -283,9 +300,10 @@ class File:
 
     def _read_range(self, plan: Plan, start: int, stop: int) -> list[Column]:
         readers = list(plan.readers.values())
-        if len(readers) == 1 or self._threads > 1:
+        local = isinstance(self._source, FileSource | MmapSource | BytesSource)
+        if len(readers) == 1 or self._threads > 1 or local:
             return self._each(lambda reader: reader.read(start, stop), readers)
-        # One column's pages and the next one's mostly lie side by side: read them together.
+        # Far away each request is dear, and one column's pages lie beside the next one's: ask for them together.
         extents = [reader.extents(start, stop) for reader in readers]
         if sum(length for some in extents for _, length in some) > _LARGEST_JOINT_READ:
             return [reader.read(start, stop) for reader in readers]
@@ -454,8 +472,13 @@ class File:
     def column(self, name: str) -> ColumnInfo:
         """How a column is stored; reads its metadata and page indexes, no values."""
         reader = self._reader(name)
-        _, record = self._find(name)
-        return describe(reader, int(record["meta_offset"]), int(record["meta_length"]), self.path)
+        _, _, record = self._find(name)
+        return describe(reader, record.meta_offset, record.meta_length, self.path)
+
+    def indexes(self, column: str) -> tuple[str, ...]:
+        """What a column was written with to find rows by value, by the names of the writer's options."""
+        known = {AuxiliaryId.ROW_INDEX: "row_index", AuxiliaryId.BLOOM: "bloom"}
+        return tuple(known[kind] for kind in sorted(self._reader_in_any_case(column).meta.auxiliary))
 
     @property
     def cache_stats(self) -> CacheStats:
@@ -479,9 +502,9 @@ class File:
             )
         extents = [(0, HEADER_SIZE, "header"), (footer.table_offset, footer.file_length, "tail")]
         for name in self.schema.names:
-            _, record = self._find(name)
-            start = int(record["meta_offset"])
-            extents.append((start, start + int(record["meta_length"]), f"metadata of column {name!r}"))
+            _, _, record = self._find(name)
+            start = record.meta_offset
+            extents.append((start, start + record.meta_length, f"metadata of column {name!r}"))
             extents.extend(self._reader_in_any_case(name).regions())
         position = 0
         for start, end, name in sorted(extents):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from lance_fmt.damage import Damage
 from lance_fmt.errors import CorruptFileError, InvalidDataError
@@ -38,31 +37,39 @@ def salvage(
     """Copy what is left of `source` into a new file at `dest`, in memory for one batch.
 
     What cannot be read becomes null ("null"), or its rows are left out ("skip"). A column of which nothing can
-    be read is given up. `progress` is told rows done and rows in all. Raises CorruptFileError where the
-    footer, schema or table of columns are damaged, without which nothing can be made of the rest;
-    InvalidDataError if `dest` exists; OSError.
+    be read is given up. Row indexes and Bloom filters are made anew. `progress` is told rows done and rows in
+    all. Raises CorruptFileError where the footer, schema, table of columns or key-values are damaged, without
+    which nothing can be made of the rest, or where no column can be read; InvalidDataError if `dest` exists;
+    OSError. After an error nothing is left at `dest`.
     """
     if on_damage not in ("null", "skip"):
         raise InvalidDataError(f"on_damage {on_damage!r} is not one of null, skip")
-    if Path(dest).exists():
+    if os.path.lexists(dest):
         raise InvalidDataError(f"{os.fspath(dest)} exists; salvage writes a new file")
     with open(source) as file:
-        damage = {name: file.damage(name) for name in file.schema.names}
-        lost = tuple(
-            name
-            for name, places in damage.items()
-            if any(place.page is None for place in places if place.rows)
-        )
+        found = tuple(file.damage())
+        lost = _lost_columns(file, found)
         kept = [field for field in file.schema if field.name not in lost]
-        if not kept and file.schema.names:
-            raise CorruptFileError(file.path, 0, "no column can be read")
-        hurt = {name for name, places in damage.items() if places and on_damage == "null"}
+        if lost and not kept:
+            raise CorruptFileError(file.path, found[0].offset, f"no column can be read: {found[0]}")
+        hurt = {place.column for place in found if place.rows and on_damage == "null"}
         fields = [Field(f.name, f.type, f.nullable or f.name in hurt, f.metadata) for f in kept]
         schema = Schema(fields, file.schema.metadata)
-        with Writer(dest, schema, file.metadata) as writer:
+        row_index, bloom = (
+            [name for name in schema.names if kind in file.indexes(name)] for kind in ("row_index", "bloom")
+        )
+        with Writer(dest, schema, file.metadata, row_index=row_index, bloom=bloom) as writer:
             _copy(file, writer, on_damage, progress)
-        found = tuple(place for places in damage.values() for place in places)
         return SalvageReport(file.num_rows, writer.num_rows, lost, found)
+
+
+def _lost_columns(file: File, found: tuple[Damage, ...]) -> tuple[str, ...]:
+    """Columns of which no row is left."""
+    rows: dict[str, int] = {}
+    for place in found:
+        if place.column is not None:
+            rows[place.column] = rows.get(place.column, 0) + place.rows
+    return tuple(name for name in file.schema.names if rows.get(name, -1) >= file.num_rows)
 
 
 def _copy(file: File, writer: Writer, on_damage: OnDamage, progress: Progress | None) -> None:

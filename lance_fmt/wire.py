@@ -64,6 +64,17 @@ class Cursor:
         self._position = stop
         return self._data[start:stop]
 
+    def copy(self) -> Cursor:
+        """Another cursor at the same place."""
+        other = Cursor.__new__(Cursor)
+        other._data, other._path, other._base, other._position = (
+            self._data,
+            self._path,
+            self._base,
+            self._position,
+        )
+        return other
+
     def nested(self, length: int, padding: int, what: str = "bytes") -> Cursor:
         """A cursor over the next `length` bytes; this one goes on behind them and `padding` more."""
         start = self._position
@@ -96,6 +107,14 @@ class Cursor:
         """Two unsigned 64-bit integers, in one step."""
         first, second = _U64_PAIR.unpack(self.take(16, what))
         return int(first), int(second)
+
+    def u32s(self, count: int, what: str = "u32s") -> tuple[int, ...]:
+        """`count` unsigned 32-bit integers."""
+        return struct.unpack(f"<{count}I", self.take(4 * count, what))
+
+    def u64s(self, count: int, what: str = "u64s") -> tuple[int, ...]:
+        """`count` unsigned 64-bit integers."""
+        return struct.unpack(f"<{count}Q", self.take(8 * count, what))
 
     def blob(self, what: str = "blob") -> bytes:
         """Bytes with a u32 length before them."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lance_fmt.constants import StreamId
 from lance_fmt.encodings.protocol import (
+    KINDS,
     Array,
     Chooser,
     Kind,
@@ -19,7 +21,6 @@ from lance_fmt.encodings.protocol import (
     StreamWriter,
     Test,
     Values,
-    kind_of,
 )
 from lance_fmt.kernels import loader
 from lance_fmt.wire import Cursor
@@ -27,11 +28,16 @@ from lance_fmt.wire import Cursor
 Unsigned = NDArray[np.unsignedinteger[Any]]
 _ROW_BYTES = 128
 _HEADER_BYTES = 8
+# Header of a stream, and the width that the payload of a bit-packed one begins with.
+_STREAM = struct.Struct("<B3xIQ")
+_BITPACKED = int(StreamId.BITPACKED)
+_UNSIGNED = {kind.name: KINDS[np.dtype(f"<u{kind.dtype.itemsize}")] for kind in KINDS.values()}
+_ACCEPTED = frozenset(kind.name for kind in KINDS.values() if kind.dtype.kind == "u")
 
 
 def unsigned_kind(kind: Kind) -> Kind:
     """The unsigned integers as wide as `kind`."""
-    return kind_of(f"<u{kind.dtype.itemsize}")
+    return _UNSIGNED[kind.name]
 
 
 def bits_of(values: Values, kind: Kind) -> Unsigned:
@@ -43,14 +49,12 @@ def bits_of(values: Values, kind: Kind) -> Unsigned:
 
 def frozen(values: Array) -> Array:
     """`values` aligned and read-only, so that kernels are compiled for one kind of array."""
-    view = values.view() if values.flags.aligned else values.copy()
-    view.flags.writeable = False
+    flags = values.flags
+    if flags.aligned and not flags.writeable:
+        return values
+    view = values.view() if flags.aligned else values.copy()
+    view.setflags(write=False)
     return view
-
-
-def _rows(count: int, itemsize: int) -> int:
-    lanes = _ROW_BYTES // itemsize
-    return -(-count // lanes)
 
 
 def pack(values: Unsigned) -> bytes:
@@ -61,48 +65,88 @@ def pack(values: Unsigned) -> bytes:
     if not width:
         return header
     lanes = _ROW_BYTES // itemsize
-    rows = _rows(len(values), itemsize)
-    padded = np.zeros(rows * lanes, values.dtype)
-    padded[: len(values)] = values
-    words = np.zeros(-(-rows * width // (8 * itemsize)) * lanes, values.dtype)
-    loader.pack_rows()(padded, width, words)
+    rows = -(-len(values) // lanes)
+    if len(values) != rows * lanes:
+        padded = np.zeros(rows * lanes, values.dtype)
+        padded[: len(values)] = values
+        values = padded
+    words = np.zeros(_size(rows, width, itemsize) // itemsize, values.dtype)
+    loader.pack_rows()(frozen(values), width, words)
     return header + words.tobytes()
 
 
-def _words(payload: Cursor, count: int, dtype: np.dtype[Any]) -> tuple[int, Unsigned]:
+def _size(rows: int, width: int, itemsize: int) -> int:
+    """Bytes of the words of so many rows."""
+    return -(-rows * width // (8 * itemsize)) * _ROW_BYTES
+
+
+class Words(NamedTuple):
+    """The words of `count` values of `width` bits."""
+
+    width: int
+    rows: int
+    words: Unsigned
+    count: int
+
+    def unpack(self, base: int = 0) -> Unsigned:
+        """The values plus `base`, which is below 2^T, modulo 2^T."""
+        width, rows, words, count = self
+        dtype = words.dtype
+        if not width:
+            return np.full(count, base, dtype)
+        out: Unsigned = np.empty(rows * _ROW_BYTES // dtype.itemsize, dtype)
+        loader.unpack_rows()(words, width, _signed(base), out)
+        return out if len(out) == count else out[:count]
+
+    def match(self, kind: Kind, base: int, interval: tuple[int, int]) -> Mask:
+        """Which values plus `base`, as values of `kind`, lie in `interval`."""
+        limits = np.iinfo(kind.dtype)
+        modulus = 1 << limits.bits
+        low, high = max(interval[0], int(limits.min)), min(interval[1], int(limits.max))
+        if low > high:
+            return np.zeros(self.count, np.bool_)
+        first = (low - base) % modulus
+        if not self.width:
+            # The one value is `base`; its distance from `low`, modulo 2^T.
+            return np.full(self.count, -first % modulus <= high - low)
+        out = np.empty(self.rows * _ROW_BYTES // kind.dtype.itemsize, np.bool_)
+        loader.match_rows()(self.words, self.width, _signed(first), _signed(high - low), out)
+        return out[: self.count]
+
+
+def _signed(number: int) -> int:
+    """A number below 2^64 as int64: kernels are compiled for one kind of integer."""
+    return number - (number >> 63 << 64)
+
+
+def read_words(payload: Cursor, count: int, dtype: np.dtype[Any]) -> Words:
+    """The words of a bit-packed payload of `count` values."""
     width = payload.u64("bit width")
-    bits = 8 * dtype.itemsize
-    if width > bits:
-        raise payload.fail(f"bit width {width} is more than {bits}")
-    size = -(-_rows(count, dtype.itemsize) * width // bits) * _ROW_BYTES
-    return width, frozen(np.frombuffer(payload.take(size, "packed integers"), dtype))
+    itemsize = dtype.itemsize
+    if width > 8 * itemsize:
+        raise payload.fail(f"bit width {width} is more than {8 * itemsize}")
+    rows = -(-count * itemsize // _ROW_BYTES)
+    size = _size(rows, width, itemsize)
+    return Words(width, rows, frozen(np.frombuffer(payload.take(size, "packed integers"), dtype)), count)
 
 
-def unpack(payload: Cursor, count: int, dtype: np.dtype[Any], base: int = 0) -> Unsigned:
-    """The values of a bit-packed payload plus `base`, modulo 2^T."""
-    width, words = _words(payload, count, dtype)
-    if not width:
-        return np.full(count, base, dtype)
-    out = np.empty(_rows(count, dtype.itemsize) * (_ROW_BYTES // dtype.itemsize), dtype)
-    loader.unpack_rows()(words, width, dtype.type(base), out)
-    return out[:count]
+def peek_words(raw: memoryview, start: int, count: int, dtype: np.dtype[Any]) -> Words | None:
+    """The words of the bit-packed stream of `count` values that `raw` holds from `start` to its end.
 
-
-def match_packed(payload: Cursor, count: int, kind: Kind, base: int, interval: tuple[int, int]) -> Mask:
-    """Which values of a bit-packed payload plus `base`, as values of `kind`, lie in `interval`."""
-    dtype = unsigned_kind(kind).dtype
-    width, words = _words(payload, count, dtype)
-    limits = np.iinfo(kind.dtype)
-    low, high = max(interval[0], int(limits.min)), min(interval[1], int(limits.max))
-    if low > high:
-        return np.zeros(count, np.bool_)
-    first = (low - base) % (1 << (8 * dtype.itemsize))
-    if not width:
-        # The one value is `base`; its distance from `low`, modulo 2^T.
-        return np.full(count, -first % (1 << (8 * dtype.itemsize)) <= high - low)
-    out = np.empty(_rows(count, dtype.itemsize) * (_ROW_BYTES // dtype.itemsize), np.bool_)
-    loader.match_rows()(words, width, dtype.type(first), dtype.type(high - low), out)
-    return out[:count]
+    None if there is another stream, or anything is wrong with it: then reading it as any stream tells what.
+    """
+    if len(raw) < start + _STREAM.size:
+        return None
+    code, length, width = _STREAM.unpack_from(raw, start)
+    itemsize = dtype.itemsize
+    rows = -(-count * itemsize // _ROW_BYTES)
+    if code != _BITPACKED or not count or not 1 <= width <= 8 * itemsize:
+        return None
+    size = _size(rows, width, itemsize)
+    if length != _HEADER_BYTES + size or len(raw) != start + _STREAM.size + size:
+        return None
+    words = np.frombuffer(raw, dtype, size // itemsize, start + _STREAM.size)
+    return Words(width, rows, frozen(words), count)
 
 
 class BitPacked:
@@ -113,7 +157,7 @@ class BitPacked:
 
     def accepts(self, kind: Kind) -> bool:
         """uint8 to uint64."""
-        return kind.is_integer and kind.dtype.kind == "u"
+        return kind.name in _ACCEPTED
 
     def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:  # noqa: ARG002
         """Where the largest value leaves bits unused."""
@@ -130,11 +174,11 @@ class BitPacked:
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:  # noqa: ARG002
         """One kernel for every width."""
-        return unpack(payload, count, kind.dtype)
+        return read_words(payload, count, kind.dtype).unpack()
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Intervals are tested while unpacking."""
         interval = test.interval
         if interval is None:
             return test.mask(self.decode(payload, count, kind, source))
-        return match_packed(payload, count, kind, 0, interval)
+        return read_words(payload, count, kind.dtype).match(kind, 0, interval)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 
-from lance_fmt.constants import STREAM_ALIGNMENT, STREAM_HEADER_SIZE, StreamId
-from lance_fmt.encodings.bitpacked import bits_of, match_packed, unpack, unsigned_kind
+from lance_fmt.constants import StreamId
+from lance_fmt.encodings.bitpacked import Words, bits_of, peek_words, unsigned_kind
 from lance_fmt.encodings.protocol import (
     Array,
     Chooser,
@@ -22,7 +20,6 @@ from lance_fmt.encodings.protocol import (
 )
 from lance_fmt.wire import Cursor
 
-_HEADER = struct.Struct("<B3xI")
 _WITHOUT = frozenset(
     {StreamId.FRAME_OF_REFERENCE, StreamId.DELTA, StreamId.VARINT, StreamId.RUN_LENGTH, StreamId.DICTIONARY}
     | {StreamId.BYTE_STREAM_SPLIT}
@@ -61,33 +58,30 @@ class FrameOfReference:
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
         """Bit-packed residuals are added to the base while they are unpacked."""
-        base, packed, rest = _open(payload, kind)
+        base, packed, rest = _open(payload, count, kind)
         if packed is not None:
-            sums = unpack(packed, count, unsigned_kind(kind).dtype, base)
-            packed.expect_end("stream")
-            found: Array = sums.view(kind.dtype)
+            found: Array = packed.unpack(base).view(kind.dtype)
             return found
-        residuals = source.read(rest, count, unsigned_kind(kind))
-        rest.expect_end("frame of reference")
-        assert isinstance(residuals, np.ndarray)
-        values = residuals + residuals.dtype.type(base)
-        restored: Array = values.view(kind.dtype)
-        return restored
+        return _restored(base, rest, count, kind, source)
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Intervals are tested on bit-packed residuals while unpacking."""
         interval = test.interval
         if interval is None:
             return test.mask(self.decode(payload, count, kind, source))
-        base, packed, rest = _open(payload, kind)
+        base, packed, rest = _open(payload, count, kind)
         if packed is not None:
-            mask = match_packed(packed, count, kind, base, interval)
-            packed.expect_end("stream")
-            return mask
-        residuals = source.read(rest, count, unsigned_kind(kind))
-        rest.expect_end("frame of reference")
-        assert isinstance(residuals, np.ndarray)
-        return test.mask((residuals + residuals.dtype.type(base)).view(kind.dtype))
+            return packed.match(kind, base, interval)
+        return test.mask(_restored(base, rest, count, kind, source))
+
+
+def _restored(base: int, rest: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
+    residuals = source.read(rest, count, unsigned_kind(kind))
+    rest.expect_end("frame of reference")
+    assert isinstance(residuals, np.ndarray)
+    values = residuals + residuals.dtype.type(base)
+    restored: Array = values.view(kind.dtype)
+    return restored
 
 
 def residuals_of(values: Values, kind: Kind) -> tuple[int, Array]:
@@ -106,18 +100,10 @@ def read_base(payload: Cursor, kind: Kind, what: str) -> int:
     return base
 
 
-def _open(payload: Cursor, kind: Kind) -> tuple[int, Cursor | None, Cursor]:
-    """Base; the payload of the child if it is bit-packed and fills the rest; and the rest."""
+def _open(payload: Cursor, count: int, kind: Kind) -> tuple[int, Words | None, Cursor]:
+    """Base; the words of the child if it is bit-packed and nothing is wrong with it; and the child."""
     base = read_base(payload, kind, "base")
     start = payload.offset
     rest = payload.take(payload.remaining)
-    packed = None
-    if len(rest) >= STREAM_HEADER_SIZE:
-        stream, length = _HEADER.unpack(rest[:STREAM_HEADER_SIZE])
-        if (
-            stream == StreamId.BITPACKED
-            and length + -length % STREAM_ALIGNMENT == len(rest) - STREAM_HEADER_SIZE
-        ):
-            body = rest[STREAM_HEADER_SIZE : STREAM_HEADER_SIZE + length]
-            packed = Cursor(body, path=payload.path, base=start + STREAM_HEADER_SIZE)
-    return base, packed, Cursor(rest, path=payload.path, base=start)
+    packed = peek_words(rest, 0, count, unsigned_kind(kind).dtype)
+    return base, packed, payload if packed else Cursor(rest, path=payload.path, base=start)

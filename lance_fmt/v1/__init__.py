@@ -33,6 +33,8 @@ def block_decoder(
     if index.remaining != shared_size:
         raise index.fail(f"{shared_size} shared bytes declared, {index.remaining} there")
     encoding = ENCODINGS[encoding_id]
+    if not _fits(encoding_id, kind.element if kind.is_list else kind):
+        raise index.fail(f"{kind} values in a page of encoding {encoding.name}")
     path, base = index.path, index.offset
     shared = index.take(shared_size, "shared bytes")
     opened: list[Column | None] = []
@@ -44,3 +46,14 @@ def block_decoder(
         return read_block(cursor, rows, nulls, kind, encoding=encoding, shared=opened[0])
 
     return decode
+
+
+def _fits(encoding_id: EncodingId, kind: DataType) -> bool:
+    """Whether format 1.0 defines the encoding for values of a type."""
+    if kind.since != "1.0" or kind.is_list:
+        return False
+    if encoding_id is EncodingId.BITPACKED:
+        return kind.is_integer
+    if encoding_id is EncodingId.DICTIONARY:
+        return kind.is_variable or kind.is_integer or kind.is_float
+    return encoding_id is EncodingId.PLAIN or not kind.is_vector

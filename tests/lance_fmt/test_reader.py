@@ -65,8 +65,9 @@ def test_a_row_reads_one_block_and_the_next_none() -> None:
     assert len(source.reads) == 1
     assert source.reads[0][1] <= 64 * 1024
     file.row(5001)
-    file.take([5000, 5001])
     assert len(source.reads) == 1
+    assert file.take([5000, 5001])["v"].array.shape == (2, 128)
+    assert [length for _, length in source.reads[1:]] == [512, 512]  # of an array on disk, rows by themselves
 
 
 @pytest.mark.parametrize("kind", ["path", "text", "bytes", "bytearray", "memoryview", "object"])
@@ -142,8 +143,9 @@ def test_many_columns() -> None:
     names = [f"column {i}" for i in range(3000)]
     source = _Counted(file_of({name: np.array([i]) for i, name in enumerate(names)}))
     file = lance_fmt.open(source)
-    assert len(source.reads) == 2
+    assert len(source.reads) == 1  # the table of columns is too long for it: it comes when it is wanted
     assert file.read(["column 2777"]).to_pydict() == {"column 2777": [2777]}
+    assert len(source.reads) <= 7  # header, table, schema, metadata, page index, page
     assert "schema" not in vars(file)
     assert file.schema.names == names
 
@@ -158,14 +160,19 @@ def test_names_with_equal_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
             file.read(["d"])
 
 
-def test_the_cache_stays_within_its_budget() -> None:
-    data = file_of({"v": np.zeros((20_000, 64), np.float32)})
-    cache = BlockCache(300_000)
+@pytest.mark.parametrize("budget", [0, 10_000, 300_000, 3_000_000])
+def test_the_cache_stays_within_its_budget(budget: int) -> None:
+    data = file_of({"v": np.zeros((20_000, 64), np.float32), "s": [f"{i}" * 20 for i in range(20_000)]})
+    cache = BlockCache(budget)
     with lance_fmt.open(data, cache=cache) as file, lance_fmt.open(data, cache=cache) as other:
         for row in range(0, 20_000, 300):
             file.row(row)
             assert other.row(row)["v"].tolist() == [0.0] * 64
-            assert 0 < cache.used <= 300_000
+            assert other.row(row)["s"] == f"{row}" * 20
+            assert cache.used <= budget
+        file.take(np.arange(0, 20_000, 7))
+        assert cache.used <= budget
+        assert len(cache) > 0 or budget < 300_000
     assert (cache.used, len(cache)) == (0, 0)
 
 
@@ -178,8 +185,8 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [cache.get(key) for key in (1, 2, 3, 4)] == ["1", None, "3", "4"]
     cache.put(4, "four", 30)
     assert (cache.get(4), cache.used, len(cache)) == ("four", 30, 1)
-    cache.put(5, "too large", 31)
-    assert (cache.used, len(cache)) == (0, 0)
+    cache.put(5, "larger than the budget: not kept, and nothing has to go for it", 31)
+    assert (cache.get(5), cache.used, len(cache)) == (None, 30, 1)
 
 
 def test_many_threads_read_one_file(tmp_path: Path) -> None:
@@ -226,8 +233,44 @@ def test_opening_and_inspecting_import_no_numba(tmp_path: Path) -> None:
 
 def test_repr() -> None:
     with lance_fmt.open(file_of({"a": [1, 2]})) as file:
-        assert repr(file) == "File('<bytes>', 2 rows, 1 columns, format 1.0)"
-        assert file.version == "1.0"
+        assert repr(file) == "File('<bytes>', 2 rows, 1 columns, format 1.1)"
+        assert file.version == "1.1"
         info = file.column("a")
-    assert (info.length, info.nulls, info.page_rows, info.block_rows) == (64 + 20, 0, 2**17, 2**11)
-    assert info.pages[0].blocks == [(64, 16, 2, 0)]
+    assert (info.nulls, info.page_rows, info.block_rows) == (0, 2**17, 2**13)
+    assert info.length == 64 + info.pages[0].index_length
+    assert [(offset, rows, nulls) for offset, _, rows, nulls in info.pages[0].blocks] == [(64, 2, 0)]
+
+
+def test_a_file_of_arrays_only_says_that_any_reader_can_read_it() -> None:
+    with lance_fmt.open(file_of({"v": np.zeros((10, 4), np.float32)})) as file:
+        assert (file.version, file.footer.features) == ("1.0", 0)
+
+
+class _Nosy(_Counted):
+    """Also says which bytes were read of it."""
+
+    def bytes_read(self, start: int = 0) -> int:
+        return sum(length for _, length in self.reads[start:])
+
+
+def test_batches_read_every_byte_once_and_keep_nothing() -> None:
+    rows = 60_000
+    columns = {
+        "v": np.zeros((rows, 16), np.float32),
+        "n": np.random.default_rng(0).integers(0, 2**60, rows),
+        "s": [f"row {i} {i * 7919 % 1000}" for i in range(rows)],
+    }
+    source, cache = _Nosy(file_of(columns)), BlockCache(400_000)
+    with lance_fmt.open(source, cache=cache) as file:
+        opened, done = source.bytes_read(), 0
+        for batch in file.batches(8192, ["n", "s"]):
+            done += batch.num_rows
+            assert cache.used <= 400_000
+        assert done == rows
+        wanted = sum(file.column(name).length for name in ("n", "s"))
+        metadata = 2 * 8192
+        assert source.bytes_read() - opened <= 1.1 * wanted + metadata
+        assert max(length for _, length in source.reads[1:]) < wanted / 4
+        source.reads.clear()
+        next(file.batches(1000, ["n"], rows=range(30_000, 40_000)))
+        assert source.bytes_read() <= 2 * 64 * 1024 + file.column("n").pages[0].index_length

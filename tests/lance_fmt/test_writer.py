@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import lance_fmt
 from lance_fmt import Column, Field, InvalidDataError, Schema, SchemaError, Table, Writer
+from lance_fmt.constants import TARGET_PAGE_BYTES
 from lance_fmt.writer import choose_shifts
 from tests.support.format_values import fewer, file_of, repeated, sample_columns
 
@@ -48,7 +49,7 @@ def test_pages_of_a_stream_go_out_as_they_fill() -> None:
     for _ in range(8):
         writer.write(columns)
         positions.append(out.tell())
-    assert positions[-1] > 6 << 20
+    assert positions[-1] > 4 << 20
     assert sorted(positions) == positions
     summary = writer.close()
     assert writer.close() is summary
@@ -151,12 +152,14 @@ def test_nullable_and_field_metadata_come_back() -> None:
 @pytest.mark.parametrize(
     ("kind", "rows", "size", "expected"),
     [
-        (lance_fmt.int64(), 0, 0, (17, 11)),
-        (lance_fmt.bool_(), 0, 0, (17, 12)),
-        (lance_fmt.float16(), 0, 0, (17, 12)),
-        (lance_fmt.string(), 100, 1100, (16, 10)),
+        (lance_fmt.int64(), 0, 0, (17, 13)),
+        (lance_fmt.bool_(), 0, 0, (17, 13)),
+        (lance_fmt.float16(), 0, 0, (17, 13)),
+        (lance_fmt.decimal(38), 0, 0, (16, 12)),
+        (lance_fmt.string(), 100, 1100, (16, 13)),
         (lance_fmt.string(), 10, 10 * 5_000_000, (0, 0)),
-        (lance_fmt.vector(lance_fmt.float32(), 384), 0, 0, (9, 4)),
+        (lance_fmt.struct([Field("a", lance_fmt.int8())]), 1000, 1000, (17, 13)),
+        (lance_fmt.vector(lance_fmt.float32(), 384), 0, 0, (11, 4)),
         (lance_fmt.vector(lance_fmt.float64(), 2**20), 0, 0, (6, 0)),
     ],
 )
@@ -178,3 +181,37 @@ def test_blocks_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lance_fmt.page.MAX_BLOCK_ITEMS", 5)
     with pytest.raises(InvalidDataError, match="more than 5 items"):
         file_of({"s": [[1, 2, 3, 4, 5, 6]]})
+
+
+def test_a_writer_of_batches_holds_a_page_of_each_column() -> None:
+    """What was written and is not in the sink yet is less than two pages of each column."""
+    rng, out, given = np.random.default_rng(0), io.BytesIO(), 0
+    numbers = {f"n{i}": lance_fmt.int64() for i in range(3)}
+    schema = Schema([Field(name, kind) for name, kind in numbers.items()] + [Field("s", lance_fmt.binary())])
+    with Writer(out, schema, encodings=dict.fromkeys(schema.names, "plain")) as writer:
+        for _ in range(30):
+            batch: dict[str, Any] = {name: rng.integers(0, 2**62, 20_000) for name in numbers}
+            noise = rng.bytes(20_000 * 40)
+            batch["s"] = [noise[i : i + 40] for i in range(0, len(noise), 40)]
+            writer.write(batch)
+            given += 20_000 * (3 * 8 + 40)
+            assert given - out.tell() <= 2 * 4 * TARGET_PAGE_BYTES
+            pending = [sum(part.nbytes for part in column._pending) for column in writer._columns]
+            assert max(pending) <= 2 * TARGET_PAGE_BYTES
+    with lance_fmt.open(out.getvalue()) as file:
+        assert file.num_rows == 30 * 20_000
+        assert len(file.column("s").pages) > 10
+        file.verify()
+
+
+def test_text_that_grows_after_the_first_page_is_still_cut_in_pages() -> None:
+    """The shifts of a column are chosen when its first page is full, and hold for all others."""
+    out = io.BytesIO()
+    with Writer(out, Schema([Field("s", lance_fmt.string())])) as writer:
+        writer.write({"s": ["short"] * 100_000})
+        for _ in range(4):
+            writer.write({"s": ["x" * 1000] * 5_000})
+    with lance_fmt.open(out.getvalue()) as file:
+        assert file.num_rows == 120_000
+        assert file.row(119_999) == {"s": "x" * 1000}
+        assert file.take([99_999, 100_000])["s"].to_pylist() == ["short", "x" * 1000]

@@ -227,11 +227,10 @@ def _fsst(streams: Streams, payload: Bytes, count: int, kind: str, inner: Inner)
     symbols = [table.take(length) for length in lengths]
     table.end()
     strings = inner(count, "I")
-    codes, out = Bytes(payload.take(size)), b""
-    while codes.at < size:
-        code = codes.number("B")
-        out += codes.take(1) if code == 255 else symbols[code]
-    return _cut(out, strings)
+    codes, found = iter(payload.take(size)), []
+    for code in codes:
+        found.append(bytes([next(codes)]) if code == 255 else symbols[code])
+    return _cut(b"".join(found), strings)
 
 
 def _cut(data: bytes, lengths: list[int]) -> list[bytes]:
