@@ -185,7 +185,7 @@ class Column:
     @staticmethod
     def nulls(type: DataType, length: int) -> Column:  # noqa: A002
         """`length` nulls."""
-        return Column.from_pylist([None] * length, type)
+        return _blank(type, length, np.zeros(length, np.bool_))
 
     @staticmethod
     def concat(columns: Sequence[Column]) -> Column:
@@ -389,3 +389,17 @@ def _joined_offsets(parts: Sequence[Array]) -> Array:
         np.add(part[1:], end - part[0], out=offsets[at + 1 : stop + 1])
         at, end = stop, int(offsets[stop])
     return offsets
+
+
+def _blank(kind: DataType, length: int, validity: Array | None) -> Column:
+    """Rows of zeros and empty values."""
+    if kind.is_struct:
+        gone = np.zeros(length, np.bool_)
+        members = [_blank(member.type, length, gone if member.nullable else None) for member in kind.fields]
+        return Column(kind, members, None, validity)
+    if kind.is_list:
+        return Column(kind, _blank(kind.element, 0, None), np.zeros(length + 1, np.int64), validity)
+    if kind.is_variable:
+        return Column(kind, np.empty(0, np.uint8), np.zeros(length + 1, np.int64), validity)
+    width = {"vector": kind.dimension, "decimal": 2}.get(kind.id.name.lower())
+    return Column(kind, np.zeros((length, width) if width else length, kind.dtype), None, validity)

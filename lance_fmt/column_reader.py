@@ -501,7 +501,8 @@ class ColumnReader:
             known = known or self._block(number, page, block)
             passing = np.zeros(rows, np.bool_) if test is None else self.passing(known, test)
             return passing, known.validity
-        assert test is not None and page.index.views is not None
+        assert test is not None
+        assert page.index.views is not None
         cursor = self._cursor(number, page.index, block, *self._fetch(number, page, block))
         nulls, reader = page.index.null_count(block), PageReader(page.index.views)
         return blocks.match_block(cursor, rows, nulls, self.type, reader, test)

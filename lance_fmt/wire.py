@@ -15,6 +15,7 @@ _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _U64_PAIR = struct.Struct("<QQ")
+_FRAME = struct.Struct("<B3xI")
 
 
 class Cursor:
@@ -75,17 +76,20 @@ class Cursor:
         )
         return other
 
-    def nested(self, length: int, padding: int, what: str = "bytes") -> Cursor:
-        """A cursor over the next `length` bytes; this one goes on behind them and `padding` more."""
-        start = self._position
-        stop = start + length + padding
-        if length < 0 or stop > len(self._data):
-            raise self.fail(f"{what}: {length + padding} bytes expected, {self.remaining} left")
-        self._position = stop
+    def framed(self, alignment: int, what: str = "frame") -> tuple[int, Cursor]:
+        """A piece behind a header of 8 bytes: its code (u8), and a cursor over it (u32 bytes, then padding)."""
+        data, start = self._data, self._position + _FRAME.size
+        if start > len(data):
+            raise self.fail(f"{what}: 8 bytes of header expected, {self.remaining} left")
+        code, length = _FRAME.unpack_from(data, self._position)
+        end = start + length + -length % alignment
+        if end > len(data):
+            raise self.fail(f"{what}: {length} bytes expected, {len(data) - start} left")
+        self._position = end
         inner = Cursor.__new__(Cursor)
-        inner._data = self._data[start : start + length]
+        inner._data = data[start : start + length]
         inner._path, inner._base, inner._position = self._path, self._base + start, 0
-        return inner
+        return code, inner
 
     def u8(self, what: str = "u8") -> int:
         """Unsigned 8-bit integer."""

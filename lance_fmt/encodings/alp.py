@@ -5,6 +5,8 @@ A. Afroozeh, L. Kuffo, P. Boncz, "ALP: Adaptive Lossless floating-Point Compress
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +40,12 @@ _MOST_EXCEPTIONS = 0.1
 _LARGEST_EXPONENT = {4: 10, 8: 18}
 _LIMIT = {4: 2.0**31, 8: 2.0**53}
 _PLAIN = Recipe(StreamId.PLAIN)
+_HEADER = struct.Struct("<BBHI")
+_WHOLE = {4: kind_of("<i4"), 8: kind_of("<i8")}
+_ONE = {size: np.empty(1, f"<f{size}") for size in _WHOLE}
+# Kernels take these one by one, which floats of Python are fastest for.
+_POWERS, _INVERSES = POWERS.tolist(), INVERSES.tolist()
+_NOWHERE = np.empty(0, np.uint32)
 
 
 class Decimals(NamedTuple):
@@ -94,8 +102,7 @@ class Alp:
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
         """Two multiplications for each value; exceptions are put over them."""
-        e, f, zero = payload.u8("exponent"), payload.u8("factor"), payload.u16("u16")
-        marred = payload.u32("number of exceptions")
+        e, f, zero, marred = _HEADER.unpack(payload.take(_HEADER.size, "exponents"))
         if e >= len(POWERS) or f > e or zero or marred > count:
             raise payload.fail(
                 f"exponents {e} and {f}, reserved {zero}, {marred} exceptions in {count} values"
@@ -103,14 +110,16 @@ class Alp:
         numbers = source.read(payload, count, _numbers_kind(kind))
         assert isinstance(numbers, np.ndarray)
         out = np.empty(count, kind.dtype)
-        loader.decode_decimals()(frozen(numbers), POWERS[f], INVERSES[e], out)
+        loader.decode_decimals()(frozen(numbers), _POWERS[f], _INVERSES[e], out)
         if marred:
+            unsigned = unsigned_kind(kind)
             positions = source.read(payload, marred, POSITIONS)
-            exceptions = source.read(payload, marred, unsigned_kind(kind))
+            exceptions = source.read(payload, marred, unsigned)
             assert isinstance(positions, np.ndarray)
-            if positions[-1] >= count or not (positions[1:] > positions[:-1]).all():
+            assert isinstance(exceptions, np.ndarray)
+            put = loader.put_exceptions()
+            if not put(frozen(positions), frozen(exceptions), out.view(unsigned.dtype)):
                 raise payload.fail(f"positions of exceptions do not ascend below {count}")
-            out.view(unsigned_kind(kind).dtype)[positions] = exceptions
         payload.expect_end("ALP")
         return out
 
@@ -120,30 +129,32 @@ class Alp:
 
 
 def _numbers_kind(kind: Kind) -> Kind:
-    return kind_of(f"<i{kind.dtype.itemsize}")
+    return _WHOLE[kind.dtype.itemsize]
+
+
+@lru_cache(maxsize=64)
+def _places(count: int) -> NDArray[np.int64]:
+    """Places by a multiplicative hash: even steps would fall in with periods of the data."""
+    places = np.arange(min(_SAMPLED, count), dtype=np.uint64) * _SCATTER % np.uint64(count)
+    return places.astype(np.int64)
 
 
 def decimals_of(values: Values, kind: Kind) -> Decimals:
     """The best exponents for a few of the values, and all values by them."""
     assert isinstance(values, np.ndarray)
     size = kind.dtype.itemsize
-    # Places by a multiplicative hash: even steps would fall in with periods of the data.
-    places = np.arange(min(_SAMPLED, len(values)), dtype=np.uint64) * _SCATTER % np.uint64(len(values))
+    count = len(values)
     with np.errstate(invalid="ignore"):  # signaling NaNs
-        few = values[places].astype(np.float64)
-    found = loader.find_exponents()(
-        few, _LIMIT[size], _LARGEST_EXPONENT[size], POWERS, INVERSES, np.empty(1, kind.dtype)
-    )
+        few = values[_places(count)].astype(np.float64)
+    limit = _LIMIT[size]
+    found = loader.find_exponents()(few, limit, _LARGEST_EXPONENT[size], POWERS, INVERSES, _ONE[size])
     e, f = divmod(int(found), 32)
-    numbers = np.empty(len(values), f"<i{size}")
-    source = frozen(np.ascontiguousarray(values))
-    loader.round_decimals()(source, _LIMIT[size], POWERS[e], INVERSES[f], numbers)
-    back = np.empty(len(values), kind.dtype)
-    loader.decode_decimals()(frozen(numbers), POWERS[f], INVERSES[e], back)
-    bits = bits_of(values, kind)
-    wrong = bits_of(back, kind) != bits
+    numbers, wrong = np.empty(count, _numbers_kind(kind).dtype), np.empty(count, np.bool_)
+    exponents = _POWERS[e], _INVERSES[f], _POWERS[f], _INVERSES[e]
+    marred = loader.encode_decimals()(frozen(np.ascontiguousarray(values)), limit, *exponents, numbers, wrong)
+    if not marred:
+        return Decimals(e, f, numbers, _NOWHERE, bits_of(values[:0], kind))
     positions = np.flatnonzero(wrong)
-    if len(positions):
-        # Exceptions take the integer of some value that is none, so as not to widen the range.
-        numbers[positions] = 0 if len(positions) == len(values) else numbers[int(np.argmin(wrong))]
-    return Decimals(e, f, numbers, positions.astype(np.uint32), bits[positions])
+    # Exceptions take the integer of some value that is none, so as not to widen the range.
+    numbers[positions] = 0 if marred == count else numbers[int(np.argmin(wrong))]
+    return Decimals(e, f, numbers, positions.astype(np.uint32), bits_of(values, kind)[positions])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,13 @@ _HEADER_BYTES = 8
 # Header of a stream, and the width that the payload of a bit-packed one begins with.
 _STREAM = struct.Struct("<B3xIQ")
 _BITPACKED = int(StreamId.BITPACKED)
+# Of `ndarray.flags.num`: aligned, and not writeable.
+_FROZEN = 0x100
+_FROZEN_MASK = 0x500
 _UNSIGNED = {kind.name: KINDS[np.dtype(f"<u{kind.dtype.itemsize}")] for kind in KINDS.values()}
 _ACCEPTED = frozenset(kind.name for kind in KINDS.values() if kind.dtype.kind == "u")
+INTEGERS = frozenset(kind.name for kind in KINDS.values() if kind.is_integer)
+"""Names of the kinds of integers: asked for every stream that is read."""
 
 
 def unsigned_kind(kind: Kind) -> Kind:
@@ -49,10 +54,10 @@ def bits_of(values: Values, kind: Kind) -> Unsigned:
 
 def frozen(values: Array) -> Array:
     """`values` aligned and read-only, so that kernels are compiled for one kind of array."""
-    flags = values.flags
-    if flags.aligned and not flags.writeable:
+    flags = values.flags.num
+    if flags & _FROZEN_MASK == _FROZEN:
         return values
-    view = values.view() if flags.aligned else values.copy()
+    view = values.view() if flags & _FROZEN else values.copy()
     view.setflags(write=False)
     return view
 
@@ -80,73 +85,68 @@ def _size(rows: int, width: int, itemsize: int) -> int:
     return -(-rows * width // (8 * itemsize)) * _ROW_BYTES
 
 
-class Words(NamedTuple):
-    """The words of `count` values of `width` bits."""
-
-    width: int
-    rows: int
-    words: Unsigned
-    count: int
-
-    def unpack(self, base: int = 0) -> Unsigned:
-        """The values plus `base`, which is below 2^T, modulo 2^T."""
-        width, rows, words, count = self
-        dtype = words.dtype
-        if not width:
-            return np.full(count, base, dtype)
-        out: Unsigned = np.empty(rows * _ROW_BYTES // dtype.itemsize, dtype)
-        loader.unpack_rows()(words, width, _signed(base), out)
-        return out if len(out) == count else out[:count]
-
-    def match(self, kind: Kind, base: int, interval: tuple[int, int]) -> Mask:
-        """Which values plus `base`, as values of `kind`, lie in `interval`."""
-        limits = np.iinfo(kind.dtype)
-        modulus = 1 << limits.bits
-        low, high = max(interval[0], int(limits.min)), min(interval[1], int(limits.max))
-        if low > high:
-            return np.zeros(self.count, np.bool_)
-        first = (low - base) % modulus
-        if not self.width:
-            # The one value is `base`; its distance from `low`, modulo 2^T.
-            return np.full(self.count, -first % modulus <= high - low)
-        out = np.empty(self.rows * _ROW_BYTES // kind.dtype.itemsize, np.bool_)
-        loader.match_rows()(self.words, self.width, _signed(first), _signed(high - low), out)
-        return out[: self.count]
-
-
 def _signed(number: int) -> int:
     """A number below 2^64 as int64: kernels are compiled for one kind of integer."""
     return number - (number >> 63 << 64)
 
 
-def read_words(payload: Cursor, count: int, dtype: np.dtype[Any]) -> Words:
-    """The words of a bit-packed payload of `count` values."""
+def read_words(payload: Cursor, count: int, dtype: np.dtype[Any]) -> tuple[Unsigned, int]:
+    """The words of a bit-packed payload of `count` values, and their width."""
     width = payload.u64("bit width")
     itemsize = dtype.itemsize
     if width > 8 * itemsize:
         raise payload.fail(f"bit width {width} is more than {8 * itemsize}")
-    rows = -(-count * itemsize // _ROW_BYTES)
-    size = _size(rows, width, itemsize)
-    return Words(width, rows, frozen(np.frombuffer(payload.take(size, "packed integers"), dtype)), count)
+    size = _size(-(-count * itemsize // _ROW_BYTES), width, itemsize)
+    return frozen(np.frombuffer(payload.take(size, "packed integers"), dtype)), width
 
 
-def peek_words(raw: memoryview, start: int, count: int, dtype: np.dtype[Any]) -> Words | None:
-    """The words of the bit-packed stream of `count` values that `raw` holds from `start` to its end.
+def peek_words(raw: memoryview, start: int, count: int, dtype: np.dtype[Any]) -> tuple[Unsigned, int] | None:
+    """Like `read_words`, of the bit-packed stream that `raw` holds from `start` to its end.
 
     None if there is another stream, or anything is wrong with it: then reading it as any stream tells what.
     """
-    if len(raw) < start + _STREAM.size:
+    if len(raw) < start + _STREAM.size or not count:
         return None
     code, length, width = _STREAM.unpack_from(raw, start)
     itemsize = dtype.itemsize
-    rows = -(-count * itemsize // _ROW_BYTES)
-    if code != _BITPACKED or not count or not 1 <= width <= 8 * itemsize:
+    if code != _BITPACKED or width > 8 * itemsize:
         return None
-    size = _size(rows, width, itemsize)
-    if length != _HEADER_BYTES + size or len(raw) != start + _STREAM.size + size:
+    size = _size(-(-count * itemsize // _ROW_BYTES), width, itemsize)
+    start += _STREAM.size
+    if length != _HEADER_BYTES + size or len(raw) != start + size:
         return None
-    words = np.frombuffer(raw, dtype, size // itemsize, start + _STREAM.size)
-    return Words(width, rows, frozen(words), count)
+    return frozen(np.frombuffer(raw[start:], dtype)), width
+
+
+def unpack(words: Unsigned, width: int, count: int, base: int = 0) -> Unsigned:
+    """`count` values of `width` bits plus `base`, which is below 2^T, modulo 2^T."""
+    dtype = words.dtype
+    if not width:
+        return np.full(count, base, dtype)
+    lanes = _ROW_BYTES // dtype.itemsize
+    room = -(-count // lanes) * lanes
+    out: Unsigned = np.empty(room, dtype)
+    loader.unpack_rows()(words, width, _signed(base), out)
+    return out if room == count else out[:count]
+
+
+def match_packed(
+    words: Unsigned, width: int, count: int, kind: Kind, base: int, interval: tuple[int, int]
+) -> Mask:
+    """Which of `count` values plus `base`, as values of `kind`, lie in `interval`."""
+    limits = np.iinfo(kind.dtype)
+    modulus = 1 << limits.bits
+    low, high = max(interval[0], int(limits.min)), min(interval[1], int(limits.max))
+    if low > high:
+        return np.zeros(count, np.bool_)
+    first = (low - base) % modulus
+    if not width:
+        # The one value is `base`; its distance from `low`, modulo 2^T.
+        return np.full(count, -first % modulus <= high - low)
+    lanes = _ROW_BYTES // kind.dtype.itemsize
+    out = np.empty(-(-count // lanes) * lanes, np.bool_)
+    loader.match_rows()(words, width, _signed(first), _signed(high - low), out)
+    return out[:count]
 
 
 class BitPacked:
@@ -174,11 +174,13 @@ class BitPacked:
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:  # noqa: ARG002
         """One kernel for every width."""
-        return read_words(payload, count, kind.dtype).unpack()
+        words, width = read_words(payload, count, kind.dtype)
+        return unpack(words, width, count)
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Intervals are tested while unpacking."""
         interval = test.interval
         if interval is None:
             return test.mask(self.decode(payload, count, kind, source))
-        return read_words(payload, count, kind.dtype).match(kind, 0, interval)
+        words, width = read_words(payload, count, kind.dtype)
+        return match_packed(words, width, count, kind, 0, interval)

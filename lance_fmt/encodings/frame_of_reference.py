@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.constants import StreamId
-from lance_fmt.encodings.bitpacked import Words, bits_of, peek_words, unsigned_kind
+from lance_fmt.encodings.bitpacked import (
+    INTEGERS,
+    Unsigned,
+    bits_of,
+    match_packed,
+    peek_words,
+    unpack,
+    unsigned_kind,
+)
 from lance_fmt.encodings.protocol import (
     Array,
     Chooser,
@@ -34,7 +42,7 @@ class FrameOfReference:
 
     def accepts(self, kind: Kind) -> bool:
         """Every integer."""
-        return kind.is_integer
+        return kind.name in INTEGERS
 
     def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
         """Where a base takes bits away."""
@@ -60,7 +68,7 @@ class FrameOfReference:
         """Bit-packed residuals are added to the base while they are unpacked."""
         base, packed, rest = _open(payload, count, kind)
         if packed is not None:
-            found: Array = packed.unpack(base).view(kind.dtype)
+            found: Array = unpack(*packed, count, base).view(kind.dtype)
             return found
         return _restored(base, rest, count, kind, source)
 
@@ -71,7 +79,7 @@ class FrameOfReference:
             return test.mask(self.decode(payload, count, kind, source))
         base, packed, rest = _open(payload, count, kind)
         if packed is not None:
-            return packed.match(kind, base, interval)
+            return match_packed(*packed, count, kind, base, interval)
         return test.mask(_restored(base, rest, count, kind, source))
 
 
@@ -100,10 +108,10 @@ def read_base(payload: Cursor, kind: Kind, what: str) -> int:
     return base
 
 
-def _open(payload: Cursor, count: int, kind: Kind) -> tuple[int, Words | None, Cursor]:
+def _open(payload: Cursor, count: int, kind: Kind) -> tuple[int, tuple[Unsigned, int] | None, Cursor]:
     """Base; the words of the child if it is bit-packed and nothing is wrong with it; and the child."""
     base = read_base(payload, kind, "base")
     start = payload.offset
     rest = payload.take(payload.remaining)
     packed = peek_words(rest, 0, count, unsigned_kind(kind).dtype)
-    return base, packed, payload if packed else Cursor(rest, path=payload.path, base=start)
+    return base, packed, payload if packed is not None else Cursor(rest, path=payload.path, base=start)

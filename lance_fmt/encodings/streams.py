@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lance_fmt.constants import MAX_STREAM_DEPTH, STREAM_ALIGNMENT, STREAM_HEADER_SIZE, StreamId
+from lance_fmt.constants import MAX_STREAM_DEPTH, STREAM_ALIGNMENT, StreamId
 from lance_fmt.encodings import ENCODINGS
 from lance_fmt.encodings.constant import is_constant
 from lance_fmt.encodings.protocol import Encoding, Kind, Mask, Recipe, Strings, Test, Values, count_of
@@ -97,10 +97,9 @@ class PageReader:
         self._cursor: Cursor | None = None
 
     def _enter(self, cursor: Cursor, kind: Kind) -> tuple[Encoding, Cursor]:
-        code, length = _HEADER.unpack(cursor.take(STREAM_HEADER_SIZE, "stream header"))
         if self._depth >= MAX_STREAM_DEPTH:
             raise cursor.fail(f"streams nested more than {MAX_STREAM_DEPTH} deep")
-        payload = cursor.nested(length, -length % STREAM_ALIGNMENT, "stream")
+        code, payload = cursor.framed(STREAM_ALIGNMENT, "stream")
         self._cursor = payload
         encoding = _BY_CODE.get(code)
         if encoding is None:
@@ -139,12 +138,6 @@ class PageReader:
     def shared(self, slot: int, parse: Callable[[Cursor], T]) -> T:
         """`parse` of a shared slot, done once for a page."""
         return self._views.get(slot, parse, self._cursor or Cursor(b""))
-
-
-def skip(cursor: Cursor) -> None:
-    """Step over the next stream without decoding it."""
-    _, length = _HEADER.unpack(cursor.take(STREAM_HEADER_SIZE, "stream header"))
-    cursor.take(length + -length % STREAM_ALIGNMENT, "stream")
 
 
 def _empty(kind: Kind) -> Values:

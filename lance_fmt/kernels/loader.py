@@ -234,9 +234,9 @@ def find_exponents() -> Callable[..., int]:
 
 
 @cache
-def round_decimals() -> Callable[..., None]:
-    """`lance_fmt.kernels.alp.round_decimals`."""
-    from lance_fmt.kernels.alp import round_decimals as function
+def encode_decimals() -> Callable[..., int]:
+    """`lance_fmt.kernels.alp.encode_decimals`."""
+    from lance_fmt.kernels.alp import encode_decimals as function
 
     return function  # type: ignore[no-any-return]
 
@@ -253,5 +253,13 @@ def decode_decimals() -> Callable[..., None]:
 def is_utf8() -> Callable[..., bool]:
     """`lance_fmt.kernels.utf8.is_utf8`."""
     from lance_fmt.kernels.utf8 import is_utf8 as function
+
+    return function  # type: ignore[no-any-return]
+
+
+@cache
+def put_exceptions() -> Callable[..., bool]:
+    """`lance_fmt.kernels.alp.put_exceptions`."""
+    from lance_fmt.kernels.alp import put_exceptions as function
 
     return function  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,15 +15,20 @@ import lance_fmt
 from lance_fmt import (
     Column,
     CorruptFileError,
+    Field,
     FormatError,
     UnsupportedVersionError,
+    auxiliary,
     column_reader,
+    field,
     footer,
     reader,
+    row_index,
 )
 from lance_fmt.checksum import crc32c
-from lance_fmt.constants import EncodingId
-from lance_fmt.v1 import ENCODINGS, select
+from lance_fmt.constants import StreamId
+from lance_fmt.v1 import ENCODINGS, lists
+from tests.support.checksums import repair
 from tests.support.format_values import file_of, sample_columns
 
 
@@ -31,25 +37,51 @@ def _small_columns() -> dict[str, Column]:
     n = 64
     rng = np.random.default_rng(3)
     numbers = (rng.integers(0, 2**16, n) + 10**12).tolist()
-    keys = [rng.bytes(60) for _ in range(4)]
+    keys = [rng.bytes(20) for _ in range(4)]
+    steps = np.cumsum(rng.integers(0, 9, n))
+    kind = lance_fmt.struct([Field("x", lance_fmt.decimal(20, 2)), Field("y", lance_fmt.string())])
     return {
         "plain": Column.from_numpy(np.arange(n) * 0.1),
         "v": Column.from_numpy(np.arange(n * 3, dtype=np.float32).reshape(n, 3)),
         "packed": Column.from_pylist(
             [None if i % 5 == 0 else v for i, v in enumerate(numbers)], lance_fmt.int64()
         ),
-        "words": Column.from_pylist([keys[i * 7 % 4] for i in range(n)], lance_fmt.binary()),
-        "text": Column.from_pylist([None if i % 9 == 0 else f"é{i}" for i in range(n)], lance_fmt.string()),
+        "bitpacked": Column.from_numpy((np.arange(n) * 7 % 32).astype(np.uint16)),
+        "frame_of_reference": Column.from_pylist(numbers, lance_fmt.int64()),
+        "delta": Column.from_numpy(steps),
+        "varint": Column.from_numpy(steps.astype(np.uint32)),
+        "run_length": Column.from_numpy(np.arange(n) // 9),
+        "constant": Column.from_numpy(np.full(n, 7)),
+        "dictionary": Column.from_pylist([keys[i * 7 % 4] for i in range(n)], lance_fmt.binary()),
+        "byte_stream_split": Column.from_numpy(np.arange(n) * np.float32(0.1)),
+        "alp": Column.from_numpy(np.arange(n) / 4),
+        "fsst": Column.from_pylist(
+            [None if i % 9 == 0 else f"é{i} and é" for i in range(n)], lance_fmt.string()
+        ),
+        "snappy": Column.from_pylist([f"{i % 7} snap" for i in range(n)], lance_fmt.string()),
+        "zstd": Column.from_pylist([{"a": i} for i in range(n)], lance_fmt.json()),
         "flag": Column.from_pylist([True, False, None, True] * (n // 4), lance_fmt.bool_()),
         "tags": Column.from_pylist(
-            [["a", "bc"][: i % 3] for i in range(n)], lance_fmt.list_(lance_fmt.string())
+            [["a", None, "bc"][: i % 4] for i in range(n)], lance_fmt.list_(lance_fmt.string(), True)
         ),
+        "pair": Column.from_pylist([{"x": i, "y": None if i % 3 else "y"} for i in range(n)], kind),
         "time": Column.from_numpy(np.arange(n).astype("M8[s]")),
         "none": Column.nulls(lance_fmt.float32(), n),
     }
 
 
-SMALL = file_of(_small_columns(), metadata={"who": "test"})
+STREAMS = {e.name.lower() for e in StreamId}
+FORCED = {name: name for name in _small_columns() if name in STREAMS}
+SMALL = file_of(
+    _small_columns(), metadata={"who": "test"}, encodings=FORCED, row_index=["packed"], bloom=["fsst"]
+)
+
+
+def _auxiliary() -> list[int]:
+    """Every byte of the row index and the Bloom filters: no row needs them."""
+    with lance_fmt.open(SMALL) as file:
+        regions = [r for name in file.schema.names for r in file._reader(name).meta.regions]
+    return [byte for r in regions for byte in range(r.offset, r.offset + r.length)]
 
 
 def _read_all(data: bytes) -> lance_fmt.Table:
@@ -64,21 +96,23 @@ def _same(table: lance_fmt.Table, columns: dict[str, Column]) -> bool:
 
 def test_the_small_file_has_every_encoding() -> None:
     with lance_fmt.open(SMALL) as file:
-        used = {file.column(name).encoding for name in file.schema.names}
-    assert used == {e.name.lower() for e in EncodingId}
+        used = " ".join(file.column(name).encoding for name in file.schema.names)
+    assert set(re.findall(r"[a-z_]+", used)) == STREAMS
 
 
 def test_a_flip_of_any_byte_is_found() -> None:
     assert _same(_read_all(SMALL), _small_columns())
+    spared = set(_auxiliary())
     for position in range(len(SMALL)):
         damaged = bytearray(SMALL)
         damaged[position] ^= 1 << position % 8
-        with pytest.raises(CorruptFileError):
-            _read_all(bytes(damaged))
+        if position not in spared:
+            with pytest.raises(CorruptFileError):
+                _read_all(bytes(damaged))
 
 
 def test_a_flip_of_any_byte_is_found_by_verify() -> None:
-    for position in range(0, len(SMALL), 17):
+    for position in [*range(0, len(SMALL), 17), *_auxiliary()[::5]]:
         damaged = bytearray(SMALL)
         damaged[position] ^= 0xFF
         with pytest.raises(CorruptFileError), lance_fmt.open(bytes(damaged)) as file:
@@ -115,13 +149,13 @@ def test_flips_in_a_file_of_many_pages() -> None:
 
 def test_the_error_says_where() -> None:
     with lance_fmt.open(SMALL) as file:
-        page = file.column("text").pages[0]
+        page = file.column("fsst").pages[0]
     damaged = bytearray(SMALL)
     damaged[page.offset + 3] ^= 1
     with pytest.raises(CorruptFileError) as caught:
         _read_all(bytes(damaged))
     assert caught.value.offset == page.offset
-    assert "column 'text', page 0, block 0" in caught.value.what
+    assert "column 'fsst', page 0, block 0" in caught.value.what
 
 
 def test_a_file_cut_while_open(tmp_path: Any) -> None:
@@ -149,13 +183,13 @@ class _AgreesWithAll(int):
 @pytest.fixture
 def forged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checksums that are always right, as in a file made by an attacker."""
-    for module in (reader, column_reader, footer):
+    for module in (reader, column_reader, footer, auxiliary, row_index):
         monkeypatch.setattr(module, "crc32c", lambda *_: _AgreesWithAll(0))
 
 
 def _exercise(data: bytes) -> None:
     """Use a forged file in every way; only the package's own errors may come out."""
-    for use in (_use_read, _use_rows, _use_info, lance_fmt.File.verify):
+    for use in (_use_read, _use_rows, _use_info, _use_filters, _use_what_is_left, lance_fmt.File.verify):
         try:
             with lance_fmt.open(data) as file:
                 use(file)
@@ -177,6 +211,19 @@ def _use_rows(file: lance_fmt.File) -> None:
 def _use_info(file: lance_fmt.File) -> None:
     for name in file.schema.names:
         file.column(name)
+
+
+def _use_filters(file: lance_fmt.File) -> None:
+    assert all(0 <= row < file.num_rows for row in file.find("packed", 10**12 + 5))
+    file.read(["fsst"], filter=(field("fsst") == "é3 and é") | (field("delta") > 90))
+    file.read(["delta"], filter=field("dictionary").is_null() | ~(field("alp") < 3))
+
+
+def _use_what_is_left(file: lance_fmt.File) -> None:
+    if file.num_rows < 1000:
+        file.read(on_damage="null")
+        file.read(on_damage="skip")
+    file.damage()
 
 
 @pytest.mark.usefixtures("forged")
@@ -256,14 +303,26 @@ def test_unknown_type_and_encoding_ids_are_named() -> None:
         lance_fmt.open(bytes(data)).read(["plain"])
 
 
+def test_a_forged_null_in_a_column_that_may_have_none_is_found_by_verify() -> None:
+    data = file_of({"n": [1, 2, None]})
+    schema = lance_fmt.open(data).footer.schema_offset
+    changed = bytearray(data)
+    changed[schema + 4 + len("n")] ^= 1  # nullable
+    with lance_fmt.open(repair(changed)) as file:
+        assert not file.schema["n"].nullable
+        with pytest.raises(CorruptFileError, match="nulls where none may be"):
+            file.verify()
+        assert [place.block for place in file.damage()] == [0]
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=lambda e: e.name)
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 40))
 @example(b"\0" * 15 + b"\x41", 3, 0)
 def test_blocks_of_noise(encoding: Any, noise: bytes, rows: int, which: int) -> None:
     columns = list(sample_columns(4).values())
     kind = columns[which % len(columns)].type
-    _decode_noise(lambda: select.lists.decode(encoding, lance_fmt.Cursor(noise), rows, kind, None))
-    _decode_noise(lambda: select.lists.open_shared(encoding, lance_fmt.Cursor(noise), kind))
+    _decode_noise(lambda: lists.decode(encoding, lance_fmt.Cursor(noise), rows, kind, None))
+    _decode_noise(lambda: lists.open_shared(encoding, lance_fmt.Cursor(noise), kind))
 
 
 def _decode_noise(decode: Callable[[], object]) -> None:

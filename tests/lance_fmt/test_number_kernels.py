@@ -20,6 +20,10 @@ def bits_in(dtype: Any) -> int:
     return 8 * int(dtype.itemsize)
 
 
+def signed(number: int) -> int:
+    return number - (number >> 63 << 64)
+
+
 def naive_words(values: list[int], width: int, bits: int) -> list[int]:
     """Each lane as one great number, cut into words."""
     lanes = 1024 // bits
@@ -37,17 +41,18 @@ def test_packing(dtype: Any) -> None:
         for rows in (1, 2, bits + 3):
             raw = g.integers(0, 1 << 64, rows * lanes, np.uint64) >> np.uint64(64 - width)
             values = raw.astype(dtype)
+            values.flags.writeable = False
             words = np.zeros(-(-rows * width // bits) * lanes, dtype)
             loader.pack_rows()(values, width, words)
             assert words.tolist() == naive_words(values.tolist(), width, bits)
             words.flags.writeable = False
-            base = int(g.integers(0, 1 << 62)) % (1 << bits)
+            base = int(g.integers(0, 1 << 64, dtype=np.uint64)) % (1 << bits)
             out = np.empty_like(values)
-            loader.unpack_rows()(words, width, dtype.type(base), out)
+            loader.unpack_rows()(words, width, signed(base), out)
             assert out.tolist() == [(v + base) % (1 << bits) for v in values.tolist()]
             span = int(values[0])
             mask = np.empty(len(values), np.bool_)
-            loader.match_rows()(words, width, dtype.type(base), dtype.type(span), mask)
+            loader.match_rows()(words, width, signed(base), signed(span), mask)
             assert mask.tolist() == [(v - base) % (1 << bits) <= span for v in values.tolist()]
 
 
@@ -121,11 +126,12 @@ def test_planes(dtype: Any, turn: int) -> None:
 
 @pytest.mark.parametrize(("code", "whole", "limit"), [("<f4", "<i4", 2.0**31), ("<f8", "<i8", 2.0**53)])
 def test_decimals(code: str, whole: str, limit: float) -> None:
-    values = np.array([0.0, 1.25, -3.5, 2.5, 0.125, 1e30, -1e30, np.nan, np.inf, 123456.78], code)
+    values = np.array([0.0, -0.0, 1.25, -3.5, 2.5, 0.125, 1e30, -1e30, np.nan, np.inf, 123456.78], code)
     values.flags.writeable = False
     for e, f in ((0, 0), (2, 0), (10, 8), (3, 3)):
-        numbers = np.empty(len(values), whole)
-        loader.round_decimals()(values, limit, POWERS[e], INVERSES[f], numbers)
+        numbers, wrong = np.empty(len(values), whole), np.empty(len(values), np.bool_)
+        exponents = POWERS[e], INVERSES[f], POWERS[f], INVERSES[e]
+        total = loader.encode_decimals()(values, limit, *exponents, numbers, wrong)
         products = [float(v) * float(POWERS[e]) * float(INVERSES[f]) for v in values]
         assert numbers.tolist() == [round(p) if abs(p) < limit else 0 for p in products]
         numbers.flags.writeable = False
@@ -133,6 +139,9 @@ def test_decimals(code: str, whole: str, limit: float) -> None:
         loader.decode_decimals()(numbers, POWERS[f], INVERSES[e], back)
         naive = [n * float(POWERS[f]) * float(INVERSES[e]) for n in map(float, numbers.tolist())]
         assert back.tobytes() == np.array(naive).astype(code).tobytes()
+        same = [a.tobytes() == b.tobytes() for a, b in zip(values, back, strict=True)]
+        assert wrong.tolist() == [not right for right in same]
+        assert total == same.count(False)
 
 
 @pytest.mark.parametrize(("code", "limit", "most"), [("<f4", 2.0**31, 10), ("<f8", 2.0**53, 18)])
@@ -146,3 +155,49 @@ def test_exponents_bring_decimals_back(code: str, limit: float, most: int) -> No
         numbers = np.rint(values.astype(np.float64) * POWERS[e] * INVERSES[f])
         assert (numbers * POWERS[f] * INVERSES[e]).astype(code).tolist() == values.tolist()
         assert np.ptp(numbers) <= 32 * 37
+
+
+def naive_exponents(values: list[float], limit: float, most: int, code: str) -> int:
+    """Every pair, value by value."""
+    best, found = float("inf"), 0
+    for e, f in ((e, f) for e in range(most, -1, -1) for f in range(e + 1)):
+        products = [value * float(POWERS[e]) * float(INVERSES[f]) for value in values]
+        whole = [round(p) if abs(p) < limit else None for p in products]
+        back = [None if n is None else n * float(POWERS[f]) * float(INVERSES[e]) for n in whole]
+        good = [
+            n
+            for n, b, v in zip(whole, back, values, strict=True)
+            if n is not None and b is not None and float(np.array(b).astype(code)) == v
+        ]
+        width = float(np.ceil(np.log2(float(max(good) - min(good)) + 1))) if good else 0.0
+        cost = width * len(good) + 96.0 * (len(values) - len(good))
+        if cost < best:
+            best, found = cost, e * 32 + f
+    return found
+
+
+@pytest.mark.parametrize(("code", "limit", "most"), [("<f4", 2.0**31, 10), ("<f8", 2.0**53, 18)])
+def test_exponents_are_those_of_all_pairs(code: str, limit: float, most: int) -> None:
+    g = np.random.default_rng(most)
+    odd = [np.nan, np.inf, -0.0, np.pi, 1e30]
+    for step in range(30):
+        size = int(g.integers(1, 33))
+        values = (g.integers(-(10 ** (step % 9)), 10**8, size) / 10.0 ** (step % 7)).astype(code)
+        values[g.random(size) < 0.2 * (step % 3)] = odd[step % 5]
+        few = values.astype(np.float64)
+        found = loader.find_exponents()(few, limit, most, POWERS, INVERSES, np.empty(1, code))
+        assert found == naive_exponents(few.tolist(), limit, most, code)
+
+
+@pytest.mark.parametrize("dtype", UNSIGNED[2:], ids=str)
+@given(data=st.data())
+def test_exceptions_are_put_where_they_belong(dtype: Any, data: st.DataObject) -> None:
+    places = data.draw(st.lists(st.integers(0, 12), min_size=1, max_size=6))
+    positions = np.array(places, np.uint32)
+    values = np.arange(len(places)).astype(dtype) + dtype.type(100)
+    positions.flags.writeable = values.flags.writeable = False
+    out = np.zeros(10, dtype)
+    fits = places == sorted(set(places)) and places[-1] < 10
+    assert loader.put_exceptions()(positions, values, out) == fits
+    if fits:
+        assert {i: int(v) for i, v in enumerate(out) if v} == dict(zip(places, values.tolist(), strict=True))

@@ -126,9 +126,12 @@ def _samples() -> dict[str, Column]:
 def test_every_encoding_on_every_type_it_accepts(encoding: Encoding) -> None:
     columns: dict[int, dict[str, Column]] = {}
     for name, column in _samples().items():
+        if encoding.name == "constant":
+            if column.type.is_vector or column.type.is_list:
+                continue
+            column = column.take(np.zeros(9, np.int64))
         if any(encoding.accepts(leaf.kind) for leaf in leaves(column.type)):
-            same = column.take(np.zeros(9, np.int64)) if encoding.name == "constant" else column
-            columns.setdefault(len(same), {})[name] = same
+            columns.setdefault(len(column), {})[name] = column
     assert columns
     seen = Seen()
     for found in columns.values():
