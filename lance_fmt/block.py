@@ -2,7 +2,7 @@
 
 This is the one place that knows about nulls, lists, structs and decimals on disk: encodings never see them.
 A block of n rows is, in this order: the validity of its rows if some but not all are null (a stream of bools),
-then the streams of the type:
+then the streams of the type for the rows that are not null, which alone are stored:
 
 | type                            | streams                                                              |
 |---------------------------------|----------------------------------------------------------------------|
@@ -11,8 +11,8 @@ then the streams of the type:
 | vector                          | the items of all rows                                                |
 | decimal                         | low words, high words (i64)                                          |
 | string, binary, JSON            | the byte strings                                                     |
-| list                            | lengths (u32), validity of the items if they may be null, the items  |
-| struct                          | for each field: validity if it may be null, its streams              |
+| list                            | lengths (u32), validity of the items if they may be null, the others |
+| struct                          | for each field: validity if it may be null, its streams for the rest |
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def leaves(kind: DataType, path: str = "") -> list[Leaf]:
 
 
 def take_apart(column: Column) -> list[Values]:
-    """The values of each of `leaves(column.type)`; nulls of the rows themselves are the caller's."""
+    """The values of each of `leaves(column.type)`, of the rows that are not null."""
+    column = without_nulls(column)
     kind = column.type
     if kind.is_list:
         bounds = column.bounds
@@ -87,20 +88,27 @@ def _validity(column: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.ones(len(column), np.bool_) if column.validity is None else column.validity
 
 
+def without_nulls(column: Column) -> Column:
+    """The rows that are not null."""
+    if column.validity is None:
+        return column
+    kept = Column(column.type, column.values, column.offsets)
+    return kept.take(np.flatnonzero(column.validity))
+
+
 def put_together(cursor: Cursor, rows: int, kind: DataType, source: StreamReader) -> Column:
     """`rows` rows of a type from the streams of a block; the opposite of `take_apart`."""
     if kind.is_list:
         offsets = _offsets(cursor, rows, source)
         items = int(offsets[-1])
-        validity = _read_validity(cursor, items, source) if kind.item_nullable else None
-        child = put_together(cursor, items, kind.element, source)
-        return Column(kind, _with_validity(child, validity), offsets)
+        read = _nullable if kind.item_nullable else put_together
+        return Column(kind, read(cursor, items, kind.element, source), offsets)
     if kind.is_struct:
-        children = []
-        for field in kind.fields:
-            validity = _read_validity(cursor, rows, source) if field.nullable else None
-            children.append(_with_validity(put_together(cursor, rows, field.type, source), validity))
-        return Column(kind, tuple(children))
+        members = [
+            (_nullable if field.nullable else put_together)(cursor, rows, field.type, source)
+            for field in kind.fields
+        ]
+        return Column(kind, members)
     if kind.is_decimal:
         words = [source.read(cursor, rows, _WORDS) for _ in range(2)]
         return Column(kind, np.stack(words, axis=1).view(np.uint64))
@@ -119,21 +127,38 @@ def put_together(cursor: Cursor, rows: int, kind: DataType, source: StreamReader
 
 
 def _offsets(cursor: Cursor, rows: int, source: StreamReader) -> np.ndarray[Any, np.dtype[np.int64]]:
-    offsets = offsets_of(source.read(cursor, rows, _LENGTHS))
+    lengths = source.read(cursor, rows, _LENGTHS)
+    assert isinstance(lengths, np.ndarray)
+    offsets = offsets_of(lengths)
     if offsets[-1] > MAX_BLOCK_ITEMS:
         raise cursor.fail(f"{offsets[-1]} list items in one block; at most {MAX_BLOCK_ITEMS} are possible")
     return offsets
 
 
-def _read_validity(cursor: Cursor, rows: int, source: StreamReader) -> Mask | None:
-    """Which rows are valid; None for all."""
-    flags = source.read(cursor, rows, _BOOLS)
-    assert isinstance(flags, np.ndarray)
-    return None if flags.all() else flags
+def _nullable(cursor: Cursor, rows: int, kind: DataType, source: StreamReader) -> Column:
+    """`rows` rows of which some may be null: their validity, then the others."""
+    validity = source.read(cursor, rows, _BOOLS)
+    assert isinstance(validity, np.ndarray)
+    valid = int(np.count_nonzero(validity))
+    column = put_together(cursor, valid, kind, source)
+    return column if valid == rows else spread(column, validity)
 
 
-def _with_validity(column: Column, validity: Mask | None) -> Column:
-    return Column(column.type, column.values, column.offsets, validity)
+def spread(column: Column, places: Mask) -> Column:
+    """The rows of `column` where `places` is True, in order, and nulls elsewhere."""
+    validity = places
+    if column.validity is not None:
+        validity = np.zeros(len(places), np.bool_)
+        validity[places] = column.validity
+    if column.type.is_struct:
+        return Column(column.type, [spread(child, places) for child in column.children], None, validity)
+    if column.offsets is not None:
+        before = np.zeros(len(places) + 1, np.int64)
+        np.cumsum(places, out=before[1:])
+        return Column(column.type, column.values, column.offsets[before], validity)
+    out = np.zeros((len(places), *column.array.shape[1:]), column.array.dtype)
+    out[places] = column.array
+    return Column(column.type, out, None, validity)
 
 
 def read_block(cursor: Cursor, rows: int, nulls: int, kind: DataType, source: StreamReader) -> Column:
@@ -144,7 +169,7 @@ def read_block(cursor: Cursor, rows: int, nulls: int, kind: DataType, source: St
     if not nulls:
         return put_together(cursor, rows, kind, source)
     validity = row_validity(cursor, rows, nulls, source)
-    return _with_validity(put_together(cursor, rows, kind, source), validity)
+    return spread(put_together(cursor, rows - nulls, kind, source), validity)
 
 
 def row_validity(cursor: Cursor, rows: int, nulls: int, source: StreamReader) -> Mask:
@@ -167,36 +192,10 @@ def match_block(
     """
     if nulls == rows:
         return np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
-    validity = row_validity(cursor, rows, nulls, source) if nulls else None
     (leaf,) = leaves(kind)
-    return source.match(cursor, rows, leaf.kind, test), validity
-
-
-def fill_nulls(column: Column) -> Column:
-    """The same rows, the slots of nulls holding what costs little: the value before, zeros, no bytes at all."""
-    kind, validity = column.type, column.validity
-    if kind.is_struct:
-        children = tuple(fill_nulls(child) for child in column.children)
-        return Column(kind, children, None, validity)
-    if kind.is_list:
-        column = _without_null_items(column)
-        return Column(kind, fill_nulls(column.child), column.offsets, validity)
-    if validity is None or not len(validity):
-        return column.compact()
-    if column.offsets is not None:
-        return _without_null_items(column)
-    if column.array.ndim == 2:
-        return Column(kind, np.where(validity[:, None], column.array, 0), None, validity)
-    if not validity.any():
-        return Column(kind, np.zeros_like(column.array), None, validity)
-    latest = np.maximum.accumulate(np.where(validity, np.arange(len(validity)), int(validity.argmax())))
-    return Column(kind, column.array[latest], None, validity)
-
-
-def _without_null_items(column: Column) -> Column:
-    """Nulls of a variable-length column made empty, and the values made to hold nothing else."""
-    if column.validity is None:
-        return column.compact()
-    lengths = np.where(column.validity, np.diff(column.bounds), 0)
-    kept = Column(column.type, column.values, column.offsets).take(np.flatnonzero(column.validity))
-    return Column(column.type, kept.values, offsets_of(lengths), column.validity)
+    if not nulls:
+        return source.match(cursor, rows, leaf.kind, test), None
+    validity = row_validity(cursor, rows, nulls, source)
+    passing = np.zeros(rows, np.bool_)
+    passing[validity] = source.match(cursor, rows - nulls, leaf.kind, test)
+    return passing, validity

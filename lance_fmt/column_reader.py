@@ -533,7 +533,9 @@ class ColumnReader:
 
     def passing(self, column: Column, test: Test) -> Mask:
         """Which rows of a column of this type pass `test`, whatever it says of nulls."""
-        return test.mask(column.array if self.type.is_decimal else blocks.take_apart(column)[0])
+        if self.type.is_decimal:
+            return test.mask(column.array)
+        return test.mask(blocks.take_apart(Column(column.type, column.values, column.offsets))[0])
 
     @cached_property
     def row_index(self) -> RowIndex | None:

@@ -68,7 +68,6 @@ class PageBuilder:
 
     def build(self, column: Column, block_shift: int) -> PageImage:
         """A page of streams, in blocks of `2^block_shift` rows; at least one row."""
-        column = blocks.fill_nulls(column)
         starts = [*range(0, len(column), 1 << block_shift), len(column)]
         parts = [column.slice(a, b) for a, b in pairwise(starts)]
         _check_block_sizes(column, parts)

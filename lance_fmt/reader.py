@@ -28,7 +28,7 @@ from lance_fmt.constants import FOOTER_SIZE, HEADER_SIZE, TAIL_READ, AuxiliaryId
 from lance_fmt.damage import Damage, DamageLog
 from lance_fmt.errors import CorruptFileError, InvalidDataError, SchemaError
 from lance_fmt.fetch import Prefetcher, read_many
-from lance_fmt.filter import Bound, Expression, Leaf, bind, equality_values, field
+from lance_fmt.filter import Bound, Compare, Expression, Leaf, bind, equality_values
 from lance_fmt.footer import Footer
 from lance_fmt.info import ColumnInfo, describe
 from lance_fmt.scan import Selection, select_rows
@@ -380,10 +380,11 @@ class File:
         """Rows where `column` equals `value`, in order.
 
         In one step where the file was written with a row index for the column (`row_index=[column]`), else
-        through the column's statistics and Bloom filters. A null equals nothing. Raises CorruptFileError where
-        the row index is damaged: `read` with a filter does without it.
+        through the column's statistics and Bloom filters. A null equals nothing, and None cannot be asked for.
+        Raises SchemaError, InvalidDataError; CorruptFileError where the row index is damaged, too: `read` with
+        a filter does without it.
         """
-        bound = bind(field(column) == value, self.schema)
+        bound = bind(Compare(column, "==", value), self.schema)
         reader, leaf = self._reader(column), bound.root
         values = equality_values(bound)
         if values is not None and isinstance(leaf, Leaf) and leaf.test is not None:

@@ -206,10 +206,10 @@ class Writer:
             self._output = _Output(self._file)
         else:
             self._output = _Output(dest)
-        self._columns = [_ColumnWriter(field, self._output, options[field.name]) for field in schema]
         self._summary: WriteSummary | None = None
         self._aborted = False
         try:
+            self._columns = [_ColumnWriter(field, self._output, options[field.name]) for field in schema]
             self._output.put(header_bytes())
         except BaseException:
             self.abort()

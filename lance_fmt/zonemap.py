@@ -239,10 +239,7 @@ class BlockBounds:
 def measure_blocks(
     column: Column, starts: list[int], nulls: list[int], keys: Prefixes | None = None
 ) -> BlockBounds:
-    """Bounds of the blocks that begin at `starts` (its last entry is the number of rows).
-
-    The slots of nulls must hold a value that some row has, so that they need not be left out.
-    """
+    """Bounds of the blocks that begin at `starts` (its last entry is the number of rows)."""
     kind = column.type
     form = bounds_form(kind)
     if form is BoundsForm.NONE:
@@ -258,6 +255,8 @@ def measure_blocks(
             keys = _filled(keys, column.validity)
         return BlockBounds(form, *_extremes(keys, begins, form), known)
     values = numbers(column.array, kind)
+    if column.validity is not None:
+        values = _filled(values, column.validity)
     nans = None
     if form is BoundsForm.FLOAT:
         nan = np.isnan(values)
@@ -268,7 +267,7 @@ def measure_blocks(
 
 
 def _filled(values: np.ndarray[Any, Any], validity: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """`values` with those of nulls replaced by the valid one before."""
+    """`values` with those of nulls replaced by the valid one before, which widens no bounds but its block's."""
     latest = np.maximum.accumulate(np.where(validity, np.arange(len(validity)), int(validity.argmax())))
     return values[latest]
 

@@ -85,7 +85,7 @@ def _size(rows: int, width: int, itemsize: int) -> int:
     return -(-rows * width // (8 * itemsize)) * _ROW_BYTES
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
     """A number below 2^64 as int64: kernels are compiled for one kind of integer."""
     return number - (number >> 63 << 64)
 
@@ -118,16 +118,18 @@ def peek_words(raw: memoryview, start: int, count: int, dtype: np.dtype[Any]) ->
     return frozen(np.frombuffer(raw[start:], dtype)), width
 
 
-def unpack(words: Unsigned, width: int, count: int, base: int = 0) -> Unsigned:
-    """`count` values of `width` bits plus `base`, which is below 2^T, modulo 2^T."""
+def unpack(words: Unsigned, width: int, count: int, base: int = 0, *, room: int = 0) -> Unsigned:
+    """`count` values of `width` bits plus `base`, which is below 2^T, modulo 2^T; `room` for more behind them."""
     dtype = words.dtype
-    if not width:
-        return np.full(count, base, dtype)
     lanes = _ROW_BYTES // dtype.itemsize
-    room = -(-count // lanes) * lanes
-    out: Unsigned = np.empty(room, dtype)
-    loader.unpack_rows()(words, width, _signed(base), out)
-    return out if room == count else out[:count]
+    whole = -(-count // lanes) * lanes
+    size = count + room
+    out: Unsigned = np.empty(max(whole, size), dtype)
+    if width:
+        loader.unpack_rows()(words, width, signed(base), out if len(out) == whole else out[:whole])
+    else:
+        out[:] = base
+    return out if len(out) == size else out[:size]
 
 
 def match_packed(
@@ -145,7 +147,7 @@ def match_packed(
         return np.full(count, -first % modulus <= high - low)
     lanes = _ROW_BYTES // kind.dtype.itemsize
     out = np.empty(-(-count // lanes) * lanes, np.bool_)
-    loader.match_rows()(words, width, _signed(first), _signed(high - low), out)
+    loader.match_rows()(words, width, signed(first), signed(high - low), out)
     return out[:count]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
-from lance_fmt.constants import StreamId
+from lance_fmt.constants import STREAM_ALIGNMENT, StreamId
 from lance_fmt.encodings.bitpacked import bits_of, frozen, unsigned_kind
 from lance_fmt.encodings.protocol import (
+    KINDS,
     Array,
     Chooser,
     Kind,
@@ -23,6 +26,12 @@ from lance_fmt.kernels import loader
 from lance_fmt.wire import Cursor
 
 BYTES = kind_of("u1")
+_LEAST = 16
+_STREAM = struct.Struct("<B3xI")
+_PLAIN = int(StreamId.PLAIN)
+_ACCEPTED = frozenset(
+    kind.name for kind in KINDS.values() if kind.dtype.kind in "iuf" and kind.dtype.itemsize > 1
+)
 
 
 class ByteStreamSplit:
@@ -33,7 +42,7 @@ class ByteStreamSplit:
 
     def accepts(self, kind: Kind) -> bool:
         """Numbers of two bytes and more."""
-        return (kind.is_float or kind.is_integer) and kind.dtype.itemsize > 1
+        return kind.name in _ACCEPTED
 
     def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
         """Where the chooser finds a plane that is not best left plain."""
@@ -54,26 +63,50 @@ class ByteStreamSplit:
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
         """One pass over all planes."""
         size = kind.dtype.itemsize
-        planes = []
-        for _ in range(size):
-            plane = source.read(payload, count, BYTES)
-            assert isinstance(plane, np.ndarray)
-            planes.append(frozen(plane))
-        payload.expect_end("byte planes")
-        out = np.empty(count, unsigned_kind(kind).dtype)
+        # Kernels take 16 numbers at least.
+        out = np.empty(max(count, _LEAST), unsigned_kind(kind).dtype)
+        planes = _planes(payload, count, size, source)
+        if count < _LEAST:
+            planes = [frozen(np.resize(plane, _LEAST)) for plane in planes]
         loader.join_planes(size)(*planes, int(kind.is_float), out)
-        return out.view(kind.dtype)
+        return out[:count].view(kind.dtype)
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Decodes first."""
         return test.mask(self.decode(payload, count, kind, source))
 
 
+def _planes(payload: Cursor, count: int, size: int, source: StreamReader) -> list[Array]:
+    start = payload.offset
+    raw = payload.take(payload.remaining)
+    whole = np.frombuffer(raw, np.uint8)
+    planes = []
+    place = 0
+    for _ in range(size):
+        # Most planes are plain: those are views of the payload.
+        code, length = _STREAM.unpack_from(raw, place) if len(raw) >= place + _STREAM.size else (0, 0)
+        body = place + _STREAM.size
+        stop = body + length + -length % STREAM_ALIGNMENT
+        if code == _PLAIN and length == count and stop <= len(raw):
+            planes.append(frozen(whole[body : body + count]))
+        else:
+            cursor = Cursor(raw[place:], path=payload.path, base=start + place)
+            plane = source.read(cursor, count, BYTES)
+            assert isinstance(plane, np.ndarray)
+            planes.append(frozen(plane))
+            stop = place + cursor.position
+        place = stop
+    if place != len(raw):
+        raise payload.fail(f"byte planes: {len(raw) - place} bytes too many")
+    return planes
+
+
 def planes_of(values: Values, kind: Kind) -> list[Array]:
     """Byte planes, lowest first, of numbers whose bits are rotated left by one if they are floats."""
-    bits: Array = bits_of(values, kind)
-    size = bits.itemsize
-    if kind.is_float:
-        bits = (bits << 1) | (bits >> (8 * size - 1))
-    table = bits.view(np.uint8).reshape(-1, size)
-    return [np.ascontiguousarray(table[:, place]) for place in range(size)]
+    bits = frozen(bits_of(values, kind))
+    planes = []
+    for place in range(bits.itemsize):
+        plane = np.empty(len(bits), np.uint8)
+        loader.byte_plane()(bits, (8 * place - kind.is_float) % (8 * bits.itemsize), plane)
+        planes.append(plane)
+    return planes

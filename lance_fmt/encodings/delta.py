@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.constants import StreamId
-from lance_fmt.encodings.bitpacked import bits_of, frozen, unsigned_kind
+from lance_fmt.encodings.bitpacked import INTEGERS, bits_of, peek_words, signed, unpack, unsigned_kind
 from lance_fmt.encodings.frame_of_reference import read_base
 from lance_fmt.encodings.protocol import (
     Array,
@@ -37,7 +37,7 @@ class Delta:
 
     def accepts(self, kind: Kind) -> bool:
         """Every integer."""
-        return kind.is_integer
+        return kind.name in INTEGERS
 
     def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
         """Where differences span fewer bits than the values do."""
@@ -68,13 +68,22 @@ class Delta:
         first = read_base(payload, kind, "first value")
         smallest = read_base(payload, kind, "smallest difference")
         unsigned = unsigned_kind(kind)
-        rest = source.read(payload, count - 1, unsigned)
-        payload.expect_end("delta")
-        assert isinstance(rest, np.ndarray)
-        out = np.empty(count, unsigned.dtype)
-        kind_type = unsigned.dtype.type
-        loader.running_sum()(frozen(rest), kind_type(smallest), kind_type(first), out)
-        return out.view(kind.dtype)
+        start = payload.offset
+        rest = payload.take(payload.remaining)
+        packed = peek_words(rest, 0, count - 1, unsigned.dtype)
+        if packed is not None and packed[1]:
+            # Bit-packed differences, which most are, are unpacked to where they are summed.
+            sums = unpack(*packed, count - 1, smallest, room=1)
+        else:
+            cursor = Cursor(rest, path=payload.path, base=start)
+            steps = source.read(cursor, count - 1, unsigned)
+            cursor.expect_end("delta")
+            assert isinstance(steps, np.ndarray)
+            sums = np.empty(count, unsigned.dtype)
+            np.add(steps, unsigned.dtype.type(smallest), out=sums[:-1])
+            sums[-1] = 0
+        loader.running_sum()(signed(first), sums)
+        return sums[:count].view(kind.dtype)
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Decodes first."""

@@ -6,6 +6,7 @@ equal files. They lie in a shared slot, read and checked once for all blocks of 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_DICTIONARY_VALUES, StreamId
+from lance_fmt.encodings.bitpacked import frozen
 from lance_fmt.encodings.protocol import (
     Array,
     Chooser,
@@ -43,6 +45,8 @@ _PROBE_RUN = 16
 _MIXERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _PROBE_NEW = 0.98
 _SLACK = 8
+_HEADER = struct.Struct("<II")
+_CODE_KINDS = {size: kind_of(f"<u{size}") for size in (1, 2, 4)}
 
 
 class Mapping:
@@ -55,7 +59,7 @@ class Mapping:
         self.values, self._ranks = known.sorted(kind)
         self._known = known
         self.kind = kind
-        self.code_kind = kind_of(f"<u{_code_size(known.count)}")
+        self.code_kind = _CODE_KINDS[_code_size(known.count)]
         self.recipe: Recipe | None = None
         self._slots: WeakKeyDictionary[SharedWriter, int] = WeakKeyDictionary()
 
@@ -163,6 +167,7 @@ class Entries:
     def __init__(self, values: Values, kind: Kind) -> None:
         self.kind = kind
         self.count = count_of(values)
+        self.code_kind = _CODE_KINDS[_code_size(self.count)]
         self.values = values
         self._answer: tuple[Test, Mask] | None = None
         self.bits = np.empty(0, np.uint8)
@@ -236,9 +241,9 @@ class Dictionary:
         entries, codes = self._read(payload, count, kind, source)
         values = entries.values
         if not isinstance(values, Strings):
-            _check(payload, codes, entries)
             bits = np.empty(count, entries.bits.dtype)
-            loader.take_numbers()(entries.bits, codes, bits)
+            if loader.take_numbers()(entries.bits, codes, bits) >= entries.count:
+                _check(payload, codes, entries)
             return bits.view(values.dtype)
         rows = codes.astype(np.int64)
         offsets = np.empty(count + 1, np.int64)
@@ -257,8 +262,8 @@ class Dictionary:
         return np.take(entries.passing(test), codes)
 
     def _read(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> tuple[Entries, Array]:
-        slot = payload.u32("slot of the dictionary")
-        if payload.u32("reserved") != 0:
+        slot, reserved = _HEADER.unpack(payload.take(_HEADER.size, "slot of the dictionary"))
+        if reserved != 0:
             raise payload.fail("reserved bytes of a dictionary stream are not zero")
 
         def parse(cursor: Cursor) -> Entries:
@@ -270,13 +275,11 @@ class Dictionary:
             return Entries(values, kind)
 
         entries = source.shared(slot, parse)
-        if not isinstance(entries, Entries) or entries.kind != kind:
+        if not isinstance(entries, Entries) or (entries.kind is not kind and entries.kind != kind):
             raise payload.fail(f"shared slot {slot} is no dictionary of {kind.name}")
-        codes = source.read(payload, count, kind_of(f"<u{_code_size(entries.count)}"))
+        codes = source.read(payload, count, entries.code_kind)
         assert not isinstance(codes, Strings)
-        codes = codes.view()
-        codes.flags.writeable = False  # kernels are compiled for one kind of array only
-        return entries, codes
+        return entries, frozen(codes)
 
 
 def _check(payload: Cursor, codes: Array, entries: Entries) -> None:

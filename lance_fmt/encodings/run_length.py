@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,10 @@ from lance_fmt.wire import Builder, Cursor
 LENGTHS = kind_of("<u4")
 _SHORTEST = 4
 _SHORTEST_OF_BITS = 8
+_HEADER = struct.Struct("<II")
+_BITS = {size: np.dtype(f"<u{size}") for size in (1, 2, 4, 8)}
+# Items behind the output that the wide stores of the kernel may touch.
+_SLACK = 16
 
 
 class RunLength:
@@ -68,19 +74,19 @@ class RunLength:
         return head.raw(out.write(lengths, LENGTHS, recipe.children[-1])).finish()
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
-        """Checks the lengths, then expands."""
+        """Lengths are checked while they are expanded."""
         values, lengths = self._runs(payload, count, kind, source)
-        return _expand(values, lengths, count)
+        return _expand(values, lengths, count, payload)
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Tests each run once."""
         values, lengths = self._runs(payload, count, kind, source)
-        return _expand(test.mask(values), lengths, count)
+        return _expand(test.mask(values), lengths, count, payload)
 
     def _runs(
         self, payload: Cursor, count: int, kind: Kind, source: StreamReader
     ) -> tuple[Array, NDArray[np.uint32]]:
-        runs, first = payload.u32("number of runs"), payload.u32("first value")
+        runs, first = _HEADER.unpack(payload.take(_HEADER.size, "number of runs"))
         if not 1 <= runs <= count or first > kind.is_bool:
             raise payload.fail(f"{runs} runs in {count} values, the first of them {first}")
         if kind.is_bool:
@@ -91,11 +97,6 @@ class RunLength:
         payload.expect_end("runs")
         assert isinstance(values, np.ndarray)
         assert isinstance(lengths, np.ndarray)
-        total = int(lengths.sum(dtype=np.uint64))  # below 2^56: it cannot wrap
-        if total != count or not lengths.min():
-            raise payload.fail(
-                f"runs of {total} values, the shortest {lengths.min()}; {count} values expected"
-            )
         return values, lengths
 
 
@@ -115,8 +116,12 @@ def lengths_of(starts: NDArray[np.int64], count: int) -> NDArray[np.uint32]:
     return np.diff(starts, append=count).astype(np.uint32)
 
 
-def _expand(values: Array, lengths: NDArray[np.uint32], count: int) -> Array:
-    bits = values.view(f"<u{values.itemsize}")
-    out = np.empty(count, bits.dtype)
-    loader.expand_runs()(frozen(bits), frozen(lengths), out)
-    return out.view(values.dtype)
+def _expand(values: Array, lengths: NDArray[np.uint32], count: int, payload: Cursor) -> Array:
+    bits = values.view(_BITS[values.itemsize])
+    out = np.empty(count + _SLACK, bits.dtype)
+    if not loader.expand_runs()(frozen(bits), frozen(lengths), count, out):
+        raise payload.fail(
+            f"runs of {int(lengths.sum(dtype=np.uint64))} values, the shortest {lengths.min()}; "
+            f"{count} values expected"
+        )
+    return out[:count].view(values.dtype)

@@ -59,6 +59,14 @@ def offsets_of_indices(offsets, indices, limit, out):
 
 @kernel
 def take_numbers(values, codes, out):
-    """Set `out[i]` to `values[codes[i]]`; the caller has checked that the unsigned codes are in range."""
+    """Set `out[i]` to `values[codes[i]]`; return the largest of the unsigned codes.
+
+    Nothing is set if that is no place in `values`.
+    """
+    largest = codes[0]
     for i in range(codes.size):
-        out[np.uint64(i)] = values[np.uint64(codes[np.uint64(i)])]
+        largest = max(largest, codes[i])
+    if np.uint64(largest) < np.uint64(values.size):
+        for i in range(codes.size):
+            out[np.uint64(i)] = values[np.uint64(codes[np.uint64(i)])]
+    return np.int64(largest)

@@ -122,7 +122,7 @@ def find_entries() -> Callable[..., None]:
 
 
 @cache
-def take_numbers() -> Callable[..., None]:
+def take_numbers() -> Callable[..., int]:
     """`lance_fmt.kernels.gather.take_numbers`."""
     from lance_fmt.kernels.gather import take_numbers as function
 
@@ -210,7 +210,7 @@ def read_varints() -> Callable[..., int]:
 
 
 @cache
-def expand_runs() -> Callable[..., None]:
+def expand_runs() -> Callable[..., bool]:
     """`lance_fmt.kernels.runs.expand_runs`."""
     from lance_fmt.kernels.runs import expand_runs as function
 
@@ -261,5 +261,13 @@ def is_utf8() -> Callable[..., bool]:
 def put_exceptions() -> Callable[..., bool]:
     """`lance_fmt.kernels.alp.put_exceptions`."""
     from lance_fmt.kernels.alp import put_exceptions as function
+
+    return function  # type: ignore[no-any-return]
+
+
+@cache
+def byte_plane() -> Callable[..., None]:
+    """`lance_fmt.kernels.planes.byte_plane`."""
+    from lance_fmt.kernels.planes import byte_plane as function
 
     return function  # type: ignore[no-any-return]

@@ -13,15 +13,10 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from lance_fmt.kernels.decorator import kernel
+from lance_fmt.kernels.vectors import splat
 
 _ROW_BITS = 1024
-_BYTE, _PLACE = ir.IntType(8), ir.IntType(64)
-
-
-def _splat(builder, value, lanes):
-    vector = ir.VectorType(value.type, lanes)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(_PLACE, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+_BYTE = ir.IntType(8)
 
 
 class _Rows:
@@ -40,7 +35,7 @@ class _Rows:
 
     def everywhere(self, value):
         """A word in every lane."""
-        return _splat(self.builder, value, self.lanes)
+        return splat(self.builder, value, self.lanes)
 
     def pointer(self, array, row, vector):
         """To row number `args[row]`, a `vector`, of the array `args[array]`."""

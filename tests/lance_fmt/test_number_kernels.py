@@ -60,14 +60,11 @@ def test_packing(dtype: Any) -> None:
 @given(data=st.data())
 def test_running_sum(dtype: Any, data: st.DataObject) -> None:
     number = st.integers(0, (1 << bits_in(dtype)) - 1)
-    steps, smallest, first = data.draw(st.lists(number, max_size=20)), data.draw(number), data.draw(number)
-    expected = [first]
-    for step in steps:
-        expected.append((expected[-1] + step + smallest) % (1 << bits_in(dtype)))
-    given_steps, out = np.array(steps, dtype), np.empty(len(steps) + 1, dtype)
-    given_steps.flags.writeable = False
-    loader.running_sum()(given_steps, dtype.type(smallest), dtype.type(first), out)
-    assert out.tolist() == expected
+    steps, first = data.draw(st.lists(number, min_size=1, max_size=40)), data.draw(number)
+    expected = [(first + sum(steps[:i])) % (1 << bits_in(dtype)) for i in range(len(steps))]
+    sums = np.array(steps, dtype)
+    loader.running_sum()(signed(first), sums)
+    assert sums.tolist() == expected
 
 
 def naive_varints(values: list[int], bits: int) -> bytes:
@@ -102,26 +99,50 @@ def test_varints(dtype: Any, data: st.DataObject) -> None:
 
 
 @types
-@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=20))
-def test_runs(dtype: Any, lengths: list[int]) -> None:
+@given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=20), extra=st.sampled_from([0, 0, -1, 1]))
+def test_runs(dtype: Any, lengths: list[int], extra: int) -> None:
     values = (np.arange(len(lengths)) * 77 + 5).astype(dtype)
     counts = np.array(lengths, np.uint32)
     values.flags.writeable = counts.flags.writeable = False
-    out = np.empty(sum(lengths), dtype)
-    loader.expand_runs()(values, counts, out)
-    assert out.tolist() == np.repeat(values, counts).tolist()
+    size = max(0, sum(lengths) + extra)
+    out = np.full(size + 16 + 8, 99, dtype)
+    fits = sum(lengths) == size and 0 not in lengths
+    assert loader.expand_runs()(values, counts, size, out[: size + 16]) == fits
+    assert out[size + 16 :].tolist() == [99] * 8
+    if fits:
+        assert out[:size].tolist() == np.repeat(values, counts).tolist()
+
+
+def test_hostile_lengths_write_nothing_outside() -> None:
+    values, out = np.zeros(2, np.uint8), np.full(40, 99, np.uint8)
+    counts = np.array([3, (1 << 32) - 1], np.uint32)
+    values.flags.writeable = counts.flags.writeable = False
+    assert not loader.expand_runs()(values, counts, 16, out[:32])
+    assert out[32:].tolist() == [99] * 8
 
 
 @pytest.mark.parametrize("dtype", UNSIGNED[1:], ids=str)
 @pytest.mark.parametrize("turn", [0, 1])
-def test_planes(dtype: Any, turn: int) -> None:
+@pytest.mark.parametrize("size", [16, 17, 31, 32, 100])
+def test_planes(dtype: Any, turn: int, size: int) -> None:
     bits = bits_in(dtype)
-    raw = np.random.default_rng(bits).integers(0, 256, (dtype.itemsize, 100), np.uint8)
+    raw = np.random.default_rng(bits).integers(0, 256, (dtype.itemsize, size), np.uint8)
     planes = [np.frombuffer(plane.tobytes(), np.uint8) for plane in raw]
-    numbers = [sum(int(plane[i]) << (8 * k) for k, plane in enumerate(planes)) for i in range(100)]
-    out = np.empty(100, dtype)
+    numbers = [sum(int(plane[i]) << (8 * k) for k, plane in enumerate(planes)) for i in range(size)]
+    out = np.empty(size, dtype)
     loader.join_planes(dtype.itemsize)(*planes, turn, out)
     assert out.tolist() == [(n >> turn | n << (bits - turn)) % (1 << bits) if turn else n for n in numbers]
+
+
+@pytest.mark.parametrize("dtype", UNSIGNED[1:], ids=str)
+def test_byte_plane(dtype: Any) -> None:
+    bits = bits_in(dtype)
+    numbers = np.random.default_rng(bits).integers(0, 1 << 64, 50, np.uint64).astype(dtype)
+    numbers.flags.writeable = False
+    for shift in (*range(0, bits, 8), 7, bits - 1):
+        out = np.empty(50, np.uint8)
+        loader.byte_plane()(numbers, shift, out)
+        assert out.tolist() == [(n >> shift | n << (bits - shift)) % 256 for n in numbers.tolist()]
 
 
 @pytest.mark.parametrize(("code", "whole", "limit"), [("<f4", "<i4", 2.0**31), ("<f8", "<i8", 2.0**53)])
@@ -160,7 +181,8 @@ def test_exponents_bring_decimals_back(code: str, limit: float, most: int) -> No
 def naive_exponents(values: list[float], limit: float, most: int, code: str) -> int:
     """Every pair, value by value."""
     best, found = float("inf"), 0
-    for e, f in ((e, f) for e in range(most, -1, -1) for f in range(e + 1)):
+    pairs = [(e, f) for e in range(most, -1, -1) for f in range(e + 1)]
+    for e, f in pairs:
         products = [value * float(POWERS[e]) * float(INVERSES[f]) for value in values]
         whole = [round(p) if abs(p) < limit else None for p in products]
         back = [None if n is None else n * float(POWERS[f]) * float(INVERSES[e]) for n in whole]

@@ -59,8 +59,12 @@ def test_take_numbers_does_as_its_twin(values: str, codes: str) -> None:
     table = rng.integers(0, 255, 200).astype(values)
     places = rng.integers(0, 200, 1001).astype(codes)
     out = np.empty(1001, values)
-    take_numbers(table, places, out)
+    assert take_numbers(table, places, out) == places.max()
     assert out.tolist() == table[places].tolist()
+    before = out.copy()
+    places[500] = 200
+    assert take_numbers(table, places, out) == 200
+    assert out.tolist() == before.tolist()
 
 
 def first_places(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
