@@ -38,6 +38,7 @@ from lance_fmt.wire import Cursor
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 _JOINED = 1 << 47
+_FEW_PAGES = 64
 # A column that random rows are taken from all over is kept in one piece up to this share of the cache.
 _JOINED_SHARE = 4
 
@@ -322,6 +323,16 @@ class ColumnReader:
 
     # Ranges of rows
 
+    def slice(self, start: int, stop: int) -> Column:
+        """A few rows `start..stop` side by side (at least one), through the cache."""
+        number, block = start >> self.page_shift, (start >> self.block_shift) & self._block_mask
+        if (stop - 1) >> self.block_shift != start >> self.block_shift or self._base is not None:
+            return self.read(start, stop)
+        page = self._cache.get(self._keys + number) or self.page(number)
+        column = page.blocks[block] or self._block(number, page, block)
+        slot = start & self._slot_mask
+        return column.slice(slot, slot + stop - start)
+
     def extents(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What `read` of rows `start..stop` will want: (offset, length) for each page; none for an array."""
         if start >= stop or self._base is not None:
@@ -447,6 +458,11 @@ class ColumnReader:
 
     # Filters
 
+    @property
+    def has_few_pages(self) -> bool:
+        """Whether the statistics of all blocks are few enough to be kept at hand."""
+        return len(self._rows) <= _FEW_PAGES
+
     @cached_property
     def page_statistics(self) -> Zones:
         """Statistics of every page."""
@@ -461,6 +477,16 @@ class ColumnReader:
         if any(encoding is not EncodingId.STREAMS for encoding in self.meta.encodings):
             return self.zones(numbers, shift)
         whole = numbers >> (self.block_shift - shift)
+        if self.has_few_pages:
+            known = self._block_statistics
+            return known if len(whole) == len(known.rows) == whole[-1] + 1 else take_zones(known, whole)
+        return self._gather_zones(whole)
+
+    @cached_property
+    def _block_statistics(self) -> Zones:
+        return self._gather_zones(np.arange(-(-self.num_rows // (1 << self.block_shift))))
+
+    def _gather_zones(self, whole: Rows) -> Zones:
         owners = whole >> (self.page_shift - self.block_shift)
         wanted, starts = np.unique(owners, return_index=True)
         parts = [

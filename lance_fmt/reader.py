@@ -323,18 +323,18 @@ class File:
             return list(pool.map(function, readers))
 
     def _read_filtered(self, plan: Plan, filter: Any, start: int, stop: int) -> Table:
-        found = self._matching(bind(filter, self.schema), start, stop)
-        rows = found.rows()
-        span = found.as_range()
-        if span is not None and span[1] - span[0] > _FEW_ROWS:
-            return plan.table(self._read_range(plan, *span), len(rows))
-        if not len(rows) or len(rows) * _DENSE < stop - start:
-            columns = self._each(lambda reader: reader.take(rows), list(plan.readers.values()))
-            return plan.table(columns, len(rows))
-        low = int(rows[0])
-        columns = self._each(
-            lambda reader: reader.read(low, int(rows[-1]) + 1).take(rows - low), list(plan.readers.values())
-        )
+        rows = self._matching(bind(filter, self.schema), start, stop).rows()
+        readers = list(plan.readers.values())
+        if not len(rows):
+            return plan.table([reader.read(0, 0) for reader in readers], 0)
+        low, high = int(rows[0]), int(rows[-1]) + 1
+        if high - low == len(rows):
+            if len(rows) <= _FEW_ROWS:
+                return plan.table([reader.slice(low, high) for reader in readers], len(rows))
+            return plan.table(self._read_range(plan, low, high), len(rows))
+        if len(rows) * _DENSE < high - low:
+            return plan.table(self._each(lambda reader: reader.take(rows), readers), len(rows))
+        columns = self._each(lambda reader: reader.read(low, high).take(rows - low), readers)
         return plan.table(columns, len(rows))
 
     def _matching(self, bound: Bound, start: int, stop: int) -> Selection:

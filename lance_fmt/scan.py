@@ -34,43 +34,40 @@ class Selection:
             np.arange(start, stop) if mask is None else np.flatnonzero(mask) + start
             for start, stop, mask in self.parts
         ]
+        if len(found) == 1:
+            return found[0]
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
-    def as_range(self) -> tuple[int, int] | None:
-        """The rows as (start, stop) where they lie side by side and none needed to be compared."""
-        if len(self.parts) == 1 and self.parts[0][2] is None:
-            return self.parts[0][:2]
-        return None
 
 
 def select_rows(bound: Bound, readers: Mapping[str, ColumnReader], start: int, stop: int) -> Selection:
     """The rows of `start..stop` for which the filter is true."""
     if start >= stop:
         return Selection([])
-    page_shift = min(reader.page_shift for reader in readers.values())
-    pages = np.arange(start >> page_shift, ((stop - 1) >> page_shift) + 1)
-    may, settled = prune(bound, _page_zones(readers, pages, page_shift), len(pages))
-    may = _ask_bloom(bound, readers, pages, page_shift, may)
-    block_shift = min(reader.block_shift for reader in readers.values())
-    zones, done = [], []
-    for whole, numbers in ((True, pages[may & settled]), (False, pages[may & ~settled])):
-        inner = (numbers[:, None] << (page_shift - block_shift)) + np.arange(1 << (page_shift - block_shift))
-        flat = inner.reshape(-1)
-        flat = flat[(flat >= start >> block_shift) & (flat <= (stop - 1) >> block_shift)]
-        if not whole and len(flat):
-            kept, all_of = prune(bound, _block_zones(readers, flat, block_shift), len(flat))
-            flat, whole_of = flat[kept], all_of[kept]
-        else:
-            whole_of = np.ones(len(flat), np.bool_)
-        zones.append(flat)
-        done.append(whole_of)
-    numbers, settled = np.concatenate(zones), np.concatenate(done)
-    order = np.argsort(numbers, kind="stable")
+    if not readers:
+        return Selection(_compare(bound, readers, start, stop))
+    shift = min(reader.block_shift for reader in readers.values())
+    first, last = start >> shift, (stop - 1) >> shift
+    numbers = np.arange(first, last + 1)
+    if any(reader.bloom is not None or not reader.has_few_pages for reader in readers.values()):
+        numbers = _within_pages(bound, readers, numbers, shift)
+    zones = {name: reader.block_zones(numbers, shift) for name, reader in readers.items()}
+    may, settled = prune(bound, zones, len(numbers))
     parts: list[tuple[int, int, Mask | None]] = []
-    for a, b, all_match in _runs(numbers[order], settled[order]):
-        low, high = max(a << block_shift, start), min((b + 1) << block_shift, stop)
+    for a, b, all_match in _runs(numbers[may], settled[may]):
+        low, high = max(a << shift, start), min((b + 1) << shift, stop)
         parts += [(low, high, None)] if all_match else _compare(bound, readers, low, high)
     return Selection(parts)
+
+
+def _within_pages(bound: Bound, readers: Mapping[str, ColumnReader], numbers: Rows, shift: int) -> Rows:
+    """Those of the zones that lie in pages in which something may match."""
+    page_shift = min(reader.page_shift for reader in readers.values())
+    pages = np.unique(numbers >> (page_shift - shift))
+    zones = {name: reader.zones(pages, page_shift) for name, reader in readers.items()}
+    may, _ = prune(bound, zones, len(pages))
+    may = _ask_bloom(bound, readers, pages, page_shift, may)
+    return numbers[np.isin(numbers >> (page_shift - shift), pages[may])]
 
 
 def _compare(
@@ -91,14 +88,6 @@ def _runs(numbers: Rows, settled: Mask) -> list[tuple[int, int, bool]]:
     cuts = np.flatnonzero((np.diff(numbers) != 1) | (settled[1:] != settled[:-1]))
     firsts, lasts = [0, *(cuts + 1).tolist()], [*cuts.tolist(), len(numbers) - 1]
     return [(int(numbers[a]), int(numbers[b]), bool(settled[a])) for a, b in zip(firsts, lasts, strict=True)]
-
-
-def _page_zones(readers: Mapping[str, ColumnReader], zones: Rows, shift: int) -> dict[str, Zones]:
-    return {name: reader.zones(zones, shift) for name, reader in readers.items()}
-
-
-def _block_zones(readers: Mapping[str, ColumnReader], zones: Rows, shift: int) -> dict[str, Zones]:
-    return {name: reader.block_zones(zones, shift) for name, reader in readers.items()}
 
 
 def _ask_bloom(bound: Bound, readers: Mapping[str, ColumnReader], pages: Rows, shift: int, may: Mask) -> Mask:

@@ -116,6 +116,8 @@ def _node(e: Expression, types: Mapping[str, DataType], negated: bool) -> Node:
         return _node(e.part, types, not negated)
     if isinstance(e, And | Or):
         parts = tuple(_node(part, types, negated) for part in e.parts)
+        if isinstance(e, And) != negated:
+            parts = _intersected(parts)
         if len(parts) == 1:
             return parts[0]
         return AllOf(parts) if isinstance(e, And) != negated else AnyOf(parts)
@@ -127,6 +129,20 @@ def _node(e: Expression, types: Mapping[str, DataType], negated: bool) -> Node:
         parts = tuple(Leaf(e.column, one, negated) for one in test)
         return AllOf(parts) if negated else AnyOf(parts)
     return Leaf(e.column, test, negated != opposite)
+
+
+def _intersected(parts: tuple[Node, ...]) -> tuple[Node, ...]:
+    """`parts` of an AND with the ranges asked of one integer column made one."""
+    ranges: dict[str, c.IntegerRange] = {}
+    others: list[Node] = []
+    for part in parts:
+        if isinstance(part, Leaf) and isinstance(part.test, c.IntegerRange) and not part.negated:
+            known = ranges.get(part.column, part.test)
+            low, high = max(known.low, part.test.low), min(known.high, part.test.high)
+            ranges[part.column] = c.IntegerRange(low, high) if low <= high else c.IntegerRange(1, 0)
+        else:
+            others.append(part)
+    return (*(Leaf(column, test) for column, test in ranges.items()), *others)
 
 
 def _test(

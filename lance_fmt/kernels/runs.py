@@ -1,7 +1,6 @@
 """Expanding runs (FORMAT.md, "Run-length")."""
 
 import numpy as np
-from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 

@@ -259,7 +259,7 @@ def _snappy(streams: Streams, payload: Bytes, count: int, kind: str, inner: Inne
 def _zstd(streams: Streams, payload: Bytes, count: int, kind: str, inner: Inner) -> list[Any]:
     def expand(packed: bytes, size: int) -> bytes:
         assert zstandard.frame_content_size(packed) == size
-        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=size, allow_extra_data=False)
 
     return _compressed(payload, count, kind, inner, expand, 65536)
 
