@@ -230,7 +230,7 @@ class ColumnReader:
     def take(self, rows: Rows) -> Column:
         """The rows at `rows` (checked by the caller), in that order."""
         if len(rows) <= 1:
-            return self._take_one(int(rows[0])) if len(rows) else Column.from_pylist([], self.type)
+            return self.take_one(int(rows[0])) if len(rows) else Column.from_pylist([], self.type)
         if self._base is not None:
             return self._take_array(rows)
         joined: Column | None = self._cache.get(self._keys + _JOINED)
@@ -263,7 +263,8 @@ class ColumnReader:
             self._cache.put(self._keys + _JOINED, Column.concat(wholes), size)
             self._cache.drop(self._keys, self._keys + len(self._rows))
 
-    def _take_one(self, row: int) -> Column:
+    def take_one(self, row: int) -> Column:
+        """One row (checked by the caller)."""
         number = row >> self.page_shift
         page = self._cache.get(self._keys + number) or self.page(number)
         block = (row >> self.block_shift) & self._block_mask
@@ -424,25 +425,42 @@ class ColumnReader:
         assert base is not None
         spans = self._spans(start, stop)
         self.load_pages(spans[0][0], spans[-1][0])
-        low_block, high_block = start >> self.block_shift, ((stop - 1) >> self.block_shift) + 1
         if self._in_memory:
-            for number in np.flatnonzero(~self._checked[low_block:high_block]).tolist():
-                self._touch(low_block + number)
+            self._check_array(self._view().view(np.uint8).reshape(-1).data, base, spans, again=False)
             return Column(self.type, self._view()[start:stop])
         low = (spans[0][0] << self.page_shift) + (spans[0][1] << self.block_shift)
         length = self._array_end(spans[-1]) - (base + low * stride)
         raw = read_array(self._source, base + low * stride, length, f"column {self.field.name!r}")
-        view = raw.data
-        for number, first, last in spans:
-            page = self.page(number)
-            self._check_array_page(number, page)
-            begin = page.offset - (base + low * stride)
-            for block in range(first, last + 1):
-                a, b = page.index.span(block, block)
-                self._check(number, page.index, block, view[begin + a : begin + b], page.offset + a)
+        self._check_array(raw.data, base + low * stride, spans, again=True)
         skip = (start - low) * stride
         values = raw[skip : skip + (stop - start) * stride].view(self.type.dtype)
         return Column(self.type, values.reshape(-1, self.type.dimension) if self.type.is_vector else values)
+
+    def _check_array(
+        self, view: memoryview, base: int, spans: list[tuple[int, int, int]], *, again: bool
+    ) -> None:
+        """Hold blocks against their checksums; `view` are the bytes from file offset `base` on.
+
+        Unless `again`, those that have been checked before are passed over.
+        """
+        for number, first, last in spans:
+            page = self.page(number)
+            self._check_array_page(number, page)
+            at = number << (self.page_shift - self.block_shift)
+            if not again and self._checked[at + first : at + last + 1].all():
+                continue
+            ends, checksums, offset = page.index.ends, page.index.checksums, page.offset - base
+            begin = ends[first - 1] if first else 0
+            for block in range(first, last + 1):
+                # The padding behind the last block counts to its checksum, and is no row of the array.
+                end = page.index.data_length if block == len(ends) - 1 else ends[block]
+                raw = view[offset + begin : offset + end]
+                if len(raw) != end - begin:
+                    raw = read_exactly(self._source, page.offset + begin, end - begin, "block")
+                if crc32c(raw) != checksums[block]:
+                    self._check(number, page.index, block, raw, page.offset + begin)
+                begin = end
+            self._checked[at + first : at + last + 1] = True
 
     def _array_end(self, span: tuple[int, int, int]) -> int:
         number, first, last = span

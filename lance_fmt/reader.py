@@ -359,6 +359,9 @@ class File:
         self, indices: Sequence[int] | np.ndarray[Any, Any], columns: Sequence[str] | None = None
     ) -> Table:
         """The rows at `indices` (0-based, any order, repeats allowed), in that order."""
+        if len(indices) == 1 and type(indices[0]) is int and 0 <= indices[0] < self.num_rows:
+            row, plan = indices[0], self._plan(columns)
+            return plan.table([reader.take_one(row) for reader in plan.readers.values()], 1)
         rows = np.asarray(indices)
         if rows.ndim != 1 or (rows.dtype.kind not in "iu" and len(rows)):
             raise InvalidDataError(
