@@ -9,9 +9,9 @@ bytes, as the table does. Run it a few times on an idle machine and keep the sma
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from lance_fmt.encodings.protocol import STRINGS, Kind, Recipe, Sample, Strings,
 from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.wire import Cursor
 
+CALLS = 5
 SIZES = (64, 512, 1024, 2048, 4096, 8192)
 BY_BYTES = frozenset({StreamId.PLAIN, StreamId.SNAPPY, StreamId.ZSTD})
 RANDOM = np.random.default_rng(1)
@@ -131,40 +132,50 @@ TEXTS: dict[StreamId, list[Maker]] = {
 }
 
 
-def fastest(call: Callable[[], object], seconds: float) -> float:
-    """Nanoseconds of the fastest of the calls that fit into a time, of which there are ten at least."""
-    best, calls = float("inf"), 0
-    stop = perf_counter_ns() + seconds * 1e9
-    while calls < 10 or perf_counter_ns() < stop:
-        start = perf_counter_ns()
-        call()
-        best = min(best, perf_counter_ns() - start)
-        calls += 1
-    return best
+class Block(NamedTuple):
+    """A block to read: its values, the bytes of its strings, what its inner streams cost, and the reading of it."""
+
+    count: int
+    text: int
+    inner: float
+    read: Callable[[], object]
 
 
-def measured(
-    stream: StreamId, kind: Kind, values: Values, costs: dict[StreamId, Cost], seconds: float
-) -> tuple[int, int, float]:
-    """Values, bytes of strings, and nanoseconds that the outer stream takes by itself."""
+def written(stream: StreamId, kind: Kind, values: Values, costs: dict[StreamId, Cost]) -> Block:
+    """A block of `values`."""
     recipe = ENCODINGS[stream].fixed(Sample([values], [values]), kind, Typical())
     writer = PageWriter(trace=[])
     writer.write(values, kind, recipe)  # what the blocks of a page share is written, and read, only once
     assert writer.trace is not None
     writer.trace.clear()
     data = writer.write(values, kind, recipe)
-    *inner, (written, _, count, text) = writer.trace
-    assert written is stream, f"{written.name} was written for {stream.name}"
+    *inner, (outer, _, count, text) = writer.trace
+    assert outer is stream, f"{outer.name} was written for {stream.name}"
     views = SharedViews([memoryview(slot) for slot in writer.shared.slots], path="block", base=0)
-    time = fastest(lambda: PageReader(views).read(Cursor(data), count, kind), seconds)
-    for name, child, number, size in inner:
-        cost = costs[name]
-        scale = child.dtype.itemsize if name in BY_BYTES else 1
-        time -= cost.stream + cost.value * number * scale + cost.byte * size
-    return count, text, time
+    cost = sum(cost_of(costs[name], name, *entry) for name, *entry in inner)
+    return Block(count, text, cost, lambda: PageReader(views).read(Cursor(data), count, kind))
 
 
-def fitted(rows: list[tuple[float, float]]) -> tuple[float, float]:
+def cost_of(cost: Cost, stream: StreamId, kind: Kind, count: int, text: int) -> float:
+    """Nanoseconds by the table."""
+    scale = kind.dtype.itemsize if stream in BY_BYTES else 1
+    return cost.stream + cost.value * count * scale + cost.byte * text
+
+
+def timed(blocks: Sequence[Block], seconds: float) -> list[float]:
+    """Nanoseconds of the fastest read of each block, less its inner streams; the blocks take turns."""
+    best = [float("inf")] * len(blocks)
+    stop = perf_counter_ns() + seconds * 1e9 * len(blocks)
+    while perf_counter_ns() < stop:
+        for place, block in enumerate(blocks):
+            for _ in range(CALLS):
+                start = perf_counter_ns()
+                block.read()
+                best[place] = min(best[place], perf_counter_ns() - start)
+    return [time - block.inner for time, block in zip(best, blocks, strict=True)]
+
+
+def fitted(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Intercept and slope of (size, time) by least squares, neither negative."""
     sizes, times = np.array(rows).T
     spread = sizes - sizes.mean()
@@ -174,25 +185,26 @@ def fitted(rows: list[tuple[float, float]]) -> tuple[float, float]:
 
 def numbers_cost(stream: StreamId, costs: dict[StreamId, Cost], seconds: float) -> Cost:
     """The first two figures."""
-    rows = []
-    for code, make in NUMBERS[stream]:
-        kind = kind_of(code)
-        scale = kind.dtype.itemsize if stream in BY_BYTES else 1
-        for size in SIZES:
-            count, _, time = measured(stream, kind, make(size), costs, seconds)
-            rows.append((float(count * scale), time))
-    return Cost(*fitted(rows))
+    cases = [(kind_of(code), make, size) for code, make in NUMBERS[stream] for size in SIZES]
+    blocks = [written(stream, kind, make(size), costs) for kind, make, size in cases]
+    scales = [kind.dtype.itemsize if stream in BY_BYTES else 1 for kind, _, _ in cases]
+    sizes = [block.count * scale for block, scale in zip(blocks, scales, strict=True)]
+    return Cost(*fitted(list(zip(sizes, timed(blocks, seconds), strict=True))))
 
 
 def texts_cost(stream: StreamId, costs: dict[StreamId, Cost], seconds: float) -> Cost:
     """All three figures of an encoding of strings; the first two are those of numbers where it takes both."""
-    rows = [measured(stream, STRINGS, make(size), costs, seconds) for make in TEXTS[stream] for size in SIZES]
-    if stream is not StreamId.FSST:
+    blocks = [written(stream, STRINGS, make(size), costs) for make in TEXTS[stream] for size in SIZES]
+    times = timed(blocks, seconds)
+    if stream in costs:
         known = costs[stream]
-        left = [(float(text), time - known.stream - known.value * count) for count, text, time in rows]
-        return Cost(known.stream, known.value, fitted(left)[1])
-    table: Any = np.array([(1.0, count, text, time) for count, text, time in rows])
-    found = np.linalg.lstsq(table[:, :3], table[:, 3], rcond=None)[0]
+        sizes, left = (
+            np.array([block.text for block in blocks], np.float64),
+            np.array(times) - [known.stream + known.value * block.count for block in blocks],
+        )
+        return Cost(known.stream, known.value, max(0.0, float(sizes @ left / (sizes @ sizes))))
+    table = np.array([(1.0, block.count, block.text) for block in blocks])
+    found = np.linalg.lstsq(table, np.array(times), rcond=None)[0]
     return Cost(*(max(0.0, float(figure)) for figure in found))
 
 
@@ -202,8 +214,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.05, help="time to read each block for")
     seconds = parser.parse_args().seconds
     costs: dict[StreamId, Cost] = {}
-    for stream in NUMBERS:
-        if NUMBERS[stream]:
+    for stream, cases in NUMBERS.items():
+        if cases:
             costs[stream] = numbers_cost(stream, costs, seconds)
     for stream in TEXTS:
         costs[stream] = texts_cost(stream, costs, seconds)

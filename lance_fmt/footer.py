@@ -33,6 +33,8 @@ RESERVED = "lfmt:"
 REQUIRES = "lfmt:requires"
 SCHEMA_METADATA = "lfmt:schema"
 
+_FEATURES = {feature.value: str(feature.name).lower() for feature in Feature}
+
 COLUMN_RECORD = np.dtype(
     [
         ("name_hash", "<u8"),
@@ -175,7 +177,7 @@ def metadata_bytes(
     """User key-values, and behind them the file's own: what it requires, and the schema's metadata."""
     own = {}
     if features:
-        own[REQUIRES] = ", ".join(feature.name.lower() for feature in Feature if feature & features)
+        own[REQUIRES] = ", ".join(name for bit, name in _FEATURES.items() if bit & features)
     if schema:
         own[SCHEMA_METADATA] = json.dumps(dict(schema), ensure_ascii=False, separators=(",", ":"))
     out = Builder().u32(len(metadata) + len(own))
@@ -217,7 +219,7 @@ def check_features(footer: Footer, own: Mapping[str, str], path: str) -> None:
     """Refuse a file that requires what this reader does not know, by its name where the file tells it."""
     unknown = footer.features & ~KNOWN_FEATURES
     if unknown:
-        ours = {feature.name.lower() for feature in Feature}
+        ours = set(_FEATURES.values())
         names = [n for n in own.get(REQUIRES, "").split(", ") if n and n not in ours]
         what = ", ".join(names) or f"feature flags {unknown:#x}"
         raise UnsupportedVersionError(

@@ -98,8 +98,8 @@ class PageBuilder:
             flags: list[Values] = [v for i in mixed if (v := parts[i].validity) is not None]
             choice = self._choose("?", flags, _BOOLS, chooser)
             evidence.append(f"validity {choice.recipe}")
-            for i, values in zip(mixed, flags, strict=True):
-                streams[i].append(writer.write(values, _BOOLS, choice.recipe))
+            for i, valid in zip(mixed, flags, strict=True):
+                streams[i].append(writer.write(valid, _BOOLS, choice.recipe))
         full = [i for i, part in enumerate(parts) if nulls[i] < len(part)]
         apart = [blocks.take_apart(parts[i]) for i in full]
         for place, leaf in enumerate(blocks.leaves(kind)):

@@ -393,8 +393,8 @@ class File:
         if values is not None and isinstance(leaf, Leaf) and leaf.test is not None:
             rows = reader.find(values[column], leaf.test)
             if rows is not None:
-                return rows.tolist()
-        return self._matching(bound, 0, self.num_rows).rows().tolist()
+                return list(map(int, rows))
+        return list(map(int, self._matching(bound, 0, self.num_rows).rows()))
 
     def batches(
         self,

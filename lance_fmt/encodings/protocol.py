@@ -133,7 +133,9 @@ class SharedWriter(Protocol):
 class StreamWriter(Protocol):
     """Given to `encode`: writes child streams and shared bytes of the page being written."""
 
-    shared: SharedWriter
+    @property
+    def shared(self) -> SharedWriter:
+        """The shared bytes of the page."""
 
     def write(self, values: Values, kind: Kind, recipe: Recipe) -> bytes:
         """A whole stream (header, payload, padding) of `values` by `recipe`.
@@ -157,8 +159,6 @@ class StreamReader(Protocol):
 
 class Test(Protocol):
     """A condition on single values, as filters ask it."""
-
-    __test__ = False  # not a test case of pytest
 
     def mask(self, values: Values) -> Mask:
         """Which values pass; NaN passes nothing but its own test."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 import numpy as np
@@ -284,3 +285,42 @@ def test_a_recipe_serves_blocks_that_were_not_sampled(encoding: Any) -> None:
     for values in shapes(kind, 50).values():
         payload = encoding.encode(values, kind, recipe, PageWriter())
         assert decode(encoding, kind, payload, 50).tobytes() == values.tobytes()
+
+
+def outcome(read: Any, *given: Any) -> bytes | str:
+    try:
+        found: bytes = read(*given).tobytes()
+    except (CorruptFileError, UnsupportedVersionError) as error:
+        return type(error).__name__
+    return found
+
+
+@pytest.mark.parametrize(
+    ("encoding", "switch"),
+    [(FrameOfReference(), "peek_words"), (Delta(), "peek_words"), (ByteStreamSplit(), "_PLAIN")],
+    ids=lambda given: given if isinstance(given, str) else given.name,
+)
+def test_peeking_at_inner_streams_is_reading_them(
+    encoding: Any, switch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the inner streams are the usual ones they are read in place; on any bytes this changes nothing."""
+    chance = random.Random(encoding.name)
+    cases = []
+    for kind in (kind for kind in KINDS.values() if encoding.accepts(kind)):
+        test = Between(0, 100, seen=kind.is_integer)
+        for size in (1, 2, 16, 17, 33, 129):
+            for values in shapes(kind, size).values():
+                payload = bytearray(write(encoding, kind, values))
+                cases.append((kind, bytes(payload), size, test))
+                payload[chance.randrange(min(len(payload), 48))] ^= 1 << chance.randrange(8)
+                cases.append((kind, bytes(payload), size, test))
+                cases.append((kind, bytes(payload)[: chance.randrange(len(payload))], size, test))
+
+    def outcomes() -> list[bytes | str]:
+        reads = [outcome(decode, encoding, kind, data, size) for kind, data, size, _ in cases]
+        return reads + [outcome(match, encoding, *case) for case in cases]
+
+    peeked = outcomes()
+    module = sys.modules[type(encoding).__module__]
+    monkeypatch.setattr(module, switch, -1 if switch == "_PLAIN" else lambda *_: None)
+    assert outcomes() == peeked

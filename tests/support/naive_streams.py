@@ -177,6 +177,7 @@ def _run_length(streams: Streams, payload: Bytes, count: int, kind: str, inner: 
     heads = [bool(first + i & 1) for i in range(runs)] if kind == "?" else inner(runs, kind)
     lengths = inner(runs, "I")
     assert min(lengths) > 0
+    assert sum(lengths) == count
     return [head for head, length in zip(heads, lengths, strict=True) for _ in range(length)]
 
 
@@ -253,7 +254,18 @@ def _compressed(payload: Bytes, count: int, kind: str, inner: Inner, expand: Any
 
 
 def _snappy(streams: Streams, payload: Bytes, count: int, kind: str, inner: Inner) -> list[Any]:
-    return _compressed(payload, count, kind, inner, lambda packed, _: snappy.uncompress(packed), 22)
+    def expand(packed: bytes, size: int) -> bytes:
+        groups = iter(packed[:5])
+        declared = 0
+        for place, byte in enumerate(groups):
+            declared |= (byte & 127) << 7 * place
+            if byte < 128:
+                break
+        assert declared == size
+        raw: bytes = snappy.uncompress(packed)
+        return raw
+
+    return _compressed(payload, count, kind, inner, expand, 22)
 
 
 def _zstd(streams: Streams, payload: Bytes, count: int, kind: str, inner: Inner) -> list[Any]:
