@@ -49,7 +49,7 @@ from lance_fmt.schema import (
 from lance_fmt.source import BytesSource, CachedSource, FileSource, MmapSource, ReadAt
 from lance_fmt.table import Table
 from lance_fmt.wire import Builder, Cursor
-from lance_fmt.writer import Writer, WriteSummary, write
+from lance_fmt.writer import Writer, WriteSummary, encodings_for, write
 
 __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "open", "write", "File", "Writer", "WriteSummary", "Table", "Column", "ColumnInfo", "PageInfo",
@@ -58,7 +58,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "DataType", "TypeId", "Field", "Schema", "bool_", "int8", "int16", "int32", "int64",
     "uint8", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64", "decimal",
     "string", "binary", "json", "timestamp", "date", "time", "duration", "list_", "vector", "struct",
-    "infer_type",
+    "infer_type", "encodings_for",
     "Builder", "Cursor", "crc32c",
     "FormatError", "CorruptFileError", "UnsupportedVersionError", "InvalidDataError", "SchemaError",
 ]  # fmt: skip

@@ -46,7 +46,7 @@ def salvage(
         raise InvalidDataError(f"on_damage {on_damage!r} is not one of null, skip")
     if os.path.lexists(dest):
         raise InvalidDataError(f"{os.fspath(dest)} exists; salvage writes a new file")
-    with open(source) as file:
+    with _opened(source) as file:
         found = tuple(file.damage())
         lost = _lost_columns(file, found)
         kept = [field for field in file.schema if field.name not in lost]
@@ -61,6 +61,21 @@ def salvage(
         with Writer(dest, schema, file.metadata, row_index=row_index, bloom=bloom) as writer:
             _copy(file, writer, on_damage, progress)
         return SalvageReport(file.num_rows, writer.num_rows, lost, found)
+
+
+def _opened(source: str | os.PathLike[str] | bytes | ReadAt) -> File:
+    """The file, with the parts that all others are found by."""
+    try:
+        file = open(source)
+        try:
+            _ = file.schema
+        except BaseException:
+            file.close()
+            raise
+    except CorruptFileError as error:
+        what = f"{error.what}; without this part nothing of the file can be saved: restore it from a copy"
+        raise CorruptFileError(error.path, error.offset, what) from None
+    return file
 
 
 def _lost_columns(file: File, found: tuple[Damage, ...]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from lance_fmt.constants import (
     Feature,
 )
 from lance_fmt.editions import oldest_version
-from lance_fmt.encodings.select import Level, check_level, encoding_named
+from lance_fmt.encodings.select import Level, check_level, encoding_named, encoding_names
 from lance_fmt.errors import InvalidDataError, SchemaError
 from lance_fmt.footer import Footer, header_bytes, metadata_bytes, name_hash
 from lance_fmt.page import PageBuilder, PageImage, build_raw_page
@@ -319,15 +319,23 @@ def _options(
                     f"{what}: no column {name!r}; there are {', '.join(map(repr, schema.names))}"
                 )
     for name, encoding in encodings.items():
-        known, kind = encoding_named(encoding), schema[name].type
-        if not any(known.accepts(leaf.kind) for leaf in leaves(kind)):
-            raise InvalidDataError(f"column {name!r}: encoding {encoding!r} cannot write {kind} values")
+        kind = schema[name].type
+        if encoding_named(encoding).name not in encodings_for(kind):
+            raise InvalidDataError(
+                f"column {name!r}: encoding {encoding!r} cannot write {kind} values; "
+                f"{', '.join(encodings_for(kind))} can"
+            )
     found = {}
     for field in schema:
         wanted = {AuxiliaryId.ROW_INDEX} if field.name in row_index else set()
         wanted |= {AuxiliaryId.BLOOM} if field.name in bloom else set()
         found[field.name] = _Options(level, encodings.get(field.name), frozenset(wanted))
     return found
+
+
+def encodings_for(kind: DataType) -> list[str]:
+    """Names of the encodings that can write values of a type, for the option `encodings`."""
+    return encoding_names(leaf.kind for leaf in leaves(kind))
 
 
 def write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+import lance_fmt
 import vego
 
 ROWS = 2_100  # two batches of the graph's construction, and enough matches for every search strategy
@@ -31,6 +33,8 @@ def warmup() -> Iterator[tuple[str, float]]:
         with vego.open(Path(directory) / "db", dimension=DIMENSION, durability="none") as database:
             yield from _steps(database)
         yield from _timed("opening again", lambda: _reopen(Path(directory) / "db"))
+    for what, columns in _columns().items():
+        yield from _timed(f"encoding and decoding {what}", lambda columns=columns: _every_encoding(columns))
 
 
 def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
@@ -54,6 +58,34 @@ def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
         lambda: [documents.search(query, 1, filter=text, ef=ef) for text, ef in FILTERED.values()],
     )
     yield from _timed("reading documents", lambda: documents.get_batch(ids[:3]))
+
+
+def _columns() -> dict[str, list[np.ndarray[Any, Any] | list[str]]]:
+    """Values of every kind that a kernel is compiled for."""
+    numbers = np.arange(ROWS) % 100 + np.arange(ROWS) // 100
+    return {
+        "integers": [numbers.astype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)],
+        "floats": [(numbers / 4).astype(f"f{size}") for size in (2, 4, 8)],
+        "text": [[f"{row % 50} and more, größer" for row in range(ROWS)]],
+        "booleans": [numbers % 50 < 25],
+    }
+
+
+def _every_encoding(columns: list[np.ndarray[Any, Any] | list[str]]) -> None:
+    """Write each column by each encoding that can, with a row index and Bloom filters, and ask for rows."""
+    for values in columns:
+        table = lance_fmt.Table.of({"x": values})
+        indexes: list[str] = [] if table["x"].type.id is lance_fmt.TypeId.BOOL else ["x"]
+        for name in lance_fmt.encodings_for(table["x"].type):
+            if name == "constant":
+                continue
+            sink = io.BytesIO()
+            lance_fmt.write(sink, table, encodings={"x": name}, row_index=indexes, bloom=indexes)
+            with lance_fmt.open(sink.getvalue()) as file:
+                some = file.row(7)["x"]
+                file.read(filter=lance_fmt.field("x") >= some)
+                file.read(filter=lance_fmt.field("x").isin([some]))
+                file.take([0, 5])
 
 
 def _load_compiler() -> None:

@@ -47,7 +47,7 @@ class RunLength:
 
     def plan(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe | None:
         """Where runs are long on average."""
-        runs = sum(len(starts_of(block, kind)) for block in sample.blocks)
+        runs = sum(1 + int(np.count_nonzero(_breaks(block, kind))) for block in sample.blocks)
         shortest = _SHORTEST_OF_BITS if kind.is_bool else _SHORTEST
         return (
             None if sum(map(count_of, sample.blocks)) < shortest * runs else self.fixed(sample, kind, chooser)
@@ -107,13 +107,24 @@ def _array(values: Values) -> Array:
 
 def starts_of(values: Values, kind: Kind) -> NDArray[np.int64]:
     """Where runs begin; floats are compared by their bits."""
+    breaks = np.flatnonzero(_breaks(values, kind))
+    starts = np.zeros(len(breaks) + 1, np.int64)
+    np.add(breaks, 1, out=starts[1:])
+    return starts
+
+
+def _breaks(values: Values, kind: Kind) -> Mask:
     bits = bits_of(values, kind)
-    return np.concatenate((np.zeros(1, np.int64), np.flatnonzero(bits[1:] != bits[:-1]) + 1))
+    differs: Mask = bits[1:] != bits[:-1]
+    return differs
 
 
 def lengths_of(starts: NDArray[np.int64], count: int) -> NDArray[np.uint32]:
     """Lengths of the runs that begin at `starts`."""
-    return np.diff(starts, append=count).astype(np.uint32)
+    lengths = np.empty(len(starts), np.uint32)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1], casting="unsafe")
+    lengths[-1] = count - starts[-1]
+    return lengths
 
 
 def _expand(values: Array, lengths: NDArray[np.uint32], count: int, payload: Cursor) -> Array:

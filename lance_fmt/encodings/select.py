@@ -8,6 +8,7 @@ considered is kept as text for the inspector.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -72,6 +73,12 @@ def encoding_named(name: str) -> Encoding:
             return encoding
     known = ", ".join(encoding.name for encoding in ENCODINGS.values())
     raise InvalidDataError(f"there is no encoding {name!r}; there are {known}")
+
+
+def encoding_names(kinds: Iterable[Kind]) -> list[str]:
+    """Names of the encodings that can write values of one of `kinds`."""
+    asked = list(kinds)
+    return [e.name for e in ENCODINGS.values() if any(e.accepts(kind) for kind in asked)]
 
 
 class LevelChooser:

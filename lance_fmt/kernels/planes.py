@@ -112,8 +112,8 @@ def join8(a, b, c, d, e, f, g, h, turn, out):
 @kernel
 def byte_plane(numbers, shift, out):
     """Set uint8 `out` to the low bytes of unsigned `numbers`, rotated right by `shift` (less than T) first."""
-    word = numbers.dtype.type
-    right = word(shift)
-    left = word(np.uint64(-shift) & np.uint64(np.iinfo(numbers.dtype).bits - 1))
+    bits = np.iinfo(numbers.dtype).bits
+    right = numbers.dtype.type(shift)
+    left = numbers.dtype.type((bits - shift) & (bits - 1))
     for i in range(numbers.size):
         out[i] = (numbers[i] >> right) | (numbers[i] << left)

@@ -26,8 +26,10 @@ def _fill(typingctx, value, out, at):  # noqa: ARG001
 
 if config.DISABLE_JIT:  # intrinsics exist only in compiled code
 
-    def _fill(value, out, at):
+    def _fill_slowly(value, out, at):
         out[int(at) : int(at) + _LANES] = value
+
+    _fill = _fill_slowly
 
 
 @kernel

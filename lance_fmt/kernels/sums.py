@@ -48,8 +48,10 @@ def _sum_lanes(typingctx, values, at, total):  # noqa: ARG001
 
 if config.DISABLE_JIT:  # intrinsics exist only in compiled code
 
-    def _sum_lanes(values, at, total):
+    def _sum_slowly(values, at, total):
         return _sum_one_by_one(values[int(at) : int(at) + _LANES], total)
+
+    _sum_lanes = _sum_slowly
 
 
 @kernel

@@ -195,11 +195,11 @@ def test_the_header(padding: int, tmp_path: Path) -> None:
             for use in (
                 file.read,
                 file.verify,
-                lambda: file.row(0),  # noqa: B023
-                lambda: file.take([1]),  # noqa: B023
-                lambda: file.find("n", 1),  # noqa: B023
-                lambda: next(file.batches()),  # noqa: B023
-                lambda: file.column("n"),  # noqa: B023
+                lambda: file.row(0),
+                lambda: file.take([1]),
+                lambda: file.find("n", 1),
+                lambda: next(file.batches()),
+                lambda: file.column("n"),
             ):
                 with pytest.raises(CorruptFileError):
                     use()

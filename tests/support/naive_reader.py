@@ -191,9 +191,8 @@ class _Column:
         for i, (block, n, k) in enumerate(zip(blocks, sizes, nulls, strict=True)):
             rows = [None] * n
             if k < n:
-                valid = streams.read(block, n, "?") if k else [True] * n
-                assert valid.count(False) == k
-                rows = _masked(_rows(streams, block, n, self.kind), valid)
+                rows = _rows_or_nulls(streams, block, n, self.kind) if k else _rows(streams, block, n, self.kind)
+                assert rows.count(None) == k
             if form:
                 numbers = _comparable(rows, self.kind, prefixes=True)
                 real = [v for v in numbers if v == v]
@@ -209,20 +208,25 @@ def _masked(rows: list[Any], valid: list[bool]) -> list[Any]:
     return [row if ok else None for row, ok in zip(rows, valid, strict=True)]
 
 
+def _rows_or_nulls(streams: Streams, block: Bytes, n: int, kind: Type) -> list[Any]:
+    """The validity of n rows, and the streams of a type for those that are not null."""
+    valid = streams.read(block, n, "?")
+    rows = iter(_rows(streams, block, sum(valid), kind))
+    return [next(rows) if ok else None for ok in valid]
+
+
 def _rows(streams: Streams, block: Bytes, n: int, kind: Type) -> list[Any]:
     """The streams of a type for n rows."""
     if kind.id in (_LIST, _NESTED_LIST):
         assert kind.item is not None
         lengths = streams.read(block, n, "I")
-        m = sum(lengths)
-        valid = streams.read(block, m, "?") if kind.item_nullable else [True] * m
-        items = iter(_masked(_rows(streams, block, m, kind.item), valid))
+        read = _rows_or_nulls if kind.item_nullable else _rows
+        items = iter(read(streams, block, sum(lengths), kind.item))
         return [[next(items) for _ in range(length)] for length in lengths]
     if kind.id == _STRUCT:
         members = {}
         for name, nullable, member in kind.fields:
-            valid = streams.read(block, n, "?") if nullable else [True] * n
-            members[name] = _masked(_rows(streams, block, n, member), valid)
+            members[name] = (_rows_or_nulls if nullable else _rows)(streams, block, n, member)
         return [{name: members[name][i] for name in members} for i in range(n)]
     if kind.id == _DECIMAL:
         low, high = streams.read(block, n, "q"), streams.read(block, n, "q")

@@ -1,6 +1,7 @@
 """Save what can still be read of a damaged .lfmt file into a new one, and say what was lost.
 
-The damaged file is not touched. Values that cannot be read become null, or their rows are left out (--skip).
+The damaged file is not touched, and OUT must not exist. Values that cannot be read become null, or their rows are
+left out (--skip). Exit status 0 says that OUT was written, whatever was lost; after an error there is no OUT.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from vego.progress import progress_of
 from vego_tools.terminal import counted, printable
 
 HELP = "save what can still be read of a damaged file into a new one"
+_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +36,17 @@ def run(options: argparse.Namespace) -> int:
             on_damage="skip" if options.skip else "null",
             progress=progress,
         )
-    print(f"{printable(str(options.out))}: {report.saved_rows} of {counted(report.num_rows, 'row')} saved")
+    out = printable(str(options.out))
+    print(f"{out}: {report.saved_rows:,} of {counted(report.num_rows, 'row')} saved")
     for name in report.lost_columns:
         print(f"  column {printable(repr(name))} could not be read at all and is not in it")
-    for place in report.damage:
+    for place in report.damage[:_SHOWN]:
         print(f"  {printable(str(place))}")
+    if len(report.damage) > _SHOWN:
+        more = counted(len(report.damage) - _SHOWN, "damaged place")
+        print(f"  and {more} more; `vego verify` lists all")
     if not report.damage:
         print("  nothing is damaged: it is a plain copy")
+    elif not options.skip and any(place.rows for place in report.damage):
+        print("  what is lost is null in it, and columns that lost values may hold nulls from now on")
     return 0
