@@ -16,7 +16,7 @@ import numpy as np
 
 from lance_fmt.column_reader import ColumnReader
 from lance_fmt.encodings.protocol import Mask
-from lance_fmt.filter import Bound, Leaf, Zones, equality_values, evaluate, prune
+from lance_fmt.filter import Bound, Leaf, equality_values, evaluate, prune
 from lance_fmt.hashing import hash_value
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]

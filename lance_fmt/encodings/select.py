@@ -45,6 +45,9 @@ DECODE_COST: dict[StreamId, tuple[float, float, float]] = {
 BYTES_PER_NS = {"speed": 1.0, "balanced": 0.1, "small": 0.002}
 EFFORT = {"speed": 1, "balanced": 3, "small": 12}
 _SAMPLE_BLOCKS = 2
+# Streams inside others are not weighed at all up to this many bytes, and not for compression up to the next.
+_TINY = 256
+_SMALL = 2048
 # A page this much like the one before is encoded alike without weighing everything again.
 _ALIKE = 1.1
 
@@ -94,6 +97,9 @@ class LevelChooser:
         """The best recipe for such values, one level deeper."""
         if kind.is_strings or not self._above:
             return self.weigh(sample, kind, without).recipe
+        raw = sum(map(nbytes_of, sample.blocks))
+        if raw <= _TINY and not kind.is_bool:
+            return Recipe(StreamId.PLAIN)
         # Several encodings ask about the same lengths or codes.
         key = (kind.name, len(self._above), _fingerprint(sample))
         known = self._seen.get(key)
@@ -120,7 +126,7 @@ class LevelChooser:
         raw = sum(map(nbytes_of, sample.blocks))
         best: tuple[float, Recipe] | None = None
         lines = []
-        for encoding in self._candidates(kind, without):
+        for encoding in self._candidates(kind, without, raw):
             recipe = encoding.plan(sample, kind, self._below(encoding))
             if recipe is None:
                 continue
@@ -146,10 +152,14 @@ class LevelChooser:
         evidence = f"{recipe}; as the page before: {size} of {raw} bytes sampled"
         return Choice(recipe, evidence, last.share)
 
-    def _candidates(self, kind: Kind, without: frozenset[StreamId]) -> list[Encoding]:
+    def _candidates(self, kind: Kind, without: frozenset[StreamId], raw: int) -> list[Encoding]:
         banned = set(without) | self._above - {StreamId.PLAIN}
         if len(self._above) >= MAX_CASCADE - 1:
             banned |= _ALWAYS_CASCADE
+        if self._above:
+            banned.add(StreamId.SNAPPY)  # where bytes compress at all, Zstandard does better for about as long
+            if raw <= _SMALL:
+                banned |= {StreamId.ZSTD, StreamId.VARINT}
         if self._level != "small" and (kind.is_integer or self._above):
             banned.add(StreamId.BYTE_STREAM_SPLIT)  # hardly ever worth planning a stream for each byte
         return [e for e in ENCODINGS.values() if e.id not in banned and e.accepts(kind)]

