@@ -73,15 +73,16 @@ class _Output:
             self.position += len(data)
 
 
-def choose_shifts(kind: DataType, rows: int, size: int) -> tuple[int, int]:
+def choose_shifts(kind: DataType, rows: int, size: int, *, raw: bool = True) -> tuple[int, int]:
     """(page shift, block shift) for a column of which `rows` rows took `size` bytes.
 
-    A page has at least 64 rows of a vector, so that its length is a multiple of 64 and the next page
-    continues the array.
+    `raw` vectors are an array on disk: small blocks, because a row is read by itself once its block has been
+    checked, and at least 64 rows in a page, so that its length is a multiple of 64 and the next page continues
+    the array.
     """
     each = kind.stride or max(1, -(-size // max(rows, 1)))
-    target = TARGET_VECTOR_BLOCK_BYTES if kind.is_vector else TARGET_BLOCK_BYTES
-    target = target if kind.stride else TARGET_STRING_BLOCK_BYTES
+    target = TARGET_BLOCK_BYTES if kind.stride and not kind.is_vector else TARGET_STRING_BLOCK_BYTES
+    target = TARGET_VECTOR_BLOCK_BYTES if kind.is_vector and raw else target
     whole = TARGET_VECTOR_PAGE_BYTES if kind.is_vector else TARGET_PAGE_BYTES
     block = min(max(target // each, 1).bit_length() - 1, LARGEST_BLOCK_SHIFT)
     page = min(max(whole // each, 1).bit_length() - 1, LARGEST_PAGE_SHIFT)
@@ -108,6 +109,10 @@ class _ColumnWriter:
         self._output = output
         self._options = options
         self._builder = PageBuilder(options.level, options.encoding)
+        # Whether vectors stay one array on disk.
+        self._plain = (options.encoding or "plain") == "plain" and (
+            options.level != "small" or options.encoding is not None
+        )
         self._auxiliary = AuxiliaryBuilder(field.name, field.type, options.auxiliary)
         self._pending: list[Column] = []
         self._rows = 0
@@ -125,7 +130,7 @@ class _ColumnWriter:
             self._rows += len(column)
             self._size += column.nbytes
         if self.shifts is None and (last or self._size >= TARGET_PAGE_BYTES):
-            self.shifts = choose_shifts(self.field.type, self._rows, self._size)
+            self.shifts = choose_shifts(self.field.type, self._rows, self._size, raw=self._plain)
         if self.shifts is not None and self._rows and (last or self._rows >= 1 << self.shifts[0]):
             self._write_pages(*self.shifts, last=last)
         elif self._pending and not last:
@@ -150,9 +155,7 @@ class _ColumnWriter:
         self._pending, self._rows, self._size = ([rest], len(rest), rest.nbytes) if len(rest) else ([], 0, 0)
 
     def _build(self, page: Column, block_shift: int) -> PageImage:
-        options = self._options
-        plain = options.encoding == "plain" if options.encoding else options.level != "small"
-        if plain and page.type.is_vector and not page.null_count:
+        if self._plain and page.type.is_vector and not page.null_count:
             return build_raw_page(page, block_shift)
         return self._builder.build(page, block_shift)
 

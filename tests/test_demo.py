@@ -77,13 +77,23 @@ def test_sample_has_the_rows_and_columns_it_promises():
 
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="needs the source data beside the checkout")
 def test_sample_is_what_its_script_makes(tmp_path):
-    """The values, that is: which encodings a writer chooses for them may change from version to version."""
+    """The values, that is: which encodings a writer chooses for them may change from version to version.
+
+    Which packages are nearest to a query is decided by products of float32 matrices, whose last bits differ from
+    processor to processor: a few of the choice may differ, the values of those chosen may not.
+    """
     assert make_sample.main([str(SOURCE), "--to", str(tmp_path)]) == 0
     for shipped, path in zip(sample(), (PACKAGES, QUERIES), strict=True):
         with lance_fmt.open(tmp_path / path.name) as file:
             made = file.read()
         assert made.schema == shipped.schema
-        assert all(made[name].equals(shipped[name]) for name in shipped)
+        key = "id" if "id" in shipped else "text"
+        ours = {name: row for row, name in enumerate(made[key].to_pylist())}
+        rows = [row for row, name in enumerate(shipped[key].to_pylist()) if name in ours]
+        assert made.num_rows == shipped.num_rows
+        assert len(rows) >= 0.99 * shipped.num_rows
+        same = [ours[name] for name in shipped[key].take(rows).to_pylist()]
+        assert all(made[name].take(same).equals(shipped[name].take(rows)) for name in shipped)
 
 
 # -- the tour ------------------------------------------------------------------------------------------

@@ -35,8 +35,13 @@ _BITPACKED = int(StreamId.BITPACKED)
 _FROZEN = 0x100
 _FROZEN_MASK = 0x500
 _UNSIGNED = {kind.name: KINDS[np.dtype(f"<u{kind.dtype.itemsize}")] for kind in KINDS.values()}
+_LIMITS = {
+    kind.name: (int(np.iinfo(kind.dtype).min), int(np.iinfo(kind.dtype).max))
+    for kind in KINDS.values()
+    if kind.is_integer
+}
 _ACCEPTED = frozenset(kind.name for kind in KINDS.values() if kind.dtype.kind == "u")
-INTEGERS = frozenset(kind.name for kind in KINDS.values() if kind.is_integer)
+INTEGERS = frozenset(_LIMITS)
 """Names of the kinds of integers: asked for every stream that is read."""
 
 
@@ -123,22 +128,21 @@ def unpack(words: Unsigned, width: int, count: int, base: int = 0, *, room: int 
     dtype = words.dtype
     lanes = _ROW_BYTES // dtype.itemsize
     whole = -(-count // lanes) * lanes
-    size = count + room
-    out: Unsigned = np.empty(max(whole, size), dtype)
-    if width:
-        loader.unpack_rows()(words, width, signed(base), out if len(out) == whole else out[:whole])
-    else:
-        out[:] = base
-    return out if len(out) == size else out[:size]
+    count += room
+    if not width:
+        return np.full(count, base, dtype)
+    out: Unsigned = np.empty(whole if whole > count else count, dtype)
+    loader.unpack_rows()(words, width, signed(base), out if whole >= count else out[:whole])
+    return out if whole == count else out[:count]
 
 
 def match_packed(
     words: Unsigned, width: int, count: int, kind: Kind, base: int, interval: tuple[int, int]
 ) -> Mask:
     """Which of `count` values plus `base`, as values of `kind`, lie in `interval`."""
-    limits = np.iinfo(kind.dtype)
-    modulus = 1 << limits.bits
-    low, high = max(interval[0], int(limits.min)), min(interval[1], int(limits.max))
+    smallest, largest = _LIMITS[kind.name]
+    modulus = largest - smallest + 1
+    low, high = max(interval[0], smallest), min(interval[1], largest)
     if low > high:
         return np.zeros(count, np.bool_)
     first = (low - base) % modulus

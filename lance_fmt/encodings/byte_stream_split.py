@@ -63,9 +63,8 @@ class ByteStreamSplit:
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:
         """One pass over all planes."""
         size = kind.dtype.itemsize
-        # Kernels take 16 numbers at least.
-        out = np.empty(max(count, _LEAST), unsigned_kind(kind).dtype)
         planes = _planes(payload, count, size, source)
+        out = np.empty(max(count, _LEAST), unsigned_kind(kind).dtype)
         if count < _LEAST:
             planes = [frozen(np.resize(plane, _LEAST)) for plane in planes]
         loader.join_planes(size)(*planes, int(kind.is_float), out)

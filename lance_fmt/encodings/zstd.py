@@ -21,6 +21,9 @@ from lance_fmt.encodings.protocol import (
 )
 from lance_fmt.wire import Cursor
 
+# Instead of a level: hardly look for matches. The bytes of a plane of floats are skewed, not repeated, and what
+# short matches Zstandard finds among them cost more than the symbols they replace.
+LITERALS = 0
 _WORST_GAIN = 0.9
 _PROBE = 1 << 14
 
@@ -36,15 +39,24 @@ class _Contexts(threading.local):
         """The compressor of a level."""
         found = self._compressors.get(level)
         if found is None:
-            found = self._compressors[level] = zstandard.ZstdCompressor(level=level)
+            found = self._compressors[level] = _compressor(level)
         return found
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    if level != LITERALS:
+        return zstandard.ZstdCompressor(level=level)
+    rare = zstandard.ZstdCompressionParameters.from_level(
+        3, strategy=zstandard.STRATEGY_FAST, min_match=7, hash_log=6, window_log=17
+    )
+    return zstandard.ZstdCompressor(compression_params=rare)
 
 
 _contexts = _Contexts()
 
 
 class Zstd:
-    """Zstandard; numbers and byte strings. The recipe's parameter is the level."""
+    """Zstandard; numbers and byte strings. The recipe's parameter is the level, or `LITERALS`."""
 
     id = StreamId.ZSTD
     name = "zstd"
@@ -62,7 +74,11 @@ class Zstd:
 
     def fixed(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
         """Whatever it costs."""
-        return Recipe(self.id, compressed.children(sample, kind, chooser), chooser.effort)
+        level = chooser.effort
+        if not kind.is_strings and kind.dtype.itemsize == 1:
+            probe = compressed.raw_bytes(sample.blocks[0])
+            level = min((level, LITERALS), key=lambda each: len(_contexts.compressor(each).compress(probe)))
+        return Recipe(self.id, compressed.children(sample, kind, chooser), level)
 
     def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:  # noqa: ARG002
         """Size, zero, lengths, one frame."""

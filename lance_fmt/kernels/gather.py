@@ -65,7 +65,8 @@ def take_numbers(values, codes, out):
     """
     largest = codes[0]
     for i in range(codes.size):
-        largest = max(largest, codes[i])
+        code = codes[i]
+        largest = code if code > largest else largest
     if np.uint64(largest) < np.uint64(values.size):
         for i in range(codes.size):
             out[np.uint64(i)] = values[np.uint64(codes[np.uint64(i)])]

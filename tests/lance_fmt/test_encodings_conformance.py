@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import lance_fmt
-from lance_fmt import Column, CorruptFileError, Cursor, DataType, InvalidDataError, UnsupportedVersionError
+from lance_fmt import Column, CorruptFileError, Cursor, DataType, UnsupportedVersionError
 from lance_fmt.block import leaves
 from lance_fmt.constants import MAX_STREAM_DEPTH, StreamId
 from lance_fmt.encodings import ENCODINGS, Encoding
 from lance_fmt.encodings.protocol import (
-    KINDS,
-    STRINGS,
     Kind,
     Mask,
     Recipe,
@@ -34,84 +32,7 @@ from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.wire import Builder
 from lance_fmt.writer import choose_shifts
 from tests.support.format_values import file_of
-
-_N = 8192 + 3
-EVERY_KIND = [*KINDS.values(), STRINGS]
-
-
-def strings(values: list[bytes]) -> Strings:
-    """Byte strings of a list."""
-    return Strings(
-        np.frombuffer(b"".join(values), np.uint8),
-        np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int64),
-    )
-
-
-def listed(values: Values) -> list[Any]:
-    """Values that compare as their bits do."""
-    if isinstance(values, Strings):
-        raw, bounds = values.data.tobytes(), values.offsets.tolist()
-        return [raw[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
-    found: list[Any] = values.view(f"u{values.itemsize}").tolist()
-    return found
-
-
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(29)
-
-
-def _number_shapes(kind: Kind) -> dict[str, Any]:
-    dtype, rng = kind.dtype, _rng()
-    if kind.is_bool:
-        return {"runs": np.arange(_N) // 300 % 2 == 0, "random": rng.random(_N) < 0.5}
-    bits = rng.integers(0, 256, _N * dtype.itemsize, np.uint8).view(dtype)
-    shapes = {
-        "sorted": np.sort(rng.integers(0, 127, _N)).astype(dtype),
-        "random bits": bits,
-        "runs": (np.arange(_N) // 100 % 100).astype(dtype),
-        "few": rng.integers(0, 5, 1000).astype(dtype),
-        "counting": (np.arange(1000) % 120).astype(dtype),
-    }
-    if kind.is_integer:
-        ends = np.iinfo(dtype)
-        shapes["extremes"] = np.array([ends.min, ends.max, 0, ends.min, ends.max] * 9, dtype)
-        shapes["high"] = np.array([ends.max - i % 5 for i in range(1000)], dtype)
-        return shapes
-    shapes["decimals"] = (rng.integers(0, 3000, _N) / 100).astype(dtype)
-    odd = [float("nan"), -0.0, 0.0, float("inf"), -float("inf"), 1.5, float(np.finfo(dtype).max)]
-    shapes["special"] = np.array(odd * 50 + [-float("nan")], dtype)
-    signalling = np.array([1], f"u{dtype.itemsize}") | np.array([np.inf], dtype).view(f"u{dtype.itemsize}")
-    shapes["signalling NaN"] = np.concatenate([signalling.view(dtype), shapes["special"]])
-    shapes["decimals and specials"] = np.where(np.arange(_N) % 97 == 0, dtype.type("nan"), shapes["decimals"])
-    return shapes
-
-
-def _string_shapes() -> dict[str, Any]:
-    rng = _rng()
-    words = [f"category number {i}".encode() for i in range(40)]
-    found = {
-        "empty strings": [b""] * 20 + [b"a"],
-        "repeated": [words[i] for i in rng.integers(0, 40, _N).tolist()],
-        "Unicode": [f"żółw {i} 🐢 日本".encode() for i in range(1000)],
-        "random bytes": [rng.bytes(n) for n in rng.integers(0, 30, 1000).tolist()],
-        "every byte": [bytes(range(256))] * 3 + [bytes([255] * 40), b"\0"],
-        "long": [b"the quick brown fox " * 500, b"", b"x" * 20_000],
-        "sorted": [b"https://example.org/item/%07d" % i for i in range(1000)],
-    }
-    return {name: strings(values) for name, values in found.items()}
-
-
-def shapes(kind: Kind) -> dict[str, Values]:
-    """Values of a kind, one value and two among them."""
-    found: dict[str, Values] = _string_shapes() if kind.is_strings else _number_shapes(kind)
-    if not kind.is_strings:
-        # Large where sizes matter: the others as long as a row of packed words and a bit.
-        found = {n: v if n in ("sorted", "random bits", "random") else v[:1027] for n, v in found.items()}
-    one = strings([b"one"]) if kind.is_strings else np.ones(1, kind.dtype)
-    two = strings([b"", b"two"]) if kind.is_strings else np.array([1, 0], kind.dtype)
-    same = strings([b"same"] * 50) if kind.is_strings else np.ones(50, kind.dtype)
-    return {"one": one, "two": two, "all the same": same, **found}
-
+from tests.support.stream_values import EVERY_KIND, depth_of, recipes, shapes, stream_values, strings
 
 _SHAPES = {kind.name: shapes(kind) for kind in EVERY_KIND}
 cases = pytest.mark.parametrize(
@@ -125,41 +46,20 @@ cases = pytest.mark.parametrize(
 )
 
 
-def depth_of(recipe: Recipe) -> int:
-    """How many encodings are nested."""
-    return 1 + max(map(depth_of, recipe.children), default=0)
-
-
 def _open(writer: PageWriter) -> PageReader:
     return PageReader(SharedViews([memoryview(s) for s in writer.shared.slots], path="x", base=0))
-
-
-def _recipes(
-    encoding: Encoding, blocks: list[Values], kind: Kind, levels: tuple[str, ...] = ("small",)
-) -> Iterator[Recipe]:
-    """What the encoding plans, and what it writes when it must."""
-    for level in levels:
-        chooser = LevelChooser(level, frozenset({encoding.id}))  # type: ignore[arg-type]
-        sample = Sample(blocks, blocks)
-        planned = encoding.plan(sample, kind, chooser)
-        if planned is not None:
-            yield planned
-        try:
-            yield encoding.fixed(sample, kind, chooser)
-        except InvalidDataError:
-            assert encoding.id is StreamId.CONSTANT
 
 
 @cases
 def test_values_come_back_bit_by_bit(encoding: Encoding, kind: Kind) -> None:
     for name, values in _SHAPES[kind.name].items():
-        for recipe in _recipes(encoding, [values], kind, ("speed", "small")):
+        for recipe in recipes(encoding, [values], kind, ("speed", "small")):
             writer = PageWriter()
             data = writer.write(values, kind, recipe)
             assert len(data) % 8 == 0
             cursor = Cursor(data + b"more")
             read = _open(writer).read(cursor, count_of(values), kind)
-            assert listed(read) == listed(values), (name, str(recipe))
+            assert stream_values(read) == stream_values(values), (name, str(recipe))
             assert cursor.remaining == 4
             assert depth_of(recipe) <= MAX_CASCADE, (name, str(recipe))
             if not isinstance(read, Strings):
@@ -178,7 +78,9 @@ def test_blocks_that_were_not_planned_for(encoding: Encoding, kind: Kind) -> Non
         writer = PageWriter()
         blocks = [writer.write(values, kind, recipe) for values in every]
         for data, values in zip(blocks, every, strict=True):
-            assert listed(_open(writer).read(Cursor(data), count_of(values), kind)) == listed(values)
+            assert stream_values(_open(writer).read(Cursor(data), count_of(values), kind)) == stream_values(
+                values
+            )
 
 
 @dataclass
@@ -193,7 +95,7 @@ class Within:
     def mask(self, values: Values) -> Mask:
         """Which values lie between the two."""
         if isinstance(values, Strings):
-            return np.array([self.low <= v <= self.high for v in listed(values)], np.bool_)
+            return np.array([self.low <= v <= self.high for v in stream_values(values)], np.bool_)
         if values.dtype.kind not in "iu":
             return (values >= self.low) & (values <= self.high)
         ends = np.iinfo(values.dtype)
@@ -210,7 +112,7 @@ class Within:
 
 def _tests(values: Values, kind: Kind) -> list[Within]:
     if isinstance(values, Strings):
-        some = listed(values)
+        some = stream_values(values)
         return [Within(b"", b"\xff" * 9, True), Within(min(some), some[-1], True), Within(b"b", b"a", True)]
     every = [v for v in values.tolist() if v == v]
     some = sorted(every)[:: max(1, len(every) // 3)]
@@ -225,7 +127,7 @@ def _tests(values: Values, kind: Kind) -> list[Within]:
 @cases
 def test_matching_is_asking_the_decoded_values(encoding: Encoding, kind: Kind) -> None:
     for name, values in _SHAPES[kind.name].items():
-        for recipe in list(_recipes(encoding, [values], kind))[-1:]:
+        for recipe in list(recipes(encoding, [values], kind))[-1:]:
             writer = PageWriter()
             data = writer.write(values, kind, recipe)
             for test in _tests(values, kind):
@@ -245,10 +147,10 @@ def test_any_values(encoding: Encoding, data: st.DataObject) -> None:
     else:
         bits = arrays.arrays(f"<u{kind.dtype.itemsize}", st.integers(1, 200))
         values = data.draw(bits).view(kind.dtype)
-    for recipe in _recipes(encoding, [values], kind):
+    for recipe in recipes(encoding, [values], kind):
         writer = PageWriter()
         raw = writer.write(values, kind, recipe)
-        assert listed(_open(writer).read(Cursor(raw), count_of(values), kind)) == listed(values)
+        assert stream_values(_open(writer).read(Cursor(raw), count_of(values), kind)) == stream_values(values)
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=lambda k: k.name)
@@ -260,7 +162,7 @@ def test_no_values(kind: Kind) -> None:
     for encoding in ENCODINGS.values():
         empty = bytes([encoding.id]) + bytes(7)
         if encoding.accepts(kind):
-            assert listed(_open(PageWriter()).read(Cursor(empty), 0, kind)) == []
+            assert stream_values(_open(PageWriter()).read(Cursor(empty), 0, kind)) == []
         if not (kind.is_strings and encoding.id is StreamId.CONSTANT):
             with pytest.raises(CorruptFileError):
                 _open(PageWriter()).read(Cursor(empty), 1, kind)
@@ -272,7 +174,9 @@ def test_an_encoding_of_another_kind_is_refused(kind: Kind) -> None:
         if not encoding.accepts(kind):
             for ask in (lambda c: _open(PageWriter()).read(c, 3, kind),
                         lambda c: _open(PageWriter()).match(c, 3, kind, Within(0, 1, True))):  # fmt: skip
-                with pytest.raises(CorruptFileError, match=f"{kind.name} values in a stream of {encoding.name}"):
+                with pytest.raises(
+                    CorruptFileError, match=f"{kind.name} values in a stream of {encoding.name}"
+                ):
                     ask(Cursor(bytes([encoding.id]) + bytes(39)))
 
 
@@ -295,7 +199,7 @@ def _nested(levels: int) -> bytes:
 def test_streams_nest_so_deep_and_no_deeper() -> None:
     kind = kind_of("<u4")
     # The lengths lie as deep as the values, so the deepest run-length is at the limit less one.
-    assert listed(_open(PageWriter()).read(Cursor(_nested(MAX_STREAM_DEPTH)), 1, kind)) == [7]
+    assert stream_values(_open(PageWriter()).read(Cursor(_nested(MAX_STREAM_DEPTH)), 1, kind)) == [7]
     for deep in (MAX_STREAM_DEPTH + 1, 100, 3000):
         with pytest.raises(CorruptFileError, match="nested more than 8 deep"):
             _open(PageWriter()).read(Cursor(_nested(deep)), 1, kind)
@@ -306,7 +210,7 @@ def test_streams_nest_so_deep_and_no_deeper() -> None:
 @cases
 def test_no_prefix_of_a_stream_is_read(encoding: Encoding, kind: Kind) -> None:
     for values in list(_SHAPES[kind.name].values())[:5]:
-        for recipe in list(_recipes(encoding, [values], kind))[-1:]:
+        for recipe in list(recipes(encoding, [values], kind))[-1:]:
             writer = PageWriter()
             data = writer.write(values, kind, recipe)
             cuts = {0, 1, 7, 8, 9, len(data) // 2, len(data) - 8, len(data) - 1} - {len(data)}
@@ -338,7 +242,7 @@ _TYPES: list[tuple[DataType, Callable[[int], Any]]] = [
 def _with_nulls(kind: DataType, value: Callable[[int], Any]) -> Column:
     """A page with a block without nulls, one of nulls alone, and one with some."""
     i = np.arange(_ROWS)
-    null = (_BLOCK <= i) & (i < 2 * _BLOCK) | (i > 2 * _BLOCK) & (i % 3 == 0)
+    null = (i >= _BLOCK) & (i < 2 * _BLOCK) | (i > 2 * _BLOCK) & (i % 3 == 0)
     some = Column.from_pylist([None, *map(value, range(2000))], kind)
     return some.take(np.where(null, 0, i % 2000 + 1))
 

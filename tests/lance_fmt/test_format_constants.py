@@ -147,7 +147,9 @@ def test_the_specification_has_the_feature_flags_of_the_code() -> None:
 
 def test_every_stream_encoding_has_a_section_with_its_id() -> None:
     body = SPECIFICATION[SPECIFICATION.index("## Streams") : SPECIFICATION.index("## Auxiliary regions")]
-    assert [int(number) for number in re.findall(r"^### .* \((\d+)\)$", body, re.M)] == [int(s) for s in StreamId]
+    assert [int(number) for number in re.findall(r"^### .* \((\d+)\)$", body, re.M)] == [
+        int(s) for s in StreamId
+    ]
 
 
 def test_the_specification_has_every_limit() -> None:

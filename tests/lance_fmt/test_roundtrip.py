@@ -233,7 +233,9 @@ def test_vectors_of_bfloat16(level: str) -> None:
 
 
 @pytest.mark.parametrize("levels_above", [0, 1, 2])
-def test_what_is_written_can_be_read_however_many_items(levels_above: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_can_be_read_however_many_items(
+    levels_above: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A writer refuses a block of more items than readers take, on whatever level the lists are."""
     monkeypatch.setattr("lance_fmt.page.MAX_BLOCK_ITEMS", 1000)
     monkeypatch.setattr("lance_fmt.block.MAX_BLOCK_ITEMS", 1000)

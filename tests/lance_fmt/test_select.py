@@ -24,8 +24,8 @@ from lance_fmt.encodings.select import (
     encoding_named,
     sample_of,
 )
-from tests.lance_fmt.test_encodings_conformance import depth_of
 from tests.support.format_values import file_of
+from tests.support.stream_values import depth_of
 
 N = 40_000
 LEVELS = ("speed", "balanced", "small")
@@ -70,7 +70,10 @@ DATA: dict[str, tuple[Callable[[], Column], Wanted]] = {
         lambda: Column.from_numpy(np.arange(N) // 2000 % 2 == 0),
         {"speed": ("plain", 1.1), "balanced": ("plain", 1.1), "small": ("run_length(", 0.1)},
     ),
-    "random bools": (lambda: Column.from_numpy(_rng().random(N) < 0.5), dict.fromkeys(LEVELS, ("plain", 1.1))),
+    "random bools": (
+        lambda: Column.from_numpy(_rng().random(N) < 0.5),
+        dict.fromkeys(LEVELS, ("plain", 1.1)),
+    ),
     "one value": (lambda: Column.from_numpy(np.full(N, 7)), dict.fromkeys(LEVELS, ("", 0.1))),
     "small random integers": (
         lambda: Column.from_numpy(_rng().integers(0, 1000, N).astype(np.uint32)),
@@ -101,7 +104,9 @@ DATA: dict[str, tuple[Callable[[], Column], Wanted]] = {
         },
     ),
     "prose": (
-        lambda: _strings([f"the quick brown fox jumps over {i} lazy dogs, then rests" for i in range(N // 8)]),
+        lambda: _strings(
+            [f"the quick brown fox jumps over {i} lazy dogs, then rests" for i in range(N // 8)]
+        ),
         {"speed": ("fsst(", 200), "balanced": ("zstd(", 25), "small": ("zstd(", 25)},
     ),
     "random bytes": (
@@ -200,7 +205,9 @@ def test_what_is_asked_for_is_done(encoding: lance_fmt.encodings.Encoding) -> No
             assert _written(column, encodings={"c": encoding.name})[0].partition("(")[0] == encoding.name
             taken += 1
         else:
-            with pytest.raises(InvalidDataError, match=f"column 'c': encoding '{encoding.name}' cannot write"):
+            with pytest.raises(
+                InvalidDataError, match=f"column 'c': encoding '{encoding.name}' cannot write"
+            ):
                 file_of({"c": column}, encodings={"c": encoding.name})
     assert taken
 
@@ -255,6 +262,11 @@ def test_another_process_writes_the_same_bytes() -> None:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(root)}
     found = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True, env=environment, cwd=root
+        [sys.executable, "-c", _PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=root,
     )
     assert found.stdout.strip() == expected

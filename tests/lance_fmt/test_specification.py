@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+import snappy  # type: ignore[import-untyped]
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 import lance_fmt
-from lance_fmt import Column, DataType, Field, InvalidDataError
+from lance_fmt import Column, CorruptFileError, Cursor, Field, InvalidDataError, UnsupportedVersionError
 from lance_fmt.block import leaves
 from lance_fmt.encodings import ENCODINGS, Encoding
+from lance_fmt.encodings.protocol import KINDS, Kind, count_of
+from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.hashing import hash_value
 from lance_fmt.writer import choose_shifts
 from tests.support import naive_reader
@@ -21,6 +26,8 @@ from tests.support.format_values import columns as columns_of
 from tests.support.format_values import data_types, fewer, file_of, repeated, sample_columns
 from tests.support.golden_files import FOLDER, GOLDEN, METADATA
 from tests.support.naive_reader import Seen
+from tests.support.naive_streams import Bytes, Streams
+from tests.support.stream_values import EVERY_KIND, first_of, recipes, shapes, stream_values
 
 
 def stored(column: Column) -> list[Any]:
@@ -59,7 +66,9 @@ def new_columns(rows: int = 40) -> dict[str, Column]:
     valid = i % 3 != 1
     bits = Column(lance_fmt.bfloat16(), (i * 977 % 65536).astype(np.uint16), None, valid)
     words = np.stack([i * 10**17, -(i % 2)], axis=1).astype(np.int64).view(np.uint64)
-    strings = Column.from_pylist([f"item {k % 7}" if k % 4 else None for k in range(rows)], lance_fmt.string())
+    strings = Column.from_pylist(
+        [f"item {k % 7}" if k % 4 else None for k in range(rows)], lance_fmt.string()
+    )
     point = lance_fmt.struct(
         [
             Field("x", lance_fmt.float64(), False),
@@ -144,7 +153,9 @@ def test_many_blocks_and_pages() -> None:
     columns = {
         "vector": Column.from_numpy(np.arange(100 * 900, dtype=np.float32).reshape(-1, 100)),
         "long": Column.from_pylist([f"{i % 97}" * 900 for i in range(900)], lance_fmt.string()),
-        "few": Column.from_pylist([f"{i % 3}" * 50 if i % 5 else None for i in range(900)], lance_fmt.string()),
+        "few": Column.from_pylist(
+            [f"{i % 3}" * 50 if i % 5 else None for i in range(900)], lance_fmt.string()
+        ),
         "number": Column.from_numpy(np.arange(900) ** 3 % 1009),
         "half": Column.from_pylist(
             [f"{i % 89}" * 700 if i % 100 < 50 else None for i in range(900)], lance_fmt.string()
@@ -215,9 +226,68 @@ def test_golden_files() -> None:
 
 
 def test_constant_where_all_are_equal() -> None:
-    columns = {"a": Column.from_pylist(["x"] * 9, lance_fmt.string()), "b": Column.from_pylist([True] * 9, lance_fmt.bool_())}
+    columns = {
+        "a": Column.from_pylist(["x"] * 9, lance_fmt.string()),
+        "b": Column.from_pylist([True] * 9, lance_fmt.bool_()),
+    }
     seen = Seen()
     _check(file_of(columns, encodings={"a": "constant", "b": "constant"}), columns, seen)
     assert seen.encodings == {2}
     with pytest.raises(InvalidDataError, match="constant"):
         file_of({"a": ["x", "y"]}, encodings={"a": "constant"})
+
+
+_LETTERS = {**{kind.name: kind.dtype.char for kind in KINDS.values()}, "int64": "q", "uint64": "Q"}
+_LETTERS |= {"int32": "i", "uint32": "I", "strings": "s"}
+
+
+def _damaged(random: Random, stream: bytes, slots: list[bytes]) -> tuple[bytes, list[bytes]]:
+    """A byte or two changed, mostly where headers are."""
+    parts = [bytearray(stream), *map(bytearray, slots)]
+    for _ in range(random.choice([1, 1, 2])):
+        part = random.choice([parts[0], random.choice(parts)])
+        place = random.randrange(min(len(part), random.choice([40, 10**6])))
+        part[place] = random.choice(
+            [part[place] ^ 1 << random.randrange(8), random.randrange(14), 0, 127, 128, 255]
+        )
+    return bytes(parts[0]), [bytes(part) for part in parts[1:]]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=lambda e: e.name)
+def test_readers_agree_on_what_is_damaged(encoding: Encoding) -> None:
+    """Whatever bytes: both give the same values, or both refuse."""
+    random = Random(encoding.name)
+    for kind in EVERY_KIND:
+        for values in shapes(kind).values() if encoding.accepts(kind) else ():
+            few = first_of(values, 25)
+            recipe = next(recipes(encoding, [few], kind), None)
+            if recipe is None:
+                continue
+            writer = PageWriter()
+            whole = writer.write(few, kind, recipe)
+            for _ in range(12):
+                data, slots = _damaged(random, whole, writer.shared.slots)
+                assert _by_package(data, slots, count_of(few), kind) == _by_naive(
+                    data, slots, count_of(few), kind
+                )
+
+
+def _by_package(data: bytes, slots: list[bytes], count: int, kind: Kind) -> Any:
+    cursor = Cursor(data)
+    try:
+        read = PageReader(SharedViews([memoryview(s) for s in slots], path="", base=0)).read(
+            cursor, count, kind
+        )
+    except (CorruptFileError, UnsupportedVersionError):
+        return None
+    return stream_values(read), cursor.remaining
+
+
+def _by_naive(data: bytes, slots: list[bytes], count: int, kind: Kind) -> Any:
+    source = Bytes(data)
+    try:
+        read = Streams(slots).read(source, count, _LETTERS[kind.name])
+    except (AssertionError, KeyError, IndexError, StopIteration, snappy.UncompressError, zstandard.ZstdError):
+        return None
+    top = 1 << 8 * kind.dtype.itemsize
+    return (read if kind.is_strings else [int(v) % top for v in read]), len(data) - source.at

@@ -89,7 +89,9 @@ def read(data: bytes, seen: Seen | None = None) -> tuple[dict[str, list[Any]], d
     tail = Bytes(regions[2])
     texts = {tail.text(): tail.text() for _ in range(tail.number("I"))}
     tail.end()
-    names = [name for bit, name in ((1, "streams"), (2, "types_1_1"), (4, "auxiliary")) if seen.features & bit]
+    names = [
+        name for bit, name in ((1, "streams"), (2, "types_1_1"), (4, "auxiliary")) if seen.features & bit
+    ]
     assert texts.get("lfmt:requires", "") == ", ".join(names)
     return found, {key: value for key, value in texts.items() if not key.startswith("lfmt:")}
 
@@ -191,7 +193,9 @@ class _Column:
         for i, (block, n, k) in enumerate(zip(blocks, sizes, nulls, strict=True)):
             rows = [None] * n
             if k < n:
-                rows = _rows_or_nulls(streams, block, n, self.kind) if k else _rows(streams, block, n, self.kind)
+                rows = (
+                    _rows_or_nulls(streams, block, n, self.kind) if k else _rows(streams, block, n, self.kind)
+                )
                 assert rows.count(None) == k
             if form:
                 numbers = _comparable(rows, self.kind, prefixes=True)
@@ -257,7 +261,11 @@ def _comparable(rows: list[Any], kind: Type, *, prefixes: bool = False) -> list[
     if kind.id in (10, 11, 12):
         letter = _NUMBERS[kind.id]
         return [unpack("<" + letter, v.to_bytes(calcsize("<" + letter), "little"))[0] for v in values]
-    return [int.from_bytes(v[:8].ljust(8, b"\0"), "big") for v in values] if prefixes and _form(kind) == 4 else values
+    return (
+        [int.from_bytes(v[:8].ljust(8, b"\0"), "big") for v in values]
+        if prefixes and _form(kind) == 4
+        else values
+    )
 
 
 def _check_bounds(rows: list[Any], kind: Type, handle: tuple[int, ...], heap: bytes) -> None:
