@@ -33,6 +33,8 @@ from lance_fmt.wire import Cursor
 _BOOLS = kind_of("?")
 _WORDS = kind_of("<i8")
 _LENGTHS = kind_of("<u4")
+# Numbers of vectors are bounded apart from list items, by this many times as many.
+_VECTOR_SHARE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,18 @@ def take_apart(column: Column) -> list[Values]:
     return [np.ascontiguousarray(column.array).reshape(-1)]
 
 
+def most_items(column: Column) -> int:
+    """Items of the longest of the lists at any depth, all rows together; vectors below lists count by sixteenths."""
+    if column.type.is_struct:
+        return max(map(most_items, column.children))
+    if column.type.is_vector:
+        return -(-len(column) * column.type.dimension // _VECTOR_SHARE)
+    if not column.type.is_list:
+        return 0
+    start, stop = int(column.bounds[0]), int(column.bounds[-1])
+    return max(stop - start, most_items(column.child.slice(start, stop)))
+
+
 def _validity(column: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.ones(len(column), np.bool_) if column.validity is None else column.validity
 
@@ -119,7 +133,7 @@ def put_together(cursor: Cursor, rows: int, kind: DataType, source: StreamReader
             raise cursor.fail("text is not UTF-8")
         return Column(kind, values.data, values.offsets)
     count = rows * kind.dimension if kind.is_vector else rows
-    if count > MAX_BLOCK_ITEMS * 16:
+    if count > MAX_BLOCK_ITEMS * _VECTOR_SHARE:
         raise cursor.fail(f"{count} items in one block")
     array = source.read(cursor, count, kind_of(kind.dtype))
     assert isinstance(array, np.ndarray)

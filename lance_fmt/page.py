@@ -70,7 +70,7 @@ class PageBuilder:
         """A page of streams, in blocks of `2^block_shift` rows; at least one row."""
         starts = [*range(0, len(column), 1 << block_shift), len(column)]
         parts = [column.slice(a, b) for a, b in pairwise(starts)]
-        _check_block_sizes(column, parts)
+        _check_block_sizes(parts)
         nulls = [part.null_count for part in parts]
         data, slots, recipes, evidence = self._write(column.type, parts, nulls)
         keys = zonemap.prefixes(column)
@@ -152,16 +152,17 @@ def _index(data: list[Buffer], shared: int, nulls: list[int]) -> Builder:
     return index.raw(np.array(nulls, "<u4").tobytes()) if any(nulls) else index
 
 
-def _check_block_sizes(column: Column, parts: list[Column]) -> None:
+def _check_block_sizes(parts: list[Column]) -> None:
     for part in parts:
-        if column.type.is_list and int(part.bounds[-1] - part.bounds[0]) > MAX_BLOCK_ITEMS:
+        items = blocks.most_items(part)
+        if items > MAX_BLOCK_ITEMS:
             raise InvalidDataError(
-                f"more than {MAX_BLOCK_ITEMS} items of {column.type} in {len(part)} rows; "
-                "write rows of like size together"
+                f"{items} items of {part.type} in one block of {len(part)} rows; a block holds "
+                f"{MAX_BLOCK_ITEMS}: split such values, or write rows of like size together"
             )
         if part.nbytes > MAX_BLOCK_BYTES:
             raise InvalidDataError(
-                f"{part.nbytes} bytes of {column.type} in one block of {len(part)} rows; a block holds "
+                f"{part.nbytes} bytes of {part.type} in one block of {len(part)} rows; a block holds "
                 f"{MAX_BLOCK_BYTES}: split such values, or write rows of like size together"
             )
 

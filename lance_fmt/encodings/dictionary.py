@@ -74,7 +74,8 @@ class Mapping:
         if place is None:
             assert self.recipe is not None
             stream = out.write(self.values, self.kind, self.recipe)
-            place = out.shared.add(Builder().u64(count_of(self.values)).raw(stream).finish())
+            data = Builder().u64(count_of(self.values)).raw(stream).finish()
+            place = out.shared.add(data, f"dictionary of {self.kind.name}")
             self._slots[out.shared] = place
         return place
 

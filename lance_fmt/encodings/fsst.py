@@ -93,7 +93,7 @@ class Fsst:
         """Slot of the symbol table, size of the codes, lengths, codes."""
         strings, table = _strings(values), recipe.parameters
         codes = compress(strings.data, table)
-        head = Builder().u32(out.shared.add(table.data)).u32(len(codes))
+        head = Builder().u32(out.shared.add(table.data, self.name)).u32(len(codes))
         return (
             head.raw(out.write(lengths_of(strings), LENGTHS, recipe.children[0]))
             .raw(codes.tobytes())

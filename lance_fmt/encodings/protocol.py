@@ -126,8 +126,8 @@ class Chooser(Protocol):
 class SharedWriter(Protocol):
     """Gathers what the blocks of a page share."""
 
-    def add(self, data: bytes) -> int:
-        """Slot of `data`; equal data gets the same slot."""
+    def add(self, data: bytes, owner: str) -> int:
+        """Slot of `data`; equal data of the same owner, an encoding of one kind, gets the same slot."""
 
 
 class StreamWriter(Protocol):

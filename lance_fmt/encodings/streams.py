@@ -30,11 +30,14 @@ class SharedSlots:
 
     def __init__(self) -> None:
         self.slots: list[bytes] = []
-        self._places: dict[bytes, int] = {}
+        self._places: dict[tuple[str, bytes], int] = {}
 
-    def add(self, data: bytes) -> int:
-        """Slot of `data`; equal data gets the same slot."""
-        place = self._places.setdefault(data, len(self.slots))
+    def add(self, data: bytes, owner: str) -> int:
+        """Slot of `data`; equal data of the same owner, an encoding of one kind, gets the same slot.
+
+        A slot is parsed once for all its readers, so that it must mean the same to all.
+        """
+        place = self._places.setdefault((owner, data), len(self.slots))
         if place == len(self.slots):
             self.slots.append(data)
         return place
