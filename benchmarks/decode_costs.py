@@ -3,13 +3,14 @@
 For each encoding: nanoseconds for a stream, for a value, and for a byte of a string, in the form of that table. They
 are fitted by least squares to the fastest of many reads of blocks of different sizes; what the streams inside a
 stream cost by the lines above its own is taken off first. Values of PLAIN, SNAPPY and ZSTD count for each of their
-bytes, as the table does. Run it a few times on an idle machine and keep the smallest figures.
+bytes, as the table does. An idle machine helps, more rounds do too.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import NamedTuple
 
@@ -132,16 +133,19 @@ TEXTS: dict[StreamId, list[Maker]] = {
 }
 
 
-class Block(NamedTuple):
-    """A block to read: its values, the bytes of its strings, what its inner streams cost, and the reading of it."""
+@dataclass
+class Block:
+    """A block to read: its values, the bytes of its strings, its inner streams, and the fastest reading so far."""
 
+    kind: Kind
     count: int
     text: int
-    inner: float
+    inner: list[tuple[StreamId, Kind, int, int]]
     read: Callable[[], object]
+    fastest: float = float("inf")
 
 
-def written(stream: StreamId, kind: Kind, values: Values, costs: dict[StreamId, Cost]) -> Block:
+def written(stream: StreamId, kind: Kind, values: Values) -> Block:
     """A block of `values`."""
     recipe = ENCODINGS[stream].fixed(Sample([values], [values]), kind, Typical())
     writer = PageWriter(trace=[])
@@ -152,73 +156,77 @@ def written(stream: StreamId, kind: Kind, values: Values, costs: dict[StreamId, 
     *inner, (outer, _, count, text) = writer.trace
     assert outer is stream, f"{outer.name} was written for {stream.name}"
     views = SharedViews([memoryview(slot) for slot in writer.shared.slots], path="block", base=0)
-    cost = sum(cost_of(costs[name], name, *entry) for name, *entry in inner)
-    return Block(count, text, cost, lambda: PageReader(views).read(Cursor(data), count, kind))
+    return Block(kind, count, text, inner, lambda: PageReader(views).read(Cursor(data), count, kind))
 
 
-def cost_of(cost: Cost, stream: StreamId, kind: Kind, count: int, text: int) -> float:
-    """Nanoseconds by the table."""
-    scale = kind.dtype.itemsize if stream in BY_BYTES else 1
-    return cost.stream + cost.value * count * scale + cost.byte * text
-
-
-def timed(blocks: Sequence[Block], seconds: float) -> list[float]:
-    """Nanoseconds of the fastest read of each block, less its inner streams; the blocks take turns."""
-    best = [float("inf")] * len(blocks)
-    stop = perf_counter_ns() + seconds * 1e9 * len(blocks)
-    while perf_counter_ns() < stop:
-        for place, block in enumerate(blocks):
+def time_all(blocks: Sequence[Block], rounds: int) -> None:
+    """Read every block a few times in every round: what disturbs a round spares others."""
+    for _ in range(rounds):
+        for block in blocks:
             for _ in range(CALLS):
                 start = perf_counter_ns()
                 block.read()
-                best[place] = min(best[place], perf_counter_ns() - start)
-    return [time - block.inner for time, block in zip(best, blocks, strict=True)]
+                block.fastest = min(block.fastest, perf_counter_ns() - start)
 
 
-def fitted(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Intercept and slope of (size, time) by least squares, neither negative."""
-    sizes, times = np.array(rows).T
+def size_of(stream: StreamId, kind: Kind, count: int) -> int:
+    """What the second figure counts."""
+    return count * kind.dtype.itemsize if stream in BY_BYTES else count
+
+
+def own_time(block: Block, costs: dict[StreamId, Cost]) -> float:
+    """Nanoseconds, less what the inner streams cost by the table."""
+    time = block.fastest
+    for stream, kind, count, text in block.inner:
+        each, value, byte = costs[stream]
+        time -= each + value * size_of(stream, kind, count) + byte * text
+    return time
+
+
+def numbers_cost(stream: StreamId, blocks: Sequence[Block], costs: dict[StreamId, Cost]) -> Cost:
+    """The first two figures by least squares, neither negative."""
+    sizes = np.array([size_of(stream, block.kind, block.count) for block in blocks], np.float64)
+    times = np.array([own_time(block, costs) for block in blocks])
     spread = sizes - sizes.mean()
     slope = max(0.0, float(spread @ times / (spread @ spread)))
-    return max(0.0, float(times.mean() - slope * sizes.mean())), slope
+    return Cost(max(0.0, float(times.mean() - slope * sizes.mean())), slope)
 
 
-def numbers_cost(stream: StreamId, costs: dict[StreamId, Cost], seconds: float) -> Cost:
-    """The first two figures."""
-    cases = [(kind_of(code), make, size) for code, make in NUMBERS[stream] for size in SIZES]
-    blocks = [written(stream, kind, make(size), costs) for kind, make, size in cases]
-    scales = [kind.dtype.itemsize if stream in BY_BYTES else 1 for kind, _, _ in cases]
-    sizes = [block.count * scale for block, scale in zip(blocks, scales, strict=True)]
-    return Cost(*fitted(list(zip(sizes, timed(blocks, seconds), strict=True))))
-
-
-def texts_cost(stream: StreamId, costs: dict[StreamId, Cost], seconds: float) -> Cost:
+def texts_cost(stream: StreamId, blocks: Sequence[Block], costs: dict[StreamId, Cost]) -> Cost:
     """All three figures of an encoding of strings; the first two are those of numbers where it takes both."""
-    blocks = [written(stream, STRINGS, make(size), costs) for make in TEXTS[stream] for size in SIZES]
-    times = timed(blocks, seconds)
+    times = np.array([own_time(block, costs) for block in blocks])
+    table = np.array([(1.0, block.count, block.text) for block in blocks])
     if stream in costs:
         known = costs[stream]
-        sizes, left = (
-            np.array([block.text for block in blocks], np.float64),
-            np.array(times) - [known.stream + known.value * block.count for block in blocks],
-        )
+        left = times - table[:, :2] @ known[:2]
+        sizes = table[:, 2]
         return Cost(known.stream, known.value, max(0.0, float(sizes @ left / (sizes @ sizes))))
-    table = np.array([(1.0, block.count, block.text) for block in blocks])
-    found = np.linalg.lstsq(table, np.array(times), rcond=None)[0]
+    found = np.linalg.lstsq(table, times, rcond=None)[0]
     return Cost(*(max(0.0, float(figure)) for figure in found))
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=0.05, help="time to read each block for")
-    seconds = parser.parse_args().seconds
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="how often every block is read, five times each"
+    )
+    rounds = parser.parse_args().rounds
+    numbers = {
+        stream: [written(stream, kind_of(code), make(size)) for code, make in cases for size in SIZES]
+        for stream, cases in NUMBERS.items()
+        if cases
+    }
+    texts = {
+        stream: [written(stream, STRINGS, make(size)) for make in cases for size in SIZES]
+        for stream, cases in TEXTS.items()
+    }
+    time_all([block for group in (numbers, texts) for blocks in group.values() for block in blocks], rounds)
     costs: dict[StreamId, Cost] = {}
-    for stream, cases in NUMBERS.items():
-        if cases:
-            costs[stream] = numbers_cost(stream, costs, seconds)
-    for stream in TEXTS:
-        costs[stream] = texts_cost(stream, costs, seconds)
+    for stream, blocks in numbers.items():
+        costs[stream] = numbers_cost(stream, blocks, costs)
+    for stream, blocks in texts.items():
+        costs[stream] = texts_cost(stream, blocks, costs)
     print("DECODE_COST: dict[StreamId, tuple[float, float, float]] = {")
     for stream in NUMBERS:
         cost = costs[stream]

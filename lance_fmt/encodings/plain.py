@@ -18,9 +18,12 @@ from lance_fmt.encodings.protocol import (
     Values,
     kind_of,
 )
+from lance_fmt.kernels import loader
 from lance_fmt.wire import Cursor
 
 LENGTHS = kind_of("<u4")
+# NumPy's sum of fewer lengths is done before a kernel would be loaded.
+_FEW = 512
 
 
 class Plain:
@@ -73,8 +76,13 @@ def read_offsets(
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Offsets of `count` strings from the stream of their lengths, at most `MAX_BLOCK_BYTES` in all."""
     lengths = source.read(payload, count, LENGTHS)
-    offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+    offsets = np.empty(count + 1, np.int64)
+    offsets[:-1], offsets[-1] = lengths, 0
+    if count < _FEW:
+        offsets[1:] = np.cumsum(offsets[:-1])
+        offsets[0] = 0
+    else:
+        loader.running_sum()(0, offsets.view(np.uint64))
     # Each length is below 2^32 and a block has at most 2^24 values, so the sum cannot wrap.
     if offsets[-1] > MAX_BLOCK_BYTES:
         raise payload.fail(f"lengths sum to {offsets[-1]}, more than the {MAX_BLOCK_BYTES} of a block")

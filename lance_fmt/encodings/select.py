@@ -27,22 +27,22 @@ MAX_CASCADE = 3
 # What decoding costs: nanoseconds for a stream, for a value, and for a byte of a string, measured by
 # `python -m benchmarks.decode_costs` on blocks of 64 KiB. The first of the three is mostly Python.
 DECODE_COST: dict[StreamId, tuple[float, float, float]] = {
-    StreamId.PLAIN: (4000, 0.1, 0.05),
-    StreamId.CONSTANT: (4000, 0.1, 0.1),
-    StreamId.BITPACKED: (8000, 0.3, 0.0),
-    StreamId.FRAME_OF_REFERENCE: (4000, 0.1, 0.0),
-    StreamId.DELTA: (8000, 0.8, 0.0),
-    StreamId.VARINT: (9000, 3.0, 0.0),
-    StreamId.RUN_LENGTH: (15000, 0.4, 0.0),
-    StreamId.DICTIONARY: (12000, 0.9, 0.05),
-    StreamId.BYTE_STREAM_SPLIT: (12000, 1.0, 0.0),
-    StreamId.ALP: (15000, 0.3, 0.0),
-    StreamId.FSST: (10000, 0.8, 0.42),
-    StreamId.SNAPPY: (7000, 1.2, 1.25),
-    StreamId.ZSTD: (7000, 1.4, 1.4),
+    StreamId.PLAIN: (3600, 0.05, 0.07),
+    StreamId.CONSTANT: (5300, 0.15, 0.37),
+    StreamId.BITPACKED: (7400, 0.19, 0.0),
+    StreamId.FRAME_OF_REFERENCE: (3000, 0.04, 0.0),
+    StreamId.DELTA: (5000, 0.40, 0.0),
+    StreamId.VARINT: (5400, 2.73, 0.0),
+    StreamId.RUN_LENGTH: (6000, 0.47, 0.0),
+    StreamId.DICTIONARY: (4000, 0.50, 0.60),
+    StreamId.BYTE_STREAM_SPLIT: (0, 0.28, 0.0),
+    StreamId.ALP: (8000, 0.14, 0.0),
+    StreamId.FSST: (10000, 1.00, 0.55),
+    StreamId.SNAPPY: (9000, 0.75, 0.67),
+    StreamId.ZSTD: (10300, 1.84, 1.72),
 }
 # Bytes one would store to save a nanosecond of decoding.
-BYTES_PER_NS = {"speed": 1.0, "balanced": 0.1, "small": 0.002}
+BYTES_PER_NS = {"speed": 1.0, "balanced": 0.15, "small": 0.002}
 EFFORT = {"speed": 1, "balanced": 3, "small": 12}
 _SAMPLE_BLOCKS = 2
 # Streams inside others are not weighed at all up to this many bytes, and not for compression up to the next.

@@ -334,6 +334,18 @@ def test_unknown_type_and_encoding_ids_are_named() -> None:
         lance_fmt.open(bytes(data)).read(["plain"])
 
 
+@pytest.mark.parametrize("nulls", [15, 17, 1])
+def test_null_counts_that_the_values_contradict_are_found(nulls: int) -> None:
+    data = bytearray(file_of({"n": [1, None, 3, 4] * 16}))
+    with lance_fmt.open(bytes(data)) as file:
+        info = file.column("n")
+    for place in (info.pages[0].index_offset + 8 + 12, info.metadata_offset + 24 + 36):
+        assert int.from_bytes(data[place : place + 4], "little") == 16
+        data[place : place + 4] = nulls.to_bytes(4, "little")
+    with lance_fmt.open(repair(data)) as file, pytest.raises(CorruptFileError):
+        file.read()
+
+
 def test_a_forged_null_in_a_column_that_may_have_none_is_found_by_verify() -> None:
     data = file_of({"n": [1, 2, None]})
     schema = lance_fmt.open(data).footer.schema_offset

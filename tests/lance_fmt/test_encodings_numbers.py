@@ -324,3 +324,18 @@ def test_peeking_at_inner_streams_is_reading_them(
     module = sys.modules[type(encoding).__module__]
     monkeypatch.setattr(module, switch, -1 if switch == "_PLAIN" else lambda *_: None)
     assert outcomes() == peeked
+
+
+def test_a_packed_plane_may_be_as_long_as_a_plain_one() -> None:
+    values = (np.arange(136) % 3 == 0).astype("<u2")
+    payload = write(ByteStreamSplit(), kind_of("<u2"), values)
+    assert (payload[0], int.from_bytes(payload[4:8], "little")) == (StreamId.BITPACKED, len(values))
+    assert decode(ByteStreamSplit(), kind_of("<u2"), payload, len(values)).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("encoding", [FrameOfReference(), Delta(), ByteStreamSplit()], ids=lambda e: e.name)
+def test_nothing_may_follow_the_inner_streams(encoding: Any) -> None:
+    kind = kind_of("<u2")
+    payload = write(encoding, kind, np.arange(200).astype("<u2"))
+    with pytest.raises(CorruptFileError, match="too many"):
+        decode(encoding, kind, payload + bytes(8), 200)

@@ -191,11 +191,12 @@ def test_the_evidence_is_in_the_file() -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=lambda e: e.name)
 def test_what_is_asked_for_is_done(encoding: lance_fmt.encodings.Encoding) -> None:
+    i = np.zeros(500, np.int64) if encoding.name == "constant" else np.arange(500)
     columns = {
-        "integers": Column.from_numpy(np.full(500, 9, np.uint32) if encoding.name == "constant" else np.arange(500, dtype=np.uint32)),
-        "floats": Column.from_numpy(np.full(500, 0.5) if encoding.name == "constant" else np.arange(500) / 8),
-        "text": _strings(["x" if encoding.name == "constant" else f"text {i % 40}" for i in range(500)]),
-    }  # fmt: skip
+        "integers": Column.from_numpy(i.astype(np.uint32)),
+        "floats": Column.from_numpy(i / 8),
+        "text": _strings([f"text {k % 40}" for k in i.tolist()]),
+    }
     kinds = {"integers": np.uint32, "floats": np.float64}
     taken = 0
     for name, column in columns.items():

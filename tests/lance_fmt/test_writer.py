@@ -152,13 +152,13 @@ def test_nullable_and_field_metadata_come_back() -> None:
 @pytest.mark.parametrize(
     ("kind", "rows", "size", "expected"),
     [
-        (lance_fmt.int64(), 0, 0, (17, 13)),
-        (lance_fmt.bool_(), 0, 0, (17, 13)),
-        (lance_fmt.float16(), 0, 0, (17, 13)),
-        (lance_fmt.decimal(38), 0, 0, (16, 12)),
-        (lance_fmt.string(), 100, 1100, (16, 13)),
+        (lance_fmt.int64(), 0, 0, (17, 14)),
+        (lance_fmt.bool_(), 0, 0, (17, 14)),
+        (lance_fmt.float16(), 0, 0, (17, 14)),
+        (lance_fmt.decimal(38), 0, 0, (16, 13)),
+        (lance_fmt.string(), 100, 1100, (16, 14)),
         (lance_fmt.string(), 10, 10 * 5_000_000, (0, 0)),
-        (lance_fmt.struct([Field("a", lance_fmt.int8())]), 1000, 1000, (17, 13)),
+        (lance_fmt.struct([Field("a", lance_fmt.int8())]), 1000, 1000, (17, 14)),
         (lance_fmt.vector(lance_fmt.float32(), 384), 0, 0, (11, 4)),
         (lance_fmt.vector(lance_fmt.float64(), 2**20), 0, 0, (6, 0)),
     ],
@@ -179,7 +179,7 @@ def test_blocks_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidDataError, match="a block holds 1000"):
         file_of({"s": ["x" * 2000]})
     monkeypatch.setattr("lance_fmt.page.MAX_BLOCK_ITEMS", 5)
-    with pytest.raises(InvalidDataError, match="more than 5 items"):
+    with pytest.raises(InvalidDataError, match="6 items of list<int64>.*a block holds 5"):
         file_of({"s": [[1, 2, 3, 4, 5, 6]]})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,24 +214,25 @@ def _encoded_1_1(encoding: str) -> Table:
     return Table({f"{name}?": _with_nulls(column) for name, column in columns.items()})
 
 
+# Of format 1.0; of 1.1; all.
 GOLDEN: dict[str, Callable[[], Table]] = {
     "v1.0-types.lfmt": types_1_0,
     "v1.0-pages.lfmt": pages_1_0,
     "v1.0-rows.lfmt": rows_1_0,
 }
-# Files of the version that is in the making; they join the others, and are written, when it is released.
-NEXT: dict[str, Callable[[], Table]] = {
+GOLDEN_1_1: dict[str, Callable[[], Table]] = {
     "v1.1-types.lfmt": types_1_1,
     "v1.1-auxiliary.lfmt": auxiliary_1_1,
     "v1.1-blocks.lfmt": blocks_1_1,
-    **{f"v1.1-{name}.lfmt": lambda name=name: _encoded_1_1(name) for name in ENCODED_1_1},
+    **{f"v1.1-{name}.lfmt": partial(_encoded_1_1, name) for name in ENCODED_1_1},
 }
+ALL_GOLDEN = GOLDEN | GOLDEN_1_1
 METADATA = {"made by": "tests.support.golden_files", "ü": ""}
 
 
 def options_of(name: str) -> dict[str, Any]:
     """How the file is written: which encodings are asked for, what is indexed."""
-    columns = list((GOLDEN | NEXT)[name]())
+    columns = list(ALL_GOLDEN[name]())
     if name == "v1.1-auxiliary.lfmt":
         return {"row_index": columns, "bloom": columns}
     if name == "v1.1-blocks.lfmt":
@@ -241,13 +243,13 @@ def options_of(name: str) -> dict[str, Any]:
 
 def build(name: str) -> bytes:
     """The bytes of a file as the package writes it today."""
-    return file_of((GOLDEN | NEXT)[name](), metadata=METADATA, **options_of(name))
+    return file_of(ALL_GOLDEN[name](), metadata=METADATA, **options_of(name))
 
 
 def main() -> None:
     """Write the files that are missing."""
     FOLDER.mkdir(exist_ok=True)
-    for name in GOLDEN:
+    for name in ALL_GOLDEN:
         path = FOLDER / name
         if not path.exists():
             path.write_bytes(build(name))

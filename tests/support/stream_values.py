@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def stream_values(values: Values) -> list[Any]:
     """Values that compare as their bits do."""
     if isinstance(values, Strings):
         raw, bounds = values.data.tobytes(), values.offsets.tolist()
-        return [raw[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [raw[a:b] for a, b in pairwise(bounds)]
     found: list[Any] = values.view(f"u{values.itemsize}").tolist()
     return found
 
