@@ -300,6 +300,8 @@ class File:
 
     def _read_range(self, plan: Plan, start: int, stop: int) -> list[Column]:
         readers = list(plan.readers.values())
+        if stop - start < self.num_rows:
+            self._prefetch(plan, start, stop)
         local = isinstance(self._source, FileSource | MmapSource | BytesSource)
         if len(readers) == 1 or self._threads > 1 or local:
             return self._each(lambda reader: reader.read(start, stop), readers)
@@ -411,10 +413,8 @@ class File:
         if size < 1:
             raise InvalidDataError(f"batch size {size} is not positive")
         begin, end = self._range(rows)
-        plan = self._plan(columns)
         for start in range(begin, end, size):
             stop = min(start + size, end)
-            self._prefetch(plan, start, stop)
             batch = self.read(columns, slice(start, stop), filter=filter)
             if batch.num_rows:
                 yield batch

@@ -39,7 +39,6 @@ class Selection:
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-
 def select_rows(bound: Bound, readers: Mapping[str, ColumnReader], start: int, stop: int) -> Selection:
     """The rows of `start..stop` for which the filter is true."""
     if start >= stop:

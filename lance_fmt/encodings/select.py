@@ -157,7 +157,9 @@ class LevelChooser:
         if len(self._above) >= MAX_CASCADE - 1:
             banned |= _ALWAYS_CASCADE
         if self._above:
-            banned.add(StreamId.SNAPPY)  # where bytes compress at all, Zstandard does better for about as long
+            banned.add(
+                StreamId.SNAPPY
+            )  # where bytes compress at all, Zstandard does better for about as long
             if raw <= _SMALL:
                 banned |= {StreamId.ZSTD, StreamId.VARINT}
         if self._level != "small" and (kind.is_integer or self._above):
