@@ -85,11 +85,11 @@ def _readers() -> list[str]:
 def test_flips_show_a_reader_that_checks_no_blocks(
     small: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lance_fmt.column_reader, "crc32c", lambda *_: _AgreesWithAll(0))
+    monkeypatch.setattr(lance_fmt.column_pages, "crc32c", lambda *_: _AgreesWithAll(0))
     assert _outcomes(small[:4], 60)["silent"] > 20
 
 
-@pytest.mark.parametrize("module", ["footer", "reader", "column_reader"])
+@pytest.mark.parametrize("module", ["footer", "reader", "column_pages"])
 def test_flips_show_a_reader_that_skips_a_checksum(
     module: str, small: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +106,7 @@ def test_flips_show_a_decoder_that_fails_its_own_way(
     def fail(*_: object, **__: object) -> None:
         raise IndexError("planted")
 
-    monkeypatch.setattr(lance_fmt.column_reader.ColumnReader, "_decode", fail)
+    monkeypatch.setattr(lance_fmt.column_pages.ColumnPages, "decode", fail)
     assert "IndexError: planted" in judge_repaired(small[0], small[0].data, use_file)
     assert "IndexError: planted" in judge(small[0], small[0].data)
 
