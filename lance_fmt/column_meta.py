@@ -5,6 +5,7 @@ FORMAT.md, "Column metadata". Handles are one structured array over the bytes, c
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -66,6 +67,8 @@ class Handle(NamedTuple):
 
 
 _KNOWN_FLAGS = int(PageFlag.HAS_BOUNDS | PageFlag.MIN_EXACT | PageFlag.MAX_EXACT)
+# Pages, page shift, block shift, auxiliary regions, lengths of heap and evidence.
+_COLUMN_HEADER = struct.Struct("<IBBHQQ")
 _ENCODINGS = {int(code): code for code in EncodingId}
 _STRINGS = (TypeId.STRING, TypeId.BINARY)
 
@@ -170,14 +173,13 @@ class ColumnMeta:
 
 def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: DataType) -> ColumnMeta:
     """Parse metadata (its checksum verified before); every handle is checked before any is used."""
-    count = cursor.u32("page count")
-    page_shift, block_shift = cursor.u8("page shift"), cursor.u8("block shift")
-    auxiliary_count = cursor.u16("auxiliary regions")
+    count, page_shift, block_shift, auxiliary_count, heap_length, evidence_length = cursor.record(
+        _COLUMN_HEADER, "column metadata"
+    )
     if not block_shift <= page_shift <= MAX_PAGE_SHIFT:
         raise cursor.fail(f"page shift {page_shift} and block shift {block_shift} are not valid")
     if kind.stride << block_shift > max(MAX_BLOCK_BYTES, kind.stride):
         raise cursor.fail(f"blocks of {1 << block_shift} rows of {kind} are larger than the format allows")
-    heap_length, evidence_length = cursor.u64_pair("lengths of heap and evidence")
     pages = np.frombuffer(cursor.take(count * PAGE_HANDLE_SIZE, "page handles"), HANDLE)
     _check_handles(cursor, pages, num_rows, page_shift, file_length)
     heap = bytes(cursor.take(heap_length, "bounds"))

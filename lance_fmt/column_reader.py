@@ -178,7 +178,8 @@ class ColumnReader(ColumnPages):
             inside = bool(stop & self.slot_mask) and stop < self.num_rows
             self._edge = (spans[-1][0], spans[-1][2], parts[-1]) if inside else (-1, -1, None)
         skip = start - ((spans[0][0] << self.page_shift) + (spans[0][1] << self.block_shift))
-        return Column.concat(parts).slice(skip, skip + stop - start)
+        whole = Column.concat(parts)
+        return whole.slice(skip, skip + stop - start) if len(whole) > stop - start else whole
 
     def _read_what_is_left(self, number: int, first: int, last: int, damage: DamageLog) -> list[Column]:
         """Blocks of a page one by one, nulls for those that are damaged."""

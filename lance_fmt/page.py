@@ -9,6 +9,7 @@ There are two kinds of page: of streams, and, since 1.0, of plain numbers that a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,6 +40,7 @@ from lance_fmt.zonemap import BlockBounds, Bounds
 
 Buffer = bytes | memoryview
 _BOOLS = kind_of("?")
+_INDEX_HEADER = struct.Struct("<II")
 _NOTHING = Recipe(StreamId.PLAIN)
 
 
@@ -241,14 +243,13 @@ def read_page_index(
     kind: DataType,
 ) -> PageIndex:
     """Parse a page index (its checksum verified before) and hold it against the page's handle."""
-    count = cursor.u32("block count")
+    count, shared = cursor.record(_INDEX_HEADER, "page index")
     if count != -(-rows // (1 << block_shift)):
         raise cursor.fail(f"{count} blocks for {rows} rows of {1 << block_shift} in a block")
-    shared = cursor.u32("shared")
     ends = list(cursor.u64s(count, "block ends"))
     checksums = list(cursor.u32s(count, "block checksums"))
     null_counts = list(cursor.u32s(count, "block null counts")) if nulls else None
-    if ends != sorted(ends) or -(-ends[-1] // PAGE_ALIGNMENT) * PAGE_ALIGNMENT != data_length:
+    if (count > 1 and ends != sorted(ends)) or -(-ends[-1] // PAGE_ALIGNMENT) * PAGE_ALIGNMENT != data_length:
         raise cursor.fail(f"block ends do not fit the {data_length} bytes of the page")
     if null_counts is not None:
         last = rows - ((count - 1) << block_shift)
@@ -270,9 +271,10 @@ def _read_shared(index: PageIndex, cursor: Cursor, slots: int, count: int, kind:
     index.recipe = cursor.text("recipe")
     if slots > MAX_SHARED_SLOTS:
         raise cursor.fail(f"{slots} shared slots")
-    sizes = cursor.u32s(slots, "sizes of shared slots")
+    sizes = cursor.u32s(slots, "sizes of shared slots") if slots else ()
     base = cursor.offset
     views = [cursor.take(size, "shared slot") for size in sizes]
-    cursor.expect_end("page index")
+    if cursor.remaining:
+        cursor.expect_end("page index")
     index.shared_size = sum(sizes)
     index.views = SharedViews(views, path=cursor.path, base=base)

@@ -112,6 +112,15 @@ class Cursor:
         first, second = _U64_PAIR.unpack(self.take(16, what))
         return int(first), int(second)
 
+    def record(self, layout: struct.Struct, what: str = "record") -> tuple[int, ...]:
+        """The numbers of a fixed layout, in one step."""
+        start = self._position
+        stop = start + layout.size
+        if stop > len(self._data):
+            raise self.fail(f"{what}: {layout.size} bytes expected, {self.remaining} left")
+        self._position = stop
+        return layout.unpack_from(self._data, start)
+
     def u32s(self, count: int, what: str = "u32s") -> tuple[int, ...]:
         """`count` unsigned 32-bit integers."""
         return struct.unpack(f"<{count}I", self.take(4 * count, what))

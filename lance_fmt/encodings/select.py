@@ -33,7 +33,7 @@ DECODE_COST: dict[StreamId, tuple[float, float, float]] = {
     StreamId.FRAME_OF_REFERENCE: (3000, 0.04, 0.0),
     StreamId.DELTA: (5000, 0.40, 0.0),
     StreamId.VARINT: (5400, 2.73, 0.0),
-    StreamId.RUN_LENGTH: (6000, 0.47, 0.0),
+    StreamId.RUN_LENGTH: (6000, 0.20, 0.0),
     StreamId.DICTIONARY: (4000, 0.50, 0.60),
     StreamId.BYTE_STREAM_SPLIT: (0, 0.28, 0.0),
     StreamId.ALP: (8000, 0.14, 0.0),
@@ -42,11 +42,11 @@ DECODE_COST: dict[StreamId, tuple[float, float, float]] = {
     StreamId.ZSTD: (10300, 1.84, 1.72),
 }
 # Bytes one would store to save a nanosecond of decoding.
-BYTES_PER_NS = {"speed": 1.0, "balanced": 0.15, "small": 0.002}
+BYTES_PER_NS = {"speed": 1.0, "balanced": 0.07, "small": 0.002}
 EFFORT = {"speed": 1, "balanced": 3, "small": 12}
 _SAMPLE_BLOCKS = 2
 # Streams inside others are not weighed at all up to this many bytes, and not for compression up to the next.
-_TINY = 256
+_TINY = 64
 _SMALL = 2048
 # A page this much like the one before is encoded alike without weighing everything again.
 _ALIKE = 1.1
@@ -161,7 +161,7 @@ class LevelChooser:
                 StreamId.SNAPPY
             )  # where bytes compress at all, Zstandard does better for about as long
             if raw <= _SMALL:
-                banned |= {StreamId.ZSTD, StreamId.VARINT}
+                banned.add(StreamId.ZSTD)
         if self._level != "small" and (kind.is_integer or self._above):
             banned.add(StreamId.BYTE_STREAM_SPLIT)  # hardly ever worth planning a stream for each byte
         return [e for e in ENCODINGS.values() if e.id not in banned and e.accepts(kind)]

@@ -118,7 +118,8 @@ class FloatRange:
         if self.low == self.high:
             equal: Mask = array == np.float64(self.low)
             return equal
-        inside: Mask = (array >= np.float64(self.low)) & (array <= np.float64(self.high))
+        with np.errstate(invalid="ignore"):  # a signalling NaN is made a quiet one
+            inside: Mask = (array >= np.float64(self.low)) & (array <= np.float64(self.high))
         return inside
 
 
