@@ -26,6 +26,7 @@ from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_ITEMS
 from lance_fmt.encodings.protocol import STRINGS, Kind, Mask, StreamReader, Strings, Test, Values, kind_of
 from lance_fmt.encodings.text import valid_text
+from lance_fmt.kernels import loader
 from lance_fmt.pyvalues import offsets_of
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
@@ -167,11 +168,17 @@ def spread(column: Column, places: Mask) -> Column:
     if column.type.is_struct:
         return Column(column.type, [spread(child, places) for child in column.children], None, validity)
     if column.offsets is not None:
-        before = np.zeros(len(places) + 1, np.int64)
-        np.cumsum(places, out=before[1:])
-        return Column(column.type, column.values, column.offsets[before], validity)
-    out = np.zeros((len(places), *column.array.shape[1:]), column.array.dtype)
-    out[places] = column.array
+        offsets = np.empty(len(places) + 1, np.int64)
+        loader.spread_offsets()(column.offsets, places, offsets)
+        return Column(column.type, column.values, offsets, validity)
+    stored = column.array
+    if stored.ndim == 2 or not len(stored):
+        out = np.zeros((len(places), *stored.shape[1:]), stored.dtype)
+        out[places] = stored
+    else:
+        out = np.empty(len(places), stored.dtype)
+        bits = f"u{stored.itemsize}"
+        loader.spread_values()(stored.view(bits), places, out.view(bits))
     return Column(column.type, out, None, validity)
 
 

@@ -271,3 +271,19 @@ def byte_plane() -> Callable[..., None]:
     from lance_fmt.kernels.planes import byte_plane as function
 
     return function  # type: ignore[no-any-return]
+
+
+@cache
+def spread_values() -> Callable[..., None]:
+    """`lance_fmt.kernels.spreading.spread_values`."""
+    from lance_fmt.kernels.spreading import spread_values as function
+
+    return function  # type: ignore[no-any-return]
+
+
+@cache
+def spread_offsets() -> Callable[..., None]:
+    """`lance_fmt.kernels.spreading.spread_offsets`."""
+    from lance_fmt.kernels.spreading import spread_offsets as function
+
+    return function  # type: ignore[no-any-return]

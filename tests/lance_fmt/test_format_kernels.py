@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lance_fmt.kernels.bitpack import pack, unpack
 from lance_fmt.kernels.gather import gather_bytes
+from lance_fmt.kernels.spreading import spread_offsets, spread_values
 from lance_fmt.pyvalues import offsets_of
 from tests.support import naive_format as naive
 
@@ -45,3 +46,25 @@ def test_gather_does_as_its_twin(strings: list[bytes], data: st.DataObject) -> N
     offsets = offsets_of([len(s) for s in strings])
     gather_bytes(source, offsets, np.array(indices, np.int64), offsets_of(lengths), out)
     assert out.tobytes() == naive.gather(strings, indices)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_spread_values(dtype: str, share: float) -> None:
+    rng = np.random.default_rng(3)
+    places = rng.random(777) < share
+    places[5] = True
+    values = rng.integers(1, 2**7, np.count_nonzero(places)).astype(dtype)
+    out = np.full(len(places), 99, dtype)
+    spread_values(values, places, out)
+    stored = iter(values.tolist())
+    assert out.tolist() == [next(stored) if here else 0 for here in places.tolist()]
+
+
+def test_spread_offsets() -> None:
+    places = np.array([False, True, False, False, True, True, False])
+    out = np.empty(8, np.int64)
+    spread_offsets(np.array([3, 5, 5, 9]), places, out)
+    lengths = iter([2, 0, 4])
+    assert np.diff(out).tolist() == [next(lengths) if here else 0 for here in places.tolist()]
+    assert out[0] == 3
