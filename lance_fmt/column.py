@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from lance_fmt import arrays, bfloats, pyvalues, times
+from lance_fmt.arena import Arena
 from lance_fmt.constants import TypeId
 from lance_fmt.datatype import DataType
 from lance_fmt.errors import InvalidDataError, SchemaError
@@ -188,31 +189,37 @@ class Column:
         return _blank(type, length, np.zeros(length, np.bool_))
 
     @staticmethod
-    def concat(columns: Sequence[Column]) -> Column:
-        """Rows of all `columns` (at least one, all of the same type), one after the other."""
-        if len(columns) == 1:
+    def concat(columns: Sequence[Column], arena: Arena | None = None) -> Column:
+        """Rows of all `columns` (at least one, all of the same type), one after the other.
+
+        With an `arena`, its memory holds the result, also of a single column.
+        """
+        if len(columns) == 1 and arena is None:
             return columns[0]
         if not columns:
             raise InvalidDataError("concat needs at least one column")
         kind = columns[0].type
         if any(c.type is not kind and c.type != kind for c in columns):
             raise SchemaError(f"columns of types {sorted({str(c.type) for c in columns})} do not concatenate")
+        join = np.concatenate if arena is None else arena.join
         validity = None
         if any(c.validity is not None for c in columns):
-            flags = [np.ones(len(c), np.bool_) if c.validity is None else c.validity for c in columns]
-            validity = np.concatenate(flags)
+            validity = join(
+                [np.ones(len(c), np.bool_) if c.validity is None else c.validity for c in columns]
+            )
         if kind.is_struct:
             members = zip(*(c.children for c in columns), strict=True)
-            return Column(kind, tuple(Column.concat(m) for m in members), None, validity)
+            return Column(kind, tuple(Column.concat(m, arena) for m in members), None, validity)
         if columns[0].offsets is None:
-            return Column(kind, np.concatenate([c.array for c in columns]), None, validity)
+            return Column(kind, join([c.array for c in columns]), None, validity)
         spans = [(int(c.bounds[0]), int(c.bounds[-1])) for c in columns]
-        offsets = _joined_offsets([c.bounds for c in columns])
+        offsets = _joined_offsets([c.bounds for c in columns], arena)
         values: Array | Column
         if kind.is_list:
-            values = Column.concat([c.child.slice(a, b) for c, (a, b) in zip(columns, spans, strict=True)])
+            children = [c.child.slice(a, b) for c, (a, b) in zip(columns, spans, strict=True)]
+            values = Column.concat(children, arena)
         else:
-            values = np.concatenate([c.array[a:b] for c, (a, b) in zip(columns, spans, strict=True)])
+            values = join([c.array[a:b] for c, (a, b) in zip(columns, spans, strict=True)])
         return Column(kind, values, offsets, validity)
 
     def slice(self, start: int, stop: int) -> Column:
@@ -380,9 +387,10 @@ def _none_if_full(validity: Array) -> Array | None:
     return None if validity.all() else validity
 
 
-def _joined_offsets(parts: Sequence[Array]) -> Array:
+def _joined_offsets(parts: Sequence[Array], arena: Arena | None = None) -> Array:
     """Offsets from 0 of the rows of all `parts`, one after the other."""
-    offsets = np.empty(sum(map(len, parts)) - len(parts) + 1, np.int64)
+    count = sum(map(len, parts)) - len(parts) + 1
+    offsets = np.empty(count, np.int64) if arena is None else arena.take(8 * count).view(np.int64)
     offsets[0] = at = end = 0
     for part in parts:
         stop = at + len(part) - 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lance_fmt import block as blocks
+from lance_fmt.arena import Arena
 from lance_fmt.auxiliary import PageFilters
 from lance_fmt.cache import BlockCache
 from lance_fmt.column import Column
@@ -156,10 +157,12 @@ class ColumnReader(ColumnPages):
         stop: int,
         pieces: list[memoryview] | None = None,
         damage: DamageLog | None = None,
+        arena: Arena | None = None,
     ) -> Column:
         """Rows `start..stop` (the caller has checked the range).
 
-        `pieces` are the bytes of `extents`, where they were read before. With `damage`, blocks that cannot be
+        `pieces` are the bytes of `extents`, where they were read before; the result lies in memory of `arena`, if
+        there is one. With `damage`, blocks that cannot be
         read are noted there and come as nulls.
         """
         if start >= stop:
@@ -178,7 +181,7 @@ class ColumnReader(ColumnPages):
             inside = bool(stop & self.slot_mask) and stop < self.num_rows
             self._edge = (spans[-1][0], spans[-1][2], parts[-1]) if inside else (-1, -1, None)
         skip = start - ((spans[0][0] << self.page_shift) + (spans[0][1] << self.block_shift))
-        whole = Column.concat(parts)
+        whole = Column.concat(parts, arena)
         return whole.slice(skip, skip + stop - start) if len(whole) > stop - start else whole
 
     def _read_what_is_left(self, number: int, first: int, last: int, damage: DamageLog) -> list[Column]:

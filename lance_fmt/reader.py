@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lance_fmt import footer as layout
+from lance_fmt.arena import Arena
 from lance_fmt.cache import BlockCache, CacheStats
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
@@ -40,6 +41,8 @@ from lance_fmt.wire import Cursor
 OnDamage = Literal["raise", "skip", "null"]
 _LARGEST_JOINT_READ = 64 * 1024 * 1024
 _FEW_ROWS = 4096
+# From so many on, the memory of the results is worth asking for in one piece.
+_MANY_VALUES = 1 << 18
 # From one match in this many rows on, reading whole blocks beats fetching rows.
 _DENSE = 16
 
@@ -303,15 +306,18 @@ class File:
         if stop - start < self.num_rows:
             self._prefetch(plan, start, stop)
         local = isinstance(self._source, FileSource | MmapSource | BytesSource)
-        if len(readers) == 1 or self._threads > 1 or local:
+        if self._threads > 1 and len(readers) > 1:
             return self._each(lambda reader: reader.read(start, stop), readers)
+        arena = Arena() if (stop - start) * len(readers) >= _MANY_VALUES else None
+        if len(readers) == 1 or local:
+            return [reader.read(start, stop, arena=arena) for reader in readers]
         # Far away each request is dear, and one column's pages lie beside the next one's: ask for them together.
         extents = [reader.extents(start, stop) for reader in readers]
         if sum(length for some in extents for _, length in some) > _LARGEST_JOINT_READ:
-            return [reader.read(start, stop) for reader in readers]
+            return [reader.read(start, stop, arena=arena) for reader in readers]
         pieces = iter(read_many(self._source, [extent for some in extents for extent in some]))
         return [
-            reader.read(start, stop, [next(pieces) for _ in some])
+            reader.read(start, stop, [next(pieces) for _ in some], arena=arena)
             for reader, some in zip(readers, extents, strict=True)
         ]
 

@@ -16,6 +16,7 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
         "lance_fmt.constants",
         "lance_fmt.wire",
         "lance_fmt.checksum",
+        "lance_fmt.arena",
         "lance_fmt.misfit",
         "lance_fmt.datatype",
         "lance_fmt.schema",
