@@ -32,7 +32,7 @@ def _lease() -> Bytes:
     except IndexError:
         memory = np.empty(PIECE + _ALIGNMENT, np.uint8)
     # Every array over the piece holds this object, however it was sliced or viewed; nothing else does.
-    holder = (ctypes.c_ubyte * len(memory)).from_buffer(memory)
+    holder = (ctypes.c_ubyte * len(memory)).from_buffer(memory.data)
     weakref.finalize(holder, _give_back, memory).atexit = False
     return np.frombuffer(memoryview(holder), np.uint8)
 

@@ -21,7 +21,8 @@ from lance_fmt import (
     SchemaError,
     UnsupportedVersionError,
     auxiliary,
-    column_reader,
+    column_pages,
+    disk_array,
     field,
     footer,
     reader,
@@ -203,7 +204,7 @@ class _AgreesWithAll(int):
 @pytest.fixture
 def forged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checksums that are always right, as in a file made by an attacker."""
-    for module in (reader, column_reader, footer, auxiliary, row_index):
+    for module in (reader, column_pages, disk_array, footer, auxiliary, row_index):
         monkeypatch.setattr(module, "crc32c", lambda *_: _AgreesWithAll(0))
 
 
