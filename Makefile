@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz clean
+.PHONY: help demo test check bench formats fuzz guided clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -24,8 +24,15 @@ check: $(VENV)/.installed-dev ## format, lint and type checks
 bench: $(VENV)/.installed-bench ## measure Vego beside its peers (ARGS="--quick" for a small run)
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+formats: $(VENV)/.installed-bench ## measure the file format beside Parquet, Lance and Vortex
+	$(BIN)/python -m benchmarks.formats $(ARGS)
+
 fuzz: $(VENV)/.installed-dev ## feed the readers damaged bytes for a minute (ARGS="--seed N" repeats a run)
 	$(BIN)/python -m fuzz.run $(ARGS)
+
+guided: $(VENV)/.installed-dev ## the same led by coverage (Linux; brings atheris)
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -m fuzz.guided $(ARGS)
 
 clean: ## remove the environment, caches and demo data
 	rm -rf $(VENV) vego-demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results

@@ -21,26 +21,37 @@ PIECE = 8 << 20
 _ALIGNMENT = 64
 # Below this the allocator finds pages that are there already.
 _OWN = 32 << 10
-KEPT = 8
-_free: deque[Bytes] = deque()
+# Of the pieces that no array looks at, up to so many bytes are kept for later reads.
+KEPT = 160 << 20
+_LARGEST = 128 << 20
+_free: dict[int, deque[Bytes]] = {PIECE << i: deque() for i in range((_LARGEST // PIECE).bit_length())}
 
 
-def _lease() -> Bytes:
-    """A piece of memory that comes back to `_free` when the last array over it is gone."""
+def lease(size: int) -> Bytes:
+    """`size` bytes of uninitialised memory; it serves again when the last array over it is gone."""
+    if size > _LARGEST:
+        return np.empty(size, np.uint8)
+    piece = PIECE << (max(size - 1, 0) // PIECE).bit_length()
     try:
-        memory = _free.pop()
+        memory = _free[piece].pop()
     except IndexError:
-        memory = np.empty(PIECE + _ALIGNMENT, np.uint8)
+        memory = np.empty(piece + _ALIGNMENT, np.uint8)
     # Every array over the piece holds this object, however it was sliced or viewed; nothing else does.
     holder = (ctypes.c_ubyte * len(memory)).from_buffer(memory.data)
-    weakref.finalize(holder, _give_back, memory).atexit = False
-    return np.frombuffer(memoryview(holder), np.uint8)
+    weakref.finalize(holder, _give_back, piece, memory).atexit = False
+    start = -memory.ctypes.data % _ALIGNMENT
+    return np.frombuffer(memoryview(holder), np.uint8)[start : start + size]
 
 
-def _give_back(memory: Bytes) -> None:
+def _give_back(piece: int, memory: Bytes) -> None:
     # Runs wherever the last reference goes, also within garbage collection: no lock may be taken here.
-    if len(_free) < KEPT:
-        _free.append(memory)
+    if piece + kept() <= KEPT:
+        _free[piece].append(memory)
+
+
+def kept() -> int:
+    """Bytes of the pieces that wait for later reads."""
+    return sum(piece * len(waiting) for piece, waiting in _free.items())
 
 
 class Arena:
@@ -61,11 +72,10 @@ class Arena:
 
     def take(self, size: int) -> Bytes:
         """`size` bytes of uninitialised memory, aligned for any dtype."""
-        if size > PIECE:
-            return np.empty(size, np.uint8)
         start = self._used + -self._used % _ALIGNMENT
+        if size > PIECE:
+            return lease(size)
         if start + size > len(self._piece):
-            self._piece = _lease()
-            start = -self._piece.ctypes.data % _ALIGNMENT
+            self._piece, start = lease(PIECE), 0
         self._used = start + size
         return self._piece[start : start + size]

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from lance_fmt.arena import PIECE, lease
 from lance_fmt.cache import BlockCache
 from lance_fmt.errors import CorruptFileError, InvalidDataError
 
@@ -335,7 +336,7 @@ def read_array(source: ReadAt, offset: int, length: int, what: str) -> NDArray[n
     fill = getattr(source, "read_into", None)
     if fill is None:
         return np.frombuffer(read_exactly(source, offset, length, what), np.uint8)
-    buffer = np.empty(length, np.uint8)
+    buffer = np.empty(length, np.uint8) if length < PIECE // 2 else lease(length)
     done = fill(offset, buffer)
     if done != length:
         raise CorruptFileError(source.name, offset, f"{what}: {length} bytes expected, {done} there")

@@ -35,7 +35,7 @@ from vego.planner import Plan
 from vego.query import Expr, field
 
 Open = open
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BatchResult",

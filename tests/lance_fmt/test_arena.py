@@ -19,7 +19,8 @@ from lance_fmt.arena import PIECE, Arena
 @pytest.fixture(autouse=True)
 def _nothing_kept() -> None:
     gc.collect()
-    arena._free.clear()
+    for waiting in arena._free.values():
+        waiting.clear()
 
 
 def test_pieces_come_back_only_after_every_view_is_gone() -> None:
@@ -29,14 +30,14 @@ def test_pieces_come_back_only_after_every_view_is_gone() -> None:
     window = memoryview(view)
     del lent, first
     gc.collect()
-    assert not arena._free
+    assert not arena.kept()
     del view
     gc.collect()
-    assert not arena._free  # the memoryview still looks at it
+    assert not arena.kept()  # the memoryview still looks at it
     window.release()
     del window
     gc.collect()
-    assert len(arena._free) == 1
+    assert arena.kept() == PIECE
 
 
 def test_a_piece_serves_again() -> None:
@@ -48,11 +49,11 @@ def test_a_piece_serves_again() -> None:
 
 
 def test_no_more_than_a_few_are_kept() -> None:
-    many = [Arena().take(10) for _ in range(arena.KEPT + 5)]
+    many = [Arena().take(10) for _ in range(arena.KEPT // PIECE + 5)]
     assert len({array.ctypes.data for array in many}) == len(many)
     del many
     gc.collect()
-    assert len(arena._free) == arena.KEPT
+    assert arena.kept() == arena.KEPT
 
 
 @given(st.lists(st.integers(0, PIECE + 10), min_size=1, max_size=12))
@@ -63,6 +64,20 @@ def test_what_is_taken_is_aligned_and_apart(sizes: list[int]) -> None:
     assert [len(array) for array in taken] == sizes
     assert all(start % 8 == 0 for start, _ in spans)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize("size", [1, PIECE, PIECE + 1, 3 * PIECE, arena._LARGEST, arena._LARGEST + 1])
+def test_sizes_of_leases(size: int) -> None:
+    taken = arena.lease(size)
+    place = taken.ctypes.data
+    assert len(taken) == size
+    assert place % 16 == 0
+    del taken
+    gc.collect()
+    assert (arena.kept() > 0) == (size <= arena._LARGEST)
+    assert arena.kept() < 2 * max(size, PIECE)
+    if size <= arena._LARGEST:
+        assert arena.lease(size).ctypes.data == place
 
 
 def test_join_is_concatenate() -> None:
