@@ -14,7 +14,6 @@ from lance_fmt.misfit import misfit
 Array = np.ndarray[Any, Any]
 
 _EXACT = Context(prec=10**6, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_WORD = 2**64 - 1
 
 
 def from_decimals(values: Sequence[Any], data_type: DataType) -> Array:

@@ -27,22 +27,3 @@ def unpack(words, width, base, out):
         for lane in range(16):
             value = (low[lane] >> shift) | ((high[lane] << np.uint64(1)) << (np.uint64(63) - shift))
             target[lane] = (value & mask) + base
-
-
-@kernel
-def pack(values, width, base, words):
-    """Encode uint64 `values` (a multiple of 16 of them) minus `base` into the zeroed uint64 `words`."""
-    rows = values.size // np.uint64(16)
-    for row in range(rows):
-        bit = np.uint64(row) * np.uint64(width)
-        word = bit >> np.uint64(6)
-        shift = bit & np.uint64(63)
-        source = values[np.uint64(row) * np.uint64(16) : np.uint64(row) * np.uint64(16) + np.uint64(16)]
-        low = words[word * np.uint64(16) : word * np.uint64(16) + np.uint64(16)]
-        for lane in range(16):
-            low[lane] |= (source[lane] - base) << shift
-        if shift + np.uint64(width) > np.uint64(64):
-            above = word + np.uint64(1)
-            high = words[above * np.uint64(16) : above * np.uint64(16) + np.uint64(16)]
-            for lane in range(16):
-                high[lane] |= (source[lane] - base) >> (np.uint64(64) - shift)

@@ -18,14 +18,6 @@ def gather_bytes() -> Callable[..., None]:
 
 
 @cache
-def pack() -> Callable[..., None]:
-    """`lance_fmt.kernels.bitpack.pack`."""
-    from lance_fmt.kernels.bitpack import pack as function
-
-    return function  # type: ignore[no-any-return]
-
-
-@cache
 def unpack() -> Callable[..., None]:
     """`lance_fmt.kernels.bitpack.unpack`."""
     from lance_fmt.kernels.bitpack import unpack as function

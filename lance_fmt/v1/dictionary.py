@@ -15,11 +15,6 @@ from lance_fmt.v1.integers import read_integers
 from lance_fmt.v1.plain import Plain
 from lance_fmt.wire import Cursor
 
-# A dictionary is read for the first row of its page, so it must stay small beside the page.
-_MAX_VALUES = MAX_DICTIONARY_VALUES // 2
-_MAX_BYTES = 1 << 18
-_PROBE = 512
-
 
 class Dictionary:
     """Values once, then codes; accepts scalars (not bools) and byte strings."""

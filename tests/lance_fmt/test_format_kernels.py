@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lance_fmt.kernels.bitpack import pack, unpack
+from lance_fmt.kernels.bitpack import unpack
 from lance_fmt.kernels.gather import gather_bytes
 from lance_fmt.kernels.spreading import spread_offsets, spread_values
 from lance_fmt.pyvalues import offsets_of
@@ -16,15 +16,14 @@ from tests.support import naive_format as naive
 
 @pytest.mark.parametrize("width", range(1, 65))
 @pytest.mark.parametrize("rows", [1, 5, 64, 67])
-def test_pack_and_unpack_do_as_their_twins(width: int, rows: int) -> None:
+def test_unpack_does_as_its_twin(width: int, rows: int) -> None:
     rng = np.random.default_rng(width)
     base = int(rng.integers(0, 2**64, dtype=np.uint64))
     deltas = rng.integers(0, 2**64, rows * 16, dtype=np.uint64) >> np.uint64(64 - width)
     deltas[:2] = 0, 2**width - 1
     values = deltas + np.uint64(base)
     words = np.zeros(-(-rows * width // 64) * 16, np.uint64)
-    pack(values, width, np.uint64(base), words)
-    assert words.tolist() == naive.pack(values.tolist(), width, base)
+    words[:] = naive.pack(values.tolist(), width, base)
     out = np.empty(len(values), np.uint64)
     unpack(words, width, np.uint64(base), out)
     assert out.tolist() == naive.unpack(words.tolist(), width, base, len(values)) == values.tolist()
