@@ -22,6 +22,7 @@ from lance_fmt.constants import (
     PAGE_ALIGNMENT,
     PAGE_HANDLE_SIZE,
     AuxiliaryId,
+    BoundsForm,
     EncodingId,
     PageFlag,
     TypeId,
@@ -158,6 +159,8 @@ class ColumnMeta:
         handle = self.pages[page]
         if not int(handle["flags"]) & PageFlag.HAS_BOUNDS:
             return None
+        if zonemap.bounds_form(kind) is BoundsForm.NONE:
+            raise cursor.fail(f"bounds of a page of {kind}, a type that has none")
         low, high = (handle[side].tobytes() for side in ("low", "high"))
         if kind.id in _STRINGS:
             low, high = self._from_heap(low, cursor), self._from_heap(high, cursor)

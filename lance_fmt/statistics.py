@@ -26,6 +26,7 @@ def page_zones(meta: ColumnMeta, kind: DataType, path: str) -> Zones:
         low, high = _string_bounds(meta, kind, path)
     elif form is BoundsForm.NONE:
         low = high = np.zeros(len(pages), np.int64)
+        known = np.zeros(len(pages), np.bool_)
     else:
         low, high = pages["low"].view(zonemap.DTYPES[form]), pages["high"].view(zonemap.DTYPES[form])
     return Zones(
