@@ -115,10 +115,10 @@ class FloatRange:
     def mask(self, values: Values) -> Mask:
         """Which values pass, (n,) of float16 to float64, or bit patterns."""
         array = _floats(values, self.bits)
-        if self.low == self.high:
-            equal: Mask = array == np.float64(self.low)
-            return equal
         with np.errstate(invalid="ignore"):  # a signalling NaN is made a quiet one
+            if self.low == self.high:
+                equal: Mask = array == np.float64(self.low)
+                return equal
             inside: Mask = (array >= np.float64(self.low)) & (array <= np.float64(self.high))
         return inside
 
