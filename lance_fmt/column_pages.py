@@ -72,8 +72,9 @@ class ColumnPages:
     def page(self, number: int) -> Page:
         """Page `number`, its index checked, from the cache if it is there."""
         known: Page | None = self.cache.get(self.keys + number)
-        if known is not None:
-            return known
+        return known or self._load_page(number)
+
+    def _load_page(self, number: int) -> Page:
         handle = Handle(*self.meta.pages[number].item())
         raw = read_exactly(self.source, handle.index_offset, handle.index_length, "index of a page")
         return self._keep_page(number, raw, handle)
@@ -197,11 +198,12 @@ class ColumnPages:
         offset = page.offset + begin
         if raw is None:
             raw = read_exactly(self.source, offset, end - begin, self.place(number, first))
+        edge = self._edge  # one look: another thread may put its own there
         parts = []
         for block in range(first, last + 1):
             known = page.blocks[block]
-            if known is None and self._edge[:2] == (number, block):
-                known = self._edge[2]
+            if known is None and edge[:2] == (number, block):
+                known = edge[2]
             if known is None:
                 a, b = page.index.span(block, block)
                 known = self.decode(number, page, block, raw[a - begin : b - begin], offset + a - begin)

@@ -276,3 +276,17 @@ def test_batches_read_every_byte_once_and_keep_nothing() -> None:
         source.reads.clear()
         next(file.batches(1000, ["n"], rows=range(30_000, 40_000)))
         assert source.bytes_read() <= 2 * 128 * 1024 + file.column("n").pages[0].index_length
+
+
+def test_the_edge_that_another_thread_leaves_meanwhile_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"a": np.arange(60_000)}
+    file = lance_fmt.open(file_of(columns))
+    reader = file._reader("a")
+    other = lance_fmt.Column.from_numpy(np.full(file.column("a").block_rows, -1))
+    looks = iter(
+        [(0, 0, None), *[(7, 7, other)] * 99]
+    )  # the second look finds what another thread has put there
+    monkeypatch.setattr(
+        type(reader), "_edge", property(lambda _: next(looks), lambda *_: None), raising=False
+    )
+    assert np.array_equal(file.read(rows=slice(5, 90))["a"].to_numpy(), np.arange(5, 90))
