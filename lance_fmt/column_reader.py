@@ -12,9 +12,7 @@ import numpy as np
 from lance_fmt import block as blocks
 from lance_fmt.arena import Arena
 from lance_fmt.auxiliary import PageFilters
-from lance_fmt.cache import BlockCache
 from lance_fmt.column import Column
-from lance_fmt.column_meta import ColumnMeta
 from lance_fmt.column_pages import JOINED, ColumnPages, Page
 from lance_fmt.constants import AuxiliaryId, EncodingId, TypeId
 from lance_fmt.damage import DamageLog
@@ -25,8 +23,6 @@ from lance_fmt.errors import CorruptFileError
 from lance_fmt.filter import Zones
 from lance_fmt.hashing import hash_value
 from lance_fmt.row_index import RowIndex
-from lance_fmt.schema import Field
-from lance_fmt.source import ReadAt
 from lance_fmt.statistics import block_zones, page_zones, take_zones
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -39,26 +35,18 @@ _JOINED_SHARE = 4
 class ColumnReader(ColumnPages):
     """One column of an open file. Safe to use from several threads."""
 
-    def __init__(
-        self,
-        source: ReadAt,
-        field: Field,
-        meta: ColumnMeta,
-        num_rows: int,
-        *,
-        cache: BlockCache,
-        keys: int,
-    ) -> None:
-        super().__init__(source, field, meta, num_rows, cache=cache, keys=keys)
+    @cached_property
+    def _array(self) -> ArrayOnDisk | None:
+        """The column where all its pages are one array on disk."""
         base = array_base(self)
-        self._array = None if base is None else ArrayOnDisk(self, base)
+        return None if base is None else ArrayOnDisk(self, base)
 
     # Single rows
 
     def value(self, row: int) -> Any:
         """Python value of row `row`, which the caller has checked to be in range."""
         number = row >> self.page_shift
-        page = self.cache.get(self.keys + number) or self.page(number)
+        page = self.page(number)
         block = (row >> self.block_shift) & self.block_mask
         return (page.getters[block] or self._getter(number, page, block))(row & self.slot_mask)
 
@@ -107,7 +95,7 @@ class ColumnReader(ColumnPages):
     def take_one(self, row: int) -> Column:
         """One row (checked by the caller)."""
         number = row >> self.page_shift
-        page = self.cache.get(self.keys + number) or self.page(number)
+        page = self.page(number)
         block = (row >> self.block_shift) & self.block_mask
         slot = row & self.slot_mask
         column = page.blocks[block] or self.block(number, page, block)
@@ -136,7 +124,7 @@ class ColumnReader(ColumnPages):
         number, block = start >> self.page_shift, (start >> self.block_shift) & self.block_mask
         if (stop - 1) >> self.block_shift != start >> self.block_shift or self._array is not None:
             return self.read(start, stop)
-        page = self.cache.get(self.keys + number) or self.page(number)
+        page = self.page(number)
         column = page.blocks[block] or self.block(number, page, block)
         slot = start & self.slot_mask
         return column.slice(slot, slot + stop - start)

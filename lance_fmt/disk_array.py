@@ -15,7 +15,7 @@ from lance_fmt.column import Column
 from lance_fmt.column_pages import ColumnPages, Page
 from lance_fmt.constants import EncodingId, TypeId
 from lance_fmt.errors import CorruptFileError
-from lance_fmt.source import FileSource, read_array, read_exactly, read_rows
+from lance_fmt.source import BytesSource, MmapSource, read_array, read_exactly, read_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -43,8 +43,7 @@ class ArrayOnDisk:
         self._base = base
         self._type = pages.type
         self._stride = pages.type.stride
-        source = pages.source
-        self._in_memory = not isinstance(source, FileSource) and isinstance(source.read_at(0, 1), memoryview)
+        self._in_memory = isinstance(pages.source, MmapSource | BytesSource)
         self._array: Array | None = None
         # Which blocks have been held against their checksums.
         self._checked = np.zeros(-(-pages.num_rows // (1 << pages.block_shift)), np.bool_)

@@ -91,14 +91,15 @@ class Zstd:
         packed = compressed.Packed(payload, count, kind, source, MAX_ZSTD_RATIO)
         if packed.word:
             raise payload.fail("reserved bytes of a Zstandard stream are not zero")
-        return packed.values(_decompress(payload, packed.compressed, packed.size))
+        return packed.values(decompress(payload, packed.compressed, packed.size))
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Decodes first."""
         return test.mask(self.decode(payload, count, kind, source))
 
 
-def _decompress(payload: Cursor, frame: memoryview, size: int) -> bytes:
+def decompress(payload: Cursor, frame: memoryview, size: int) -> bytes:
+    """The content of one frame of `payload`, which must declare exactly `size` bytes (checked by the caller)."""
     try:
         # The library reserves what the frame header says, so that must be the checked size.
         declared = zstandard.get_frame_parameters(frame).content_size

@@ -9,8 +9,6 @@ from lance_fmt.constants import EncodingId
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
 
-Buffer = bytes | memoryview
-
 
 class Encoding(Protocol):
     """One way of writing values. Lists are taken apart by `lists`, so encodings never see them.

@@ -7,26 +7,14 @@ memory is reserved.
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
-import zstandard
 
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_ZSTD_RATIO, EncodingId, TypeId
+from lance_fmt.encodings.zstd import decompress
 from lance_fmt.schema import DataType
 from lance_fmt.v1.plain import Plain
 from lance_fmt.wire import Cursor
-
-
-class _Decompressor(threading.local):
-    """One context for each thread: a context is not safe to share, and dear to make for each block."""
-
-    def __init__(self) -> None:
-        self.context = zstandard.ZstdDecompressor()
-
-
-_decompressor = _Decompressor()
 
 
 class Zstd:
@@ -50,22 +38,8 @@ class Zstd:
         planes = _plane_count(data_type)
         if size % planes:
             raise block.fail(f"decompressed size {size} is no multiple of {planes}")
-        raw = _from_planes(_decompress(block, frame, size), planes)
+        raw = _from_planes(decompress(block, frame, size), planes)
         return Plain().decode(Cursor(raw, path=block.path, base=block.offset), rows, data_type, shared)
-
-
-def _decompress(block: Cursor, frame: memoryview, size: int) -> bytes:
-    try:
-        # The library reserves what the frame header says, so that must be the checked size.
-        declared = zstandard.get_frame_parameters(frame).content_size
-        if declared != size:
-            raise block.fail(f"Zstandard frame of {declared} bytes, {size} declared")
-        raw: bytes = _decompressor.context.decompress(frame, max_output_size=size, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise block.fail(f"Zstandard: {error}") from None
-    if len(raw) != size:
-        raise block.fail(f"{len(raw)} bytes decompressed, {size} declared")
-    return raw
 
 
 def _plane_count(data_type: DataType) -> int:

@@ -14,6 +14,7 @@ import pytest
 import lance_fmt
 from fuzz import flips
 from fuzz.files import use_file
+from tests.support.checksums import AgreesWithAll
 from tests.support.flips import (
     CHANGED,
     REFUSED,
@@ -61,18 +62,6 @@ def test_flips_behind_the_checksums_end_in_values_or_refusals(small: list[Subjec
     assert outcomes[CHANGED] > 8
 
 
-class _AgreesWithAll(int):
-    """A checksum that matches whatever it is compared with."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
-
-
 def _readers() -> list[str]:
     """The modules that compare checksums while reading."""
     return [
@@ -85,7 +74,7 @@ def _readers() -> list[str]:
 def test_flips_show_a_reader_that_checks_no_blocks(
     small: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lance_fmt.column_pages, "crc32c", lambda *_: _AgreesWithAll(0))
+    monkeypatch.setattr(lance_fmt.column_pages, "crc32c", lambda *_: AgreesWithAll(0))
     assert _outcomes(small[:4], 60)["silent"] > 20
 
 
@@ -94,7 +83,7 @@ def test_flips_show_a_reader_that_skips_a_checksum(
     module: str, small: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert f"lance_fmt.{module}" in _readers()
-    monkeypatch.setattr(f"lance_fmt.{module}.crc32c", lambda *_: _AgreesWithAll(0))
+    monkeypatch.setattr(f"lance_fmt.{module}.crc32c", lambda *_: AgreesWithAll(0))
     whole = small[0]
     outcomes = Counter(judge(whole, flipped(whole.data, bit)) for bit in range(0, whole.bits, 97))
     assert outcomes.keys() - {REFUSED}

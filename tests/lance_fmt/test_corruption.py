@@ -31,7 +31,7 @@ from lance_fmt import (
 from lance_fmt.checksum import crc32c
 from lance_fmt.constants import StreamId
 from lance_fmt.v1 import ENCODINGS, lists
-from tests.support.checksums import repair
+from tests.support.checksums import AgreesWithAll, repair
 from tests.support.format_values import file_of, sample_columns
 
 
@@ -189,23 +189,11 @@ def test_a_file_cut_while_open(tmp_path: Any) -> None:
             file.read()
 
 
-class _AgreesWithAll(int):
-    """A checksum that matches whatever it is compared with."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
-
-
 @pytest.fixture
 def forged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checksums that are always right, as in a file made by an attacker."""
     for module in (reader, column_pages, disk_array, footer, auxiliary, row_index):
-        monkeypatch.setattr(module, "crc32c", lambda *_: _AgreesWithAll(0))
+        monkeypatch.setattr(module, "crc32c", lambda *_: AgreesWithAll(0))
 
 
 def _exercise(data: bytes, names: set[str]) -> None:
