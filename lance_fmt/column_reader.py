@@ -215,7 +215,9 @@ class ColumnReader(ColumnPages):
         whole = numbers >> (self.block_shift - shift)
         if self.has_few_pages:
             known = self._block_statistics
-            return known if len(whole) == len(known.rows) == whole[-1] + 1 else take_zones(known, whole)
+            # Zones as large as the blocks are distinct: as many as there are blocks are all of them.
+            everything = shift == self.block_shift and len(whole) == len(known.rows)
+            return known if everything else take_zones(known, whole)
         return self._gather_zones(whole)
 
     @cached_property

@@ -320,3 +320,17 @@ def test_find_by_a_row_index_reads_one_block() -> None:
     source.reads.clear()
     assert file.find("n", 4000) == []
     assert source.blocks_read(file.column("n")) <= 1
+
+
+def test_zones_of_a_range_are_not_taken_for_all_blocks() -> None:
+    """Of a column in larger blocks than the other's, some zones may be as many as it has blocks."""
+    small = np.arange(1 << 7)
+    large = np.repeat(np.array([200, 5, 200, 5], np.uint8), len(small) // 4)
+    with lance_fmt.open(file_of({"small": small, "large": large})) as file:
+        step = file.column("small").block_rows
+        assert file.column("large").block_rows > step
+        for start in range(0, len(small), step):
+            for stop in range(start + step, min(start + 9 * step, len(small)) + 1, step):
+                rows = slice(start, stop)
+                found = file.read(["small"], rows, filter=(field("large") > 100) & (field("small") >= 0))
+                assert found.num_rows == np.count_nonzero(large[rows] > 100), (start, stop)
