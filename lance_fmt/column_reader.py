@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lance_fmt import block as blocks
 from lance_fmt.arena import Arena
-from lance_fmt.auxiliary import PageFilters
 from lance_fmt.column import Column
 from lance_fmt.column_pages import JOINED, ColumnPages, Page
 from lance_fmt.constants import AuxiliaryId, EncodingId, TypeId
@@ -20,10 +19,12 @@ from lance_fmt.disk_array import ArrayOnDisk, array_base
 from lance_fmt.encodings.protocol import Mask, Test
 from lance_fmt.encodings.streams import PageReader
 from lance_fmt.errors import CorruptFileError
-from lance_fmt.filter import Zones
-from lance_fmt.hashing import hash_value
-from lance_fmt.row_index import RowIndex
 from lance_fmt.statistics import block_zones, page_zones, take_zones
+from lance_fmt.zones import Zones
+
+if TYPE_CHECKING:
+    from lance_fmt.auxiliary import PageFilters
+    from lance_fmt.row_index import RowIndex
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -273,13 +274,13 @@ class ColumnReader(ColumnPages):
 
     # Auxiliary regions
 
-    def find(self, values: Sequence[int | float | bytes], test: Test) -> Rows | None:
-        """Rows that hold one of `values` and pass `test`, in order, by the row index; None without one."""
+    def find(self, hashes: Sequence[int], test: Test) -> Rows | None:
+        """Rows that pass `test` among those with one of `hashes`, in order, by the row index; None without one."""
         index = self.row_index
         if index is None:
             return None
         try:
-            found = [row for value in values for row in index.candidates(hash_value(value))]
+            found = [row for wanted in hashes for row in index.candidates(wanted)]
         except CorruptFileError as error:
             raise _spared(error, "`read` with a filter does not need it") from None
         rows = np.unique(np.array(found, np.int64))
@@ -307,6 +308,8 @@ class ColumnReader(ColumnPages):
         region = self.meta.auxiliary.get(AuxiliaryId.ROW_INDEX)
         if region is None:
             return None
+        from lance_fmt.row_index import RowIndex
+
         name = f"column {self.field.name!r}"
         return RowIndex(self.source, region.offset, region.length, region.crc, name, rows=self.num_rows)
 
@@ -316,6 +319,8 @@ class ColumnReader(ColumnPages):
         region = self.meta.auxiliary.get(AuxiliaryId.BLOOM)
         if region is None:
             return None
+        from lance_fmt.auxiliary import PageFilters
+
         return PageFilters(self.source, region, len(self.page_rows), self.field.name)
 
     # Verification

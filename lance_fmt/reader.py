@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,14 +29,15 @@ from lance_fmt.constants import FOOTER_SIZE, HEADER_SIZE, TAIL_READ, AuxiliaryId
 from lance_fmt.damage import Damage, DamageLog
 from lance_fmt.errors import CorruptFileError, InvalidDataError, SchemaError
 from lance_fmt.fetch import Prefetcher, read_many
-from lance_fmt.filter import Bound, Compare, Expression, Leaf, bind, equality_values
 from lance_fmt.footer import Footer
-from lance_fmt.info import ColumnInfo, describe
-from lance_fmt.scan import Selection, select_rows
 from lance_fmt.schema import Field, Schema
 from lance_fmt.source import BytesSource, FileSource, MmapSource, ReadAt, open_source, read_exactly
 from lance_fmt.table import Table
 from lance_fmt.wire import Cursor
+
+if TYPE_CHECKING:
+    from lance_fmt.filter import Expression
+    from lance_fmt.info import ColumnInfo
 
 OnDamage = Literal["raise", "skip", "null"]
 _LARGEST_JOINT_READ = 64 * 1024 * 1024
@@ -331,7 +332,10 @@ class File:
             return list(pool.map(function, readers))
 
     def _read_filtered(self, plan: Plan, filter: Any, start: int, stop: int) -> Table:
-        rows = self._matching(bind(filter, self.schema), start, stop).rows()
+        # Filters load with the first of them.
+        from lance_fmt.scan import matching_rows
+
+        rows = matching_rows(filter, self.schema, self._reader, start, stop)
         readers = list(plan.readers.values())
         if not len(rows):
             return plan.table([reader.read(0, 0) for reader in readers], 0)
@@ -344,9 +348,6 @@ class File:
             return plan.table(self._each(lambda reader: reader.take(rows), readers), len(rows))
         columns = self._each(lambda reader: reader.read(low, high).take(rows - low), readers)
         return plan.table(columns, len(rows))
-
-    def _matching(self, bound: Bound, start: int, stop: int) -> Selection:
-        return select_rows(bound, {name: self._reader(name) for name in bound.columns}, start, stop)
 
     def _range(self, rows: slice | range | None) -> tuple[int, int]:
         if rows is None:
@@ -395,14 +396,9 @@ class File:
         Raises SchemaError, InvalidDataError; CorruptFileError where the row index is damaged, too: `read` with
         a filter does without it.
         """
-        bound = bind(Compare(column, "==", value), self.schema)
-        reader, leaf = self._reader(column), bound.root
-        values = equality_values(bound)
-        if values is not None and isinstance(leaf, Leaf) and leaf.test is not None:
-            rows = reader.find(values[column], leaf.test)
-            if rows is not None:
-                return list(map(int, rows))
-        return list(map(int, self._matching(bound, 0, self.num_rows).rows()))
+        from lance_fmt.scan import equal_rows
+
+        return list(map(int, equal_rows(column, value, self.schema, self._reader(column))))
 
     def batches(
         self,
@@ -481,6 +477,8 @@ class File:
 
     def column(self, name: str) -> ColumnInfo:
         """How a column is stored; reads its metadata and page indexes, no values."""
+        from lance_fmt.info import describe
+
         reader = self._reader(name)
         _, _, record = self._find(name)
         return describe(reader, record.meta_offset, record.meta_length, self.path)

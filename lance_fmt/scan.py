@@ -8,7 +8,7 @@ page is proven of every zone inside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from lance_fmt.column_reader import ColumnReader
 from lance_fmt.encodings.protocol import Mask
-from lance_fmt.filter import Bound, Leaf, equality_values, evaluate, prune
+from lance_fmt.filter import Bound, Compare, Leaf, bind, equality_values, evaluate, prune
 from lance_fmt.hashing import hash_value
+from lance_fmt.schema import Schema
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -37,6 +38,25 @@ class Selection:
         if len(found) == 1:
             return found[0]
         return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def matching_rows(
+    filter: Any, schema: Schema, reader: Callable[[str], ColumnReader], start: int, stop: int
+) -> Rows:
+    """Numbers of the rows of `start..stop` for which `filter` is true; `reader` finds a column's."""
+    bound = bind(filter, schema)
+    return select_rows(bound, {name: reader(name) for name in bound.columns}, start, stop).rows()
+
+
+def equal_rows(column: str, value: Any, schema: Schema, reader: ColumnReader) -> Rows:
+    """Numbers of all rows where `column` equals `value`: by the row index, if there is one."""
+    bound = bind(Compare(column, "==", value), schema)
+    leaf, values = bound.root, equality_values(bound)
+    if values is not None and isinstance(leaf, Leaf) and leaf.test is not None:
+        rows = reader.find([hash_value(one) for one in values[column]], leaf.test)
+        if rows is not None:
+            return rows
+    return select_rows(bound, dict.fromkeys(bound.columns, reader), 0, reader.num_rows).rows()
 
 
 def select_rows(bound: Bound, readers: Mapping[str, ColumnReader], start: int, stop: int) -> Selection:

@@ -9,10 +9,10 @@ import numpy as np
 from lance_fmt import zonemap
 from lance_fmt.column_meta import ColumnMeta
 from lance_fmt.constants import BoundsForm, PageFlag
-from lance_fmt.filter import Zones
 from lance_fmt.page import PageIndex
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Cursor
+from lance_fmt.zones import Zones
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import subprocess
 import sys
 
@@ -53,6 +54,17 @@ def test_names() -> None:
     assert vego.Open is vego.open
     for module in (vego, lance_fmt):
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_no_public_name_is_a_module() -> None:
+    """Importing the module would put it in the place of the name, which is looked up when first asked for."""
+    for package in (vego, lance_fmt):
+        assert not {module.name for module in pkgutil.iter_modules(package.__path__)} & set(package.__all__)
+
+
+def test_importing_loads_next_to_nothing() -> None:
+    code = "import sys, vego, lance_fmt; sys.exit('imported numpy' if 'numpy' in sys.modules else 0)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def bare(signature: inspect.Signature) -> str:

@@ -1,8 +1,8 @@
 """Vego: an embedded-first vector database. `vego.open(path)` is where to start."""
 
-from vego.collection import Collection
-from vego.database import Database, open
-from vego.document import Document
+from typing import TYPE_CHECKING
+
+from lance_fmt.lazy import exports
 from vego.errors import (
     ClosedError,
     CollectionNotFoundError,
@@ -30,11 +30,15 @@ from vego.errors import (
     UnknownOptionError,
     VegoError,
 )
-from vego.hits import BatchResult, Hit, Hits
-from vego.planner import Plan
-from vego.query import Expr, field
 
-Open = open
+if TYPE_CHECKING:
+    from vego.collection import Collection
+    from vego.database import Database, Open, open
+    from vego.document import Document
+    from vego.hits import BatchResult, Hit, Hits
+    from vego.planner import Plan
+    from vego.query import Expr, field
+
 __version__ = "0.2.0"
 
 __all__ = [
@@ -76,3 +80,13 @@ __all__ = [
     "field",
     "open",
 ]
+
+_HOMES = {
+    "vego.collection": "Collection",
+    "vego.database": "Database open Open",
+    "vego.document": "Document",
+    "vego.hits": "BatchResult Hit Hits",
+    "vego.planner": "Plan",
+    "vego.query": "Expr field",
+}
+__getattr__, __dir__ = exports(__name__, __all__, _HOMES)

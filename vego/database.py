@@ -68,6 +68,9 @@ def open(
         raise
 
 
+Open = open
+
+
 class Database:
     """An open database; a context manager. Made by `vego.open`."""
 

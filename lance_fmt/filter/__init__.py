@@ -16,7 +16,8 @@ from lance_fmt.filter.expression import (
     as_expression,
     field,
 )  # fmt: skip
-from lance_fmt.filter.pruning import Zones, prune
+from lance_fmt.filter.pruning import prune
+from lance_fmt.zones import Zones
 
 __all__ = [
     "And", "Bound", "Compare", "Expression", "FieldRef", "IsIn", "IsNan", "IsNull", "Leaf", "Match", "Not", "Or",

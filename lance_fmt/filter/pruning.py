@@ -7,7 +7,6 @@ every value passes its test, and whether none does; that answers for the leaf an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,31 +15,9 @@ from numpy.typing import NDArray
 from lance_fmt.encodings.protocol import Mask
 from lance_fmt.filter import conditions as c
 from lance_fmt.filter.bind import AllOf, Bound, Leaf, Node
+from lance_fmt.zones import Zones
 
 _PREFIX = 8
-
-
-@dataclass(frozen=True)
-class Zones:
-    """Statistics of n consecutive zones of one column.
-
-    `rows`, `nulls`: int64 (n,). `nans`: int64 (n,), or None: not counted. `known`: bool (n,), whether `low`
-    and `high` say anything. Where known, `low <= value <= high` of every value but nulls and NaN; bounds
-    may be wider than the values (`low_exact`, `high_exact` tell where they are not) but never narrower.
-
-    `low`, `high` (n,): int64 or uint64 (bools, integers, times), float64, or objects: bytes, and the unscaled
-    integers of decimals. `prefix`: uint64 of strings' first 8 bytes, zero padded, as big-endian numbers.
-    """
-
-    rows: NDArray[np.int64]
-    nulls: NDArray[np.int64]
-    nans: NDArray[np.int64] | None
-    known: Mask
-    low: NDArray[Any]
-    high: NDArray[Any]
-    low_exact: Mask | None = None
-    high_exact: Mask | None = None
-    prefix: bool = False
 
 
 def prune(bound: Bound, zones: Mapping[str, Zones], n: int) -> tuple[Mask, Mask]:

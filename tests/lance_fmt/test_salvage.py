@@ -26,7 +26,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lance_fmt.writer.TARGET_BLOCK_BYTES", 256)
     monkeypatch.setattr("lance_fmt.writer.TARGET_STRING_BLOCK_BYTES", 256)
     # By name, `lance_fmt.salvage` is the function.
-    monkeypatch.setattr(sys.modules["lance_fmt.salvage"], "BATCH_ROWS", 130)
+    monkeypatch.setattr(sys.modules["lance_fmt.rescue"], "BATCH_ROWS", 130)
 
 
 def _columns() -> dict[str, Column]:
