@@ -24,6 +24,7 @@ import numpy as np
 
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_ITEMS
+from lance_fmt.encodings.plain import read_bitmap
 from lance_fmt.encodings.protocol import STRINGS, Kind, Mask, StreamReader, Strings, Test, Values, kind_of
 from lance_fmt.encodings.text import valid_text
 from lance_fmt.kernels import loader
@@ -195,7 +196,9 @@ def read_block(cursor: Cursor, rows: int, nulls: int, kind: DataType, source: St
 
 def row_validity(cursor: Cursor, rows: int, nulls: int, source: StreamReader) -> Mask:
     """The first stream of a block with some nulls."""
-    validity = source.read(cursor, rows, _BOOLS)
+    validity: Values | None = read_bitmap(cursor, rows)
+    if validity is None:
+        validity = source.read(cursor, rows, _BOOLS)
     assert isinstance(validity, np.ndarray)
     found = rows - int(np.count_nonzero(validity))
     if found != nulls:

@@ -68,6 +68,7 @@ class Handle(NamedTuple):
 
 
 _KNOWN_FLAGS = int(PageFlag.HAS_BOUNDS | PageFlag.MIN_EXACT | PageFlag.MAX_EXACT)
+_HANDLE = struct.Struct("<QQQIIIIIHHQQ")
 # Pages, page shift, block shift, auxiliary regions, lengths of heap and evidence.
 _COLUMN_HEADER = struct.Struct("<IBBHQQ")
 _ENCODINGS = {int(code): code for code in EncodingId}
@@ -141,18 +142,37 @@ class ColumnMetaBuilder:
         return out.finish()
 
 
-@dataclass(frozen=True, slots=True)
 class ColumnMeta:
-    """Parsed metadata of a column; `pages` is a structured array of `HANDLE`."""
+    """Parsed metadata of a column."""
 
-    page_shift: int
-    block_shift: int
-    pages: np.ndarray[Any, Any]
-    encodings: list[EncodingId]
-    evidence: str
-    heap: bytes
-    auxiliary: dict[AuxiliaryId, Auxiliary]
-    regions: list[Auxiliary]
+    __slots__ = (
+        "_handles", "_pages", "auxiliary", "block_shift", "encodings", "evidence", "heap", "page_shift", "regions",
+    )  # fmt: skip
+
+    def __init__(self, shifts: tuple[int, int], handles: memoryview, encodings: list[EncodingId]) -> None:
+        self.page_shift, self.block_shift = shifts
+        self._handles = handles
+        self._pages: np.ndarray[Any, Any] | None = None
+        self.encodings = encodings
+        self.evidence = ""
+        self.heap = b""
+        self.auxiliary: dict[AuxiliaryId, Auxiliary] = {}
+        self.regions: list[Auxiliary] = []
+
+    @property
+    def pages(self) -> np.ndarray[Any, Any]:
+        """The handles of all pages, a structured array of `HANDLE`."""
+        if self._pages is None:
+            self._pages = np.frombuffer(self._handles, HANDLE)
+        return self._pages
+
+    def handle(self, page: int) -> Handle:
+        """The handle of one page."""
+        return Handle(*_HANDLE.unpack_from(self._handles, page * PAGE_HANDLE_SIZE))
+
+    def handles(self) -> list[Handle]:
+        """The handles of all pages."""
+        return list(map(Handle._make, _HANDLE.iter_unpack(self._handles)))
 
     def bounds(self, page: int, kind: DataType, cursor: Cursor) -> tuple[Any, Any] | None:
         """Smallest and largest value that page `page` may hold, or None where that is not known."""
@@ -183,16 +203,26 @@ def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: D
         raise cursor.fail(f"page shift {page_shift} and block shift {block_shift} are not valid")
     if kind.stride << block_shift > max(MAX_BLOCK_BYTES, kind.stride):
         raise cursor.fail(f"blocks of {1 << block_shift} rows of {kind} are larger than the format allows")
-    pages = np.frombuffer(cursor.take(count * PAGE_HANDLE_SIZE, "page handles"), HANDLE)
-    _check_handles(cursor, pages, num_rows, page_shift, file_length)
-    heap = bytes(cursor.take(heap_length, "bounds"))
+    raw = cursor.take(count * PAGE_HANDLE_SIZE, "page handles")
+    end = file_length - FOOTER_SIZE
+    if count == 1 and _is_right(Handle._make(_HANDLE.unpack(raw)), num_rows, page_shift, end):
+        encodings = _encodings([_HANDLE.unpack(raw)[8]])
+    else:
+        pages = np.frombuffer(raw, HANDLE)
+        _check_handles(cursor, pages, num_rows, page_shift, end)
+        encodings = _encodings(pages["encoding"].tolist())
+    meta = ColumnMeta((page_shift, block_shift), raw, encodings)
+    if heap_length:
+        meta.heap = bytes(cursor.take(heap_length, "bounds"))
     try:
-        evidence = bytes(cursor.take(evidence_length, "evidence")).decode("utf-8")
+        meta.evidence = str(cursor.take(evidence_length, "evidence"), "utf-8")
     except UnicodeDecodeError:
         raise cursor.fail("evidence is not UTF-8") from None
-    auxiliary, regions = _read_auxiliary(cursor, auxiliary_count, file_length)
-    cursor.expect_end("column metadata")
-    return ColumnMeta(page_shift, block_shift, pages, _encodings(pages), evidence, heap, auxiliary, regions)
+    if auxiliary_count:
+        meta.auxiliary, meta.regions = _read_auxiliary(cursor, auxiliary_count, file_length)
+    if cursor.remaining:
+        cursor.expect_end("column metadata")
+    return meta
 
 
 def _read_auxiliary(
@@ -213,9 +243,9 @@ def _read_auxiliary(
     return known, regions
 
 
-def _encodings(pages: np.ndarray[Any, Any]) -> list[EncodingId]:
+def _encodings(codes: list[int]) -> list[EncodingId]:
     try:
-        return [_ENCODINGS[code] for code in pages["encoding"].tolist()]
+        return [_ENCODINGS[code] for code in codes]
     except KeyError as error:
         raise UnsupportedVersionError(
             f"page encoding id {error.args[0]} is unknown to this reader: use a newer release"
@@ -223,17 +253,13 @@ def _encodings(pages: np.ndarray[Any, Any]) -> list[EncodingId]:
 
 
 def _check_handles(
-    cursor: Cursor, pages: np.ndarray[Any, Any], num_rows: int, page_shift: int, file_length: int
+    cursor: Cursor, pages: np.ndarray[Any, Any], num_rows: int, page_shift: int, file_end: int
 ) -> None:
-    if len(pages) == 1 and _is_right(
-        Handle(*pages[0].item()), num_rows, page_shift, file_length - FOOTER_SIZE
-    ):
-        return
     rows = pages["rows"].astype(np.int64)
     full = 1 << page_shift
     if len(pages) != -(-num_rows // full) or int(rows.sum()) != num_rows or (rows[:-1] != full).any():
         raise cursor.fail(f"pages of {full} rows do not add up to {num_rows} rows")
-    end = np.uint64(file_length - FOOTER_SIZE)
+    end = np.uint64(file_end)
     for start, length in (("data_offset", "data_length"), ("index_offset", "index_length")):
         where, size = pages[start], pages[length].astype(np.uint64)
         if ((where < HEADER_SIZE) | (where > end) | (size > end - np.minimum(where, end))).any():

@@ -64,8 +64,10 @@ class ColumnPages:
         self.keys = keys
         self.slot_mask = (1 << meta.block_shift) - 1
         self.block_mask = (1 << (meta.page_shift - meta.block_shift)) - 1
-        self.page_offsets = meta.pages["data_offset"].tolist()
-        self.page_rows = meta.pages["rows"].tolist()
+        handles = meta.handles()
+        self.page_offsets = [handle.data_offset for handle in handles]
+        self.page_rows = [handle.rows for handle in handles]
+        self.null_count = sum(handle.nulls for handle in handles)
         # The block in which the last range of rows ended: the next batch begins there.
         self._edge: tuple[int, int, Column | None] = (-1, -1, None)
 
@@ -75,7 +77,7 @@ class ColumnPages:
         return known or self._load_page(number)
 
     def _load_page(self, number: int) -> Page:
-        handle = Handle(*self.meta.pages[number].item())
+        handle = self.meta.handle(number)
         raw = read_exactly(self.source, handle.index_offset, handle.index_length, "index of a page")
         return self._keep_page(number, raw, handle)
 
@@ -102,7 +104,7 @@ class ColumnPages:
         missing = [n for n in range(first, last + 1) if self.cache.get(self.keys + n) is None]
         if len(missing) < 2:
             return
-        handles = [Handle(*handle) for handle in self.meta.pages[missing].tolist()]
+        handles = [self.meta.handle(number) for number in missing]
         extents = [(handle.index_offset, handle.index_length) for handle in handles]
         for number, handle, raw in zip(missing, handles, read_many(self.source, extents), strict=True):
             self._keep_page(number, raw, handle)

@@ -19,6 +19,7 @@ from lance_fmt.disk_array import ArrayOnDisk, array_base
 from lance_fmt.encodings.protocol import Mask, Test
 from lance_fmt.encodings.streams import PageReader
 from lance_fmt.errors import CorruptFileError
+from lance_fmt.numbers import are_numbers, read_numbers
 from lance_fmt.statistics import block_zones, page_zones, take_zones
 from lance_fmt.zones import Zones
 
@@ -41,6 +42,10 @@ class ColumnReader(ColumnPages):
         """The column where all its pages are one array on disk."""
         base = array_base(self)
         return None if base is None else ArrayOnDisk(self, base)
+
+    @cached_property
+    def _numbers(self) -> bool:
+        return are_numbers(self)
 
     # Single rows
 
@@ -156,8 +161,11 @@ class ColumnReader(ColumnPages):
         """
         if start >= stop:
             return Column.from_pylist([], self.type)
-        if self._array is not None and damage is None:
-            return self._array.read(start, stop)
+        if damage is None:
+            if self._array is not None:
+                return self._array.read(start, stop)
+            if stop - start == self.num_rows and pieces is None and self._numbers:
+                return read_numbers(self, arena)
         parts: list[Column] = []
         spans = self.spans(start, stop)
         for i, (number, first, last) in enumerate(spans):

@@ -52,6 +52,11 @@ class Cursor:
         """Bytes not read yet."""
         return len(self._data) - self._position
 
+    @property
+    def rest(self) -> memoryview:
+        """What has not been read, as a view."""
+        return self._data[self._position :] if self._position else self._data
+
     def fail(self, what: str) -> CorruptFileError:
         """An error that points at the current byte; the caller raises it."""
         return CorruptFileError(self._path, self._base + self._position, what)
@@ -93,31 +98,32 @@ class Cursor:
 
     def u8(self, what: str = "u8") -> int:
         """Unsigned 8-bit integer."""
-        return int(_U8.unpack(self.take(1, what))[0])
+        return self.record(_U8, what)[0]
 
     def u16(self, what: str = "u16") -> int:
         """Unsigned 16-bit integer."""
-        return int(_U16.unpack(self.take(2, what))[0])
+        return self.record(_U16, what)[0]
 
     def u32(self, what: str = "u32") -> int:
         """Unsigned 32-bit integer."""
-        return int(_U32.unpack(self.take(4, what))[0])
+        return self.record(_U32, what)[0]
 
     def u64(self, what: str = "u64") -> int:
         """Unsigned 64-bit integer."""
-        return int(_U64.unpack(self.take(8, what))[0])
+        return self.record(_U64, what)[0]
 
     def u64_pair(self, what: str = "u64 pair") -> tuple[int, int]:
         """Two unsigned 64-bit integers, in one step."""
-        first, second = _U64_PAIR.unpack(self.take(16, what))
-        return int(first), int(second)
+        first, second = self.record(_U64_PAIR, what)
+        return first, second
 
-    def record(self, layout: struct.Struct, what: str = "record") -> tuple[int, ...]:
-        """The numbers of a fixed layout, in one step."""
+    def record(self, layout: struct.Struct, *what: str) -> tuple[int, ...]:
+        """The numbers of a fixed layout, in one step; `what` is what a message calls them."""
         start = self._position
         stop = start + layout.size
         if stop > len(self._data):
-            raise self.fail(f"{what}: {layout.size} bytes expected, {self.remaining} left")
+            name = "".join(what) or "record"
+            raise self.fail(f"{name}: {layout.size} bytes expected, {self.remaining} left")
         self._position = stop
         return layout.unpack_from(self._data, start)
 
@@ -131,7 +137,12 @@ class Cursor:
 
     def blob(self, what: str = "blob") -> bytes:
         """Bytes with a u32 length before them."""
-        return bytes(self.take(self.u32(f"length of {what}"), what))
+        length = self.record(_U32, "length of ", what)[0]
+        start = self._position
+        if start + length > len(self._data):
+            raise self.fail(f"{what}: {length} bytes expected, {self.remaining} left")
+        self._position = start + length
+        return bytes(self._data[start : start + length])
 
     def text(self, what: str = "text") -> str:
         """UTF-8 with a u32 length before it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
 from lance_fmt.constants import StreamId
@@ -28,6 +30,9 @@ from lance_fmt.encodings.protocol import (
 )
 from lance_fmt.wire import Cursor
 
+# Header of a stream, and the base that the payload begins with.
+_STREAM = struct.Struct("<B3xIQ")
+_FRAME_HEADER = 8
 _WITHOUT = frozenset(
     {StreamId.FRAME_OF_REFERENCE, StreamId.DELTA, StreamId.VARINT, StreamId.RUN_LENGTH, StreamId.DICTIONARY}
     | {StreamId.BYTE_STREAM_SPLIT}
@@ -81,6 +86,26 @@ class FrameOfReference:
         if packed is not None:
             return match_packed(*packed, count, kind, base, interval)
         return test.mask(_restored(base, rest, count, kind, source))
+
+
+def unpack_frame(cursor: Cursor, count: int, kind: Kind) -> Array | None:
+    """Read the rest of `cursor`, if that is a stream of this encoding with bit-packed residuals: most integers are.
+
+    None, and nothing read, if there is another stream, or anything is wrong with it: then reading it as any
+    stream tells what.
+    """
+    raw = cursor.rest
+    if len(raw) < _STREAM.size or raw[0] != StreamId.FRAME_OF_REFERENCE or kind.name not in INTEGERS:
+        return None
+    _, length, base = _STREAM.unpack_from(raw)
+    if length != len(raw) - _FRAME_HEADER or base >> (8 * kind.dtype.itemsize):
+        return None
+    packed = peek_words(raw, _STREAM.size, count, unsigned_kind(kind).dtype)
+    if packed is None:
+        return None
+    cursor.take(len(raw))
+    found: Array = unpack(*packed, count, base).view(kind.dtype)
+    return found
 
 
 def _restored(base: int, rest: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:

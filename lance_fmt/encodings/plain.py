@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
-from lance_fmt.constants import MAX_BLOCK_BYTES, StreamId
+from lance_fmt.constants import MAX_BLOCK_BYTES, STREAM_ALIGNMENT, StreamId
 from lance_fmt.encodings.protocol import (
     Chooser,
     Kind,
@@ -22,6 +24,7 @@ from lance_fmt.kernels import loader
 from lance_fmt.wire import Cursor
 
 LENGTHS = kind_of("<u4")
+_HEADER = struct.Struct("<B3xI")
 # NumPy's sum of fewer lengths is done before a kernel would be loaded.
 _FEW = 512
 
@@ -64,6 +67,21 @@ class Plain:
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Tests the values where they are."""
         return test.mask(self.decode(payload, count, kind, source))
+
+
+def read_bitmap(cursor: Cursor, count: int) -> Mask | None:
+    """The next stream, if it is a bitmap of `count` bools, which the validity of rows mostly is.
+
+    None, and nothing read, if it is another stream or not whole.
+    """
+    size = -(-count // 8)
+    padded = size + -size % STREAM_ALIGNMENT
+    raw = cursor.rest
+    if len(raw) < _HEADER.size + padded or _HEADER.unpack_from(raw) != (StreamId.PLAIN, size):
+        return None
+    cursor.take(_HEADER.size + padded)
+    bits = np.frombuffer(raw, np.uint8, size, _HEADER.size)
+    return np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)
 
 
 def lengths_of(values: Strings) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
