@@ -74,14 +74,22 @@ class ColumnPages:
     def page(self, number: int) -> Page:
         """Page `number`, its index checked, from the cache if it is there."""
         known: Page | None = self.cache.get(self.keys + number)
+        if known is None:
+            known = self._load_page(number)
+            self.cache.put(self.keys + number, known, known.cost)
+        return known
+
+    def passing_page(self, number: int) -> Page:
+        """Like `page`, for a long read: the cache does not take it in."""
+        known: Page | None = self.cache.peek(self.keys + number)
         return known or self._load_page(number)
 
     def _load_page(self, number: int) -> Page:
         handle = self.meta.handle(number)
         raw = read_exactly(self.source, handle.index_offset, handle.index_length, "index of a page")
-        return self._keep_page(number, raw, handle)
+        return self._parse_page(number, raw, handle)
 
-    def _keep_page(self, number: int, raw: memoryview, handle: Handle) -> Page:
+    def _parse_page(self, number: int, raw: memoryview, handle: Handle) -> Page:
         offset = handle.index_offset
         if crc32c(raw) != handle.index_crc:
             what = f"index of page {number} of column {self.field.name!r} does not match its checksum"
@@ -95,9 +103,7 @@ class ColumnPages:
             encoding=self.meta.encodings[number],
             kind=self.type,
         )
-        page = Page(index, handle.data_offset, handle.rows)
-        self.cache.put(self.keys + number, page, page.cost)
-        return page
+        return Page(index, handle.data_offset, handle.rows)
 
     def load_pages(self, first: int, last: int) -> None:
         """Bring the indexes of pages `first..last` (last included) into the cache with few reads."""
@@ -107,7 +113,8 @@ class ColumnPages:
         handles = [self.meta.handle(number) for number in missing]
         extents = [(handle.index_offset, handle.index_length) for handle in handles]
         for number, handle, raw in zip(missing, handles, read_many(self.source, extents), strict=True):
-            self._keep_page(number, raw, handle)
+            page = self._parse_page(number, raw, handle)
+            self.cache.put(self.keys + number, page, page.cost)
 
     def place(self, page: int, block: int) -> str:
         """What messages call a block."""

@@ -48,7 +48,7 @@ def read_numbers(pages: ColumnPages, arena: Arena | None) -> Column:
     values = kind_of(kind.dtype)
     start = 0
     for number in range(len(pages.page_rows)):
-        page = pages.page(number)
+        page = pages.passing_page(number)
         stop = start + page.rows
         _read_page(pages, number, page, values, out[start:stop], validity[start:stop])
         start = stop

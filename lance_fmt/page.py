@@ -10,7 +10,6 @@ There are two kinds of page: of streams, and, since 1.0, of plain numbers that a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -193,7 +192,7 @@ class PageIndex:
         self.data_length = data_length
         self.shared_size = 0
         self.recipe = ""
-        self._bounds: Callable[[], BlockBounds] | None = None
+        self._bounds: tuple[int, Cursor, DataType] | None = None
         self.views: SharedViews | None = None
         self._decode: Any = None
 
@@ -209,7 +208,10 @@ class PageIndex:
     @property
     def bounds(self) -> BlockBounds | None:
         """Bounds of the blocks; None for pages of 1.0, which have none."""
-        return None if self._bounds is None else self._bounds()
+        if self._bounds is None:
+            return None
+        position, cursor, kind = self._bounds
+        return BlockBounds.get(cursor.at(position), len(self.ends), kind)
 
     @property
     def nbytes(self) -> int:
@@ -246,9 +248,13 @@ def read_page_index(
     count, shared = cursor.record(_INDEX_HEADER, "page index")
     if count != -(-rows // (1 << block_shift)):
         raise cursor.fail(f"{count} blocks for {rows} rows of {1 << block_shift} in a block")
-    ends = list(cursor.u64s(count, "block ends"))
-    checksums = list(cursor.u32s(count, "block checksums"))
-    null_counts = list(cursor.u32s(count, "block null counts")) if nulls else None
+    if count == 1:  # most columns of wide files
+        ends, checksums = [cursor.u64("block end")], [cursor.u32("block checksum")]
+        null_counts = [cursor.u32("block null count")] if nulls else None
+    else:
+        ends = list(cursor.u64s(count, "block ends"))
+        checksums = list(cursor.u32s(count, "block checksums"))
+        null_counts = list(cursor.u32s(count, "block null counts")) if nulls else None
     if (count > 1 and ends != sorted(ends)) or -(-ends[-1] // PAGE_ALIGNMENT) * PAGE_ALIGNMENT != data_length:
         raise cursor.fail(f"block ends do not fit the {data_length} bytes of the page")
     if null_counts is not None:
@@ -266,8 +272,8 @@ def read_page_index(
 
 
 def _read_shared(index: PageIndex, cursor: Cursor, slots: int, count: int, kind: DataType) -> None:
-    section = BlockBounds.skip(cursor, count)
-    index._bounds = lambda: BlockBounds.get(section.copy(), count, kind)
+    index._bounds = cursor.position, cursor, kind
+    BlockBounds.skip(cursor, count)
     index.recipe = cursor.text("recipe")
     if slots > MAX_SHARED_SLOTS:
         raise cursor.fail(f"{slots} shared slots")

@@ -70,15 +70,10 @@ class Cursor:
         self._position = stop
         return self._data[start:stop]
 
-    def copy(self) -> Cursor:
-        """Another cursor at the same place."""
+    def at(self, position: int) -> Cursor:
+        """Another cursor over the same bytes, behind the first `position` of them."""
         other = Cursor.__new__(Cursor)
-        other._data, other._path, other._base, other._position = (
-            self._data,
-            self._path,
-            self._base,
-            self._position,
-        )
+        other._data, other._path, other._base, other._position = self._data, self._path, self._base, position
         return other
 
     def framed(self, alignment: int, what: str = "frame") -> tuple[int, Cursor]:

@@ -211,13 +211,11 @@ class BlockBounds:
             out.raw(self.nans.astype("<u4").tobytes())
 
     @staticmethod
-    def skip(cursor: Cursor, blocks: int) -> Cursor:
-        """Step over the section; what is returned is for `get`, once somebody wants the bounds."""
-        start = cursor.copy()
+    def skip(cursor: Cursor, blocks: int) -> None:
+        """Step over the section; `get` reads it once somebody wants the bounds."""
         code = cursor.u32("form of block bounds")
         if code:
             cursor.take((21 if code == BoundsForm.FLOAT else 17) * blocks, "block bounds")
-        return start
 
     @staticmethod
     def get(cursor: Cursor, blocks: int, kind: DataType) -> BlockBounds:
