@@ -8,7 +8,7 @@ what it is, so that it comes back: JSON as text with `lance_fmt:type = json`, bf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from lance_fmt.column import Column
 from lance_fmt.constants import TypeId
 from lance_fmt.datatype import DataType
 from lance_fmt.errors import InvalidDataError, SchemaError
+from lance_fmt.optional import need
 from lance_fmt.pyvalues import offsets_of
 from lance_fmt.schema import Schema
 
@@ -27,27 +28,66 @@ Array = np.ndarray[Any, Any]
 
 def to_arrow(columns: Mapping[str, Column], fields: Schema) -> Any:
     """A pyarrow Table."""
-    import pyarrow as pa
-
+    pa = need("pyarrow", "arrow")
     described = [arrow_field(pa, field) for field in fields]
-    arrays = [_out(pa, columns[f.name], d.type) for f, d in zip(fields, described, strict=True)]
+    arrays = [array_of(pa, columns[f.name], d.type) for f, d in zip(fields, described, strict=True)]
     return pa.table(arrays, schema=pa.schema(described, fields.metadata or None))
 
 
-def _out(pa: Any, column: Column, arrow_type: Any) -> Any:
+def schema_of(fields: Schema) -> Any:
+    """A pyarrow Schema."""
+    pa = need("pyarrow", "arrow")
+    return pa.schema([arrow_field(pa, field) for field in fields], fields.metadata or None)
+
+
+def stream_of(tables: Iterable[Mapping[str, Column]], fields: Schema) -> Any:
+    """A pyarrow RecordBatchReader over tables of one schema, made as they are asked for."""
+    pa = need("pyarrow", "arrow")
+    batches = (batch for table in tables for batch in to_arrow(table, fields).to_batches())
+    return pa.RecordBatchReader.from_batches(schema_of(fields), batches)
+
+
+def speaks_arrow(thing: object) -> bool:
+    """Whether an object hands out Arrow data by the PyCapsule interface; classes do not count."""
+    names = ("__arrow_c_stream__", "__arrow_c_array__")
+    return not isinstance(thing, type) and any(hasattr(thing, name) for name in names)
+
+
+def is_stream(thing: object) -> bool:
+    """Whether an object speaks Arrow and is no table in memory, as far as one can see."""
+    return speaks_arrow(thing) and hasattr(thing, "__arrow_c_stream__") and not hasattr(thing, "__len__")
+
+
+def as_reader(thing: Any) -> Any:
+    """A pyarrow RecordBatchReader over an object that speaks Arrow; raises SchemaError if its rows are no structs."""
+    pa = need("pyarrow", "arrow")
+    try:
+        if hasattr(thing, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(thing)
+        return pa.table(pa.record_batch(thing)).to_reader()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
+        name = type(thing).__name__
+        raise SchemaError(f"a {name} is no table: its Arrow data has no named columns ({error})") from None
+
+
+def bitmap_of(pa: Any, validity: Array | None) -> Any:
+    """Arrow's buffer of validity bits; None where all rows are valid."""
+    return None if validity is None else pa.py_buffer(np.packbits(validity, bitorder="little"))
+
+
+def array_of(pa: Any, column: Column, arrow_type: Any) -> Any:
+    """The pyarrow Array of a column, of the type that `arrow_field` says; it keeps the memory it views."""
     column = column.compact()
     kind, rows = column.type, len(column)
-    nulls = None
-    if column.validity is not None:
-        nulls = pa.py_buffer(np.packbits(column.validity, bitorder="little"))
+    nulls = bitmap_of(pa, column.validity)
     if kind.is_struct:
-        inner = [_out(pa, child, arrow_type.field(i).type) for i, child in enumerate(column.children)]
+        inner = [array_of(pa, child, arrow_type.field(i).type) for i, child in enumerate(column.children)]
         return pa.Array.from_buffers(arrow_type, rows, [nulls], children=inner)
     if kind.is_list:
-        child = _out(pa, column.child, arrow_type.value_type)
+        child = array_of(pa, column.child, arrow_type.value_type)
         return pa.Array.from_buffers(arrow_type, rows, [nulls, pa.py_buffer(column.bounds)], children=[child])
     if kind.is_vector:
-        items = _out(pa, Column(kind.element, column.array.reshape(-1)), arrow_type.value_type)
+        items = array_of(pa, Column(kind.element, column.array.reshape(-1)), arrow_type.value_type)
         return pa.Array.from_buffers(arrow_type, rows, [nulls], children=[items])
     if column.offsets is not None:
         buffers = [nulls, pa.py_buffer(column.bounds), pa.py_buffer(np.ascontiguousarray(column.array))]
@@ -61,10 +101,16 @@ def _out(pa: Any, column: Column, arrow_type: Any) -> Any:
     return pa.Array.from_buffers(arrow_type, rows, [nulls, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def from_arrow(table: Any) -> tuple[dict[str, Column], Schema]:
-    """Columns and schema of a pyarrow Table or RecordBatch."""
-    import pyarrow as pa
+def from_arrow(table: Any) -> tuple[dict[str, Column], Schema, int]:
+    """Columns, schema and number of rows of a pyarrow Table or RecordBatch, or of what speaks Arrow.
 
+    Raises SchemaError where it is none of them.
+    """
+    pa = need("pyarrow", "arrow")
+    if not isinstance(table, pa.Table | pa.RecordBatch):
+        if not speaks_arrow(table):
+            raise SchemaError(f"a {type(table).__name__} does not speak Arrow: it has no __arrow_c_stream__")
+        table = as_reader(table).read_all()
     found, fields = {}, []
     for described, arrow_column in zip(table.schema, table.columns, strict=True):
         field = field_of(pa, described, f"column {described.name!r}")
@@ -73,7 +119,16 @@ def from_arrow(table: Any) -> tuple[dict[str, Column], Schema]:
         parts = [_in(pa, c, field.type, where) for c in chunks or [pa.nulls(0, described.type)]]
         found[field.name] = Column.concat(parts)
         fields.append(field)
-    return found, Schema(fields, text_of(table.schema.metadata))
+    return found, Schema(fields, text_of(table.schema.metadata)), table.num_rows
+
+
+def column_from_arrow(array: Any, where: str) -> Column:
+    """The column of a pyarrow Array or ChunkedArray; errors begin with `where`."""
+    import pyarrow as pa
+
+    kind = field_of(pa, pa.field("", array.type), where).type
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return Column.concat([_in(pa, chunk, kind, where) for chunk in chunks or [pa.nulls(0, array.type)]])
 
 
 def _in(pa: Any, array: Any, kind: DataType, where: str) -> Column:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -343,7 +343,7 @@ def encodings_for(kind: DataType) -> list[str]:
 
 def write(
     dest: str | os.PathLike[str] | Sink,
-    columns: Mapping[str, object],
+    columns: Mapping[str, object] | Any,
     *,
     schema: Schema | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -354,15 +354,21 @@ def write(
 ) -> WriteSummary:
     """Write a whole file: `columns` are a `Table`, or columns, arrays and lists by name.
 
-    Each column's pages lie together. The options are those of `Writer`. Raises SchemaError or
-    InvalidDataError (nothing is left at a path then), and OSError.
+    They may also be a pandas DataFrame, or anything with `__arrow_c_stream__` or `__arrow_c_array__`: pyarrow's
+    and polars' tables, streams, a DuckDB relation. Streams of record batches are never held whole, tables and
+    mappings are written column by column, so that each column's pages lie together. The options are those of
+    `Writer`. Raises SchemaError or InvalidDataError (nothing is left at a path then), and OSError.
     """
-    table = Table.of(columns, schema)
+    tables = Table.stream(columns, schema)
+    first = next(tables)
     writer = Writer(
-        dest, table.schema, metadata, level, encodings=encodings, row_index=row_index, bloom=bloom
+        dest, first.schema, metadata, level, encodings=encodings, row_index=row_index, bloom=bloom
     )
     try:
-        writer._append(table, last=True)
+        for following in tables:
+            writer.write(first)
+            first = following
+        writer._append(first, last=True)
         return writer.close()
     except BaseException:
         writer.abort()

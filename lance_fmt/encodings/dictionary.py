@@ -239,18 +239,18 @@ class Dictionary:
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Values:
         """The values, looked up."""
-        entries, codes = self._read(payload, count, kind, source)
+        entries, codes = self.read_codes(payload, count, kind, source)
         values = entries.values
         if not isinstance(values, Strings):
             bits = np.empty(count, entries.bits.dtype)
             if loader.take_numbers()(entries.bits, codes, bits) >= entries.count:
-                _check(payload, codes, entries)
+                check_codes(payload, codes, entries)
             return bits.view(values.dtype)
         rows = codes.astype(np.int64)
         offsets = np.empty(count + 1, np.int64)
         total = loader.offsets_of_indices()(values.offsets, rows, MAX_BLOCK_BYTES, offsets)
         if total < 0:
-            _check(payload, codes, entries)
+            check_codes(payload, codes, entries)
             raise payload.fail(f"strings of more than {MAX_BLOCK_BYTES} bytes in one block")
         data = np.empty(total + 16, np.uint8)
         loader.gather_bytes()(values.data, values.offsets, rows, offsets, data)
@@ -258,11 +258,14 @@ class Dictionary:
 
     def match(self, payload: Cursor, count: int, kind: Kind, source: StreamReader, test: Test) -> Mask:
         """Asks each distinct value once."""
-        entries, codes = self._read(payload, count, kind, source)
-        _check(payload, codes, entries)
+        entries, codes = self.read_codes(payload, count, kind, source)
+        check_codes(payload, codes, entries)
         return np.take(entries.passing(test), codes)
 
-    def _read(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> tuple[Entries, Array]:
+    def read_codes(
+        self, payload: Cursor, count: int, kind: Kind, source: StreamReader
+    ) -> tuple[Entries, Array]:
+        """The values and the codes, which nobody has held against the number of values yet."""
         slot, reserved = _HEADER.unpack(payload.take(_HEADER.size, "slot of the dictionary"))
         if reserved != 0:
             raise payload.fail("reserved bytes of a dictionary stream are not zero")
@@ -283,7 +286,8 @@ class Dictionary:
         return entries, frozen(codes)
 
 
-def _check(payload: Cursor, codes: Array, entries: Entries) -> None:
+def check_codes(payload: Cursor, codes: Array, entries: Entries) -> None:
+    """Raise unless every code has a value."""
     if int(codes.max()) >= entries.count:
         raise payload.fail(f"dictionary code {int(codes.max())} of {entries.count} values")
 

@@ -279,3 +279,11 @@ def spread_offsets() -> Callable[..., None]:
     from lance_fmt.kernels.spreading import spread_offsets as function
 
     return function  # type: ignore[no-any-return]
+
+
+@cache
+def unpack_frames() -> Callable[..., int]:
+    """`lance_fmt.kernels.frames.unpack_frames`."""
+    from lance_fmt.kernels.frames import unpack_frames as function
+
+    return function  # type: ignore[no-any-return]

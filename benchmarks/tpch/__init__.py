@@ -1,0 +1,1 @@
+"""TPC-H through DuckDB: over its own tables, Parquet and files of this format."""
