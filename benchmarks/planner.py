@@ -14,10 +14,11 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.data import K, default_source, prepare
+from benchmarks.shared import default_source
 from vego.index import HnswIndex, Metric, exact_search, scan_is_cheaper
 from vego.index.hnsw.search import WALK_COST
+from vego_tools.bench import machine
+from vego_tools.bench.data import K, prepare
 
 EF = 64
 RERANK = 20

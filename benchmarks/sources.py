@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 
 import lance_fmt
-from benchmarks.machine import describe
 from lance_fmt import aio
 from lance_fmt.cache import BlockCache
 from lance_fmt.checksum import crc32c
@@ -30,6 +29,7 @@ from lance_fmt.errors import InvalidDataError
 from lance_fmt.fetch import Extent, Prefetcher, read_many
 from lance_fmt.source import CachedSource, FileSource, MmapSource, ReadAt
 from lance_fmt.uring import UringSource
+from vego_tools.bench.machine import describe
 
 BLOCK = 64 * 1024
 ROWS = 500_000

@@ -11,10 +11,11 @@ import pytest
 pa = pytest.importorskip("pyarrow")
 
 from benchmarks.formats import data, timing  # noqa: E402
-from benchmarks.formats.engines import Engine, Ours, Parquet, Routes, all_engines  # noqa: E402
 from benchmarks.formats.report import Measure, Result, Target, aligned, grid, summary, table  # noqa: E402
 from benchmarks.formats.rows import GROUPS, MEASURES, Comparison  # noqa: E402
-from benchmarks.formats.same import difference  # noqa: E402
+from vego_tools.bench.formats.catalogue import DIMENSION, catalogue, id_ranges  # noqa: E402
+from vego_tools.bench.formats.engines import Engine, Ours, Parquet, Routes, all_engines  # noqa: E402
+from vego_tools.bench.formats.same import difference  # noqa: E402
 
 ROWS = 600
 
@@ -37,7 +38,7 @@ def test_a_small_run_of_our_format_and_parquet(results: dict[str, Result]) -> No
         )
         assert all(figure > 0 for figure in result.figures.values())
         assert json.loads(json.dumps(result.to_json()))["row"] == name
-    assert set(results["bits"].parts) == set(data.catalogue(1).column_names)
+    assert set(results["bits"].parts) == set(catalogue(1).column_names)
 
 
 def test_results_are_shown(results: dict[str, Result]) -> None:
@@ -54,8 +55,8 @@ def test_every_row_has_a_measure_and_every_engine_a_name() -> None:
 
 
 def test_the_catalogue_is_what_it_says() -> None:
-    made = data.catalogue(5000)
-    assert made.equals(data.catalogue(5000))
+    made = catalogue(5000)
+    assert made.equals(catalogue(5000))
     assert np.diff(made["id"].to_numpy()).min() == np.diff(made["id"].to_numpy()).max() == 1
     steps = np.diff(made["ts"].cast(pa.int64()).to_numpy())
     assert steps.min() > 0
@@ -67,18 +68,18 @@ def test_the_catalogue_is_what_it_says() -> None:
     assert 30 < np.mean([len(title) for title in made["title"].to_pylist()]) < 50
     changes = np.count_nonzero(np.diff(made["flag"].to_numpy(zero_copy_only=False).astype(np.int8)))
     assert 5 < changes < 60
-    assert made["vector"].type == pa.list_(pa.float32(), data.DIMENSION)
+    assert made["vector"].type == pa.list_(pa.float32(), DIMENSION)
 
 
 def test_ranges_keep_what_they_should() -> None:
-    ids = data.catalogue(3000)["id"].to_numpy()
-    for low, high in data.id_ranges(3000, 100, 5):
+    ids = catalogue(3000)["id"].to_numpy()
+    for low, high in id_ranges(3000, 100, 5):
         assert np.count_nonzero((ids >= low) & (ids < high)) == 100
 
 
-@pytest.mark.parametrize("name", data.catalogue(1).column_names)
+@pytest.mark.parametrize("name", catalogue(1).column_names)
 def test_a_wrong_value_in_any_column_is_noticed(name: str) -> None:
-    right = data.catalogue(300)
+    right = catalogue(300)
     where = right.column_names.index(name)
     order = np.arange(300)
     other = next(i for i in range(1, 300) if right[name][i].as_py() != right[name][0].as_py())
@@ -112,7 +113,7 @@ class Broken(Engine):
 
 
 def test_a_route_that_is_wrong_is_reported_and_another_taken() -> None:
-    source = data.catalogue(50)
+    source = catalogue(50)
     result = timing.empty(Measure("readall", "", "ms", ".1f"))
     call = timing.choose(Broken(), Broken().read(), [(source,)], lambda given: given, result)
     assert call is not None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -172,21 +170,3 @@ def test_a_demo_in_use_is_not_replaced(demo, capsys):
         assert main(["demo", str(directory)]) == 2
     assert "open for writing" in capsys.readouterr().err
     assert (directory / "VEGO").exists()
-
-
-# -- the examples --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("quickstart.py", "solaris"), ("semantic_search.py", "small games like gnome-chess")],
-)
-def test_examples_run(name, expected):
-    command = [sys.executable, str(ROOT / "examples" / name)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert expected in done.stdout
-
-
-def test_every_example_is_run():
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {"quickstart.py", "semantic_search.py"}

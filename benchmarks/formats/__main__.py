@@ -17,7 +17,7 @@ from textwrap import fill
 from time import perf_counter
 from typing import Any
 
-from benchmarks import machine
+from vego_tools.bench import machine
 
 QUICK_ROWS = 5000
 SECONDS = 0.3
@@ -65,7 +65,7 @@ def quiet_threads() -> None:
 
 def installed(wanted: Sequence[str] | None) -> tuple[list[Any], dict[str, str], dict[str, str]]:
     """Engines, their versions, and who is left out and why."""
-    from benchmarks.formats.engines import all_engines
+    from vego_tools.bench.formats.engines import all_engines
 
     engines, versions, skipped = [], {}, {}
     for engine in all_engines():

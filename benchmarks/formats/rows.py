@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.formats import data, timing
-from benchmarks.formats.engines import Engine, Ours, Routes
 from benchmarks.formats.report import Measure, Result, Target
+from vego_tools.bench.formats.catalogue import ROWS, catalogue, id_ranges, row_sets
+from vego_tools.bench.formats.engines import Engine, Ours, Routes
+from vego_tools.bench.formats.routes import Call, p50
 
 ROOT = Path(__file__).resolve().parents[2]
 FILTERED = ["id", "price"]
@@ -76,7 +78,7 @@ class Comparison:
         self.seconds = seconds
         self.say = say
         self.watch: cProfile.Profile | None = None  # sees what is timed, and not the checks before it
-        self.source = data.catalogue(rows)
+        self.source = catalogue(rows)
         self._prepared: dict[tuple[str, str], Path] = {}
 
     def run(self, row: str) -> list[Result]:
@@ -111,16 +113,16 @@ class Comparison:
     def _choose(
         self, engine: Engine, routes: Routes, arguments: Sequence[tuple[Any, ...]],
         expected: Callable[..., pa.Table] | None, result: Result, *, warm: bool = False, trial: float = 0.1,
-    ) -> timing.Call | None:  # fmt: skip
+    ) -> Call | None:  # fmt: skip
         trial = min(trial, self.seconds)
         call = timing.choose(engine, routes, arguments, expected, result, trial)
         if call is None:
             return None
         if warm:
-            timing.p50(call, arguments, self.seconds)
+            p50(call, arguments, self.seconds)
         return self._watched(call)
 
-    def _watched(self, call: timing.Call) -> timing.Call:
+    def _watched(self, call: Call) -> Call:
         watch = self.watch
         return call if watch is None else lambda *given: watch.runcall(call, *given)
 
@@ -130,7 +132,7 @@ class Comparison:
     def take(self, measure: Measure, each: int) -> Result:
         """Rows by number from a warm handle."""
         result = timing.empty(measure)
-        sets = [(rows,) for rows in data.row_sets(self.source.num_rows, each, 256)]
+        sets = [(rows,) for rows in row_sets(self.source.num_rows, each, 256)]
         engines = [one for one in self._plain() if each == 1 or one.name != "lance_fmt.row"]
         handles = {one.name: one.open(self.file(one, self.source)) for one in engines}
         calls = {}
@@ -149,7 +151,7 @@ class Comparison:
     def first(self, measure: Measure, each: int) -> Result:
         """Rows by number from a handle that has read nothing yet; opening it is timed too."""
         result = timing.empty(measure)
-        sets = data.row_sets(self.source.num_rows, each, 64)
+        sets = row_sets(self.source.num_rows, each, 64)
         calls, arguments = {}, {}
         for one in self._plain():
             path = self.file(one, self.source)
@@ -169,7 +171,7 @@ class Comparison:
         """A filter on the key from a warm handle."""
         result = timing.empty(MEASURES["range"])
         keep = min(KEPT, self.source.num_rows // 2)
-        ranges = data.id_ranges(self.source.num_rows, keep, 64)
+        ranges = id_ranges(self.source.num_rows, keep, 64)
         handles = {one.name: one.open(self.file(one, self.source)) for one in self._plain()}
         calls = {}
         for one in self._plain():
@@ -187,7 +189,7 @@ class Comparison:
         return self.source.select(FILTERED).filter((pc.field("id") >= low) & (pc.field("id") < high))
 
     def _rounds(
-        self, result: Result, calls: dict[str, timing.Call], arguments: Sequence[tuple[Any, ...]],
+        self, result: Result, calls: dict[str, Call], arguments: Sequence[tuple[Any, ...]],
         scale: float, seconds: float | None,
     ) -> Result:  # fmt: skip
         same = dict.fromkeys(calls, arguments)
@@ -258,7 +260,7 @@ class Comparison:
     def real(self) -> list[Result]:
         """Tables and strings that were not made up; nothing where the folder is missing."""
         size, decode = timing.empty(MEASURES["real-size"]), timing.empty(MEASURES["real-decode"])
-        few = 4 if self.source.num_rows < data.ROWS else None
+        few = 4 if self.source.num_rows < ROWS else None
         for name, table in data.real_tables(few):
             self._real(name, table, size, decode)
             self.say(f"real: {name}")
@@ -303,7 +305,7 @@ class Comparison:
     def big(self) -> list[Result]:
         """Peak memory of children that write, then read, a file larger than they may hold."""
         results = [timing.empty(MEASURES["big-write"]), timing.empty(MEASURES["big-read"])]
-        batches = 1 if self.source.num_rows < data.ROWS else 128
+        batches = 1 if self.source.num_rows < ROWS else 128
         for name in ("lance_fmt", "parquet-snappy", "lance", "vortex"):
             if name not in {one.name for one in self.engines}:
                 continue

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import Dataset, Judge, K
-from benchmarks.engines.base import Database, Index
+from vego_tools.bench.data import Dataset, Judge, K
+from vego_tools.bench.engines.base import Database
 
+BatchEngine = Any  # an Index, or Vego, which is a Database that has batches too
 EFFORTS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256, 320, 400, 512, 640, 800)
 HIGHEST_RECALL = 0.992  # a curve stops here: it is read at 0.95 and 0.99
 BATCH_SECONDS = 0.2
@@ -28,7 +29,7 @@ def percentiles(nanoseconds: Sequence[int]) -> dict[str, float]:
     return {"p50_ms": float(p50), "p99_ms": float(p99)}
 
 
-def curve(engine: Index | Database, dataset: Dataset) -> list[dict[str, float]]:
+def curve(engine: BatchEngine, dataset: Dataset) -> list[dict[str, float]]:
     """Queries per second and recall of batch search, for rising efforts until the recall is high enough."""
     judge = Judge(dataset)
     points: list[dict[str, float]] = []
@@ -41,7 +42,7 @@ def curve(engine: Index | Database, dataset: Dataset) -> list[dict[str, float]]:
     return points
 
 
-def _rate(engine: Index | Database, queries: np.ndarray, effort: int) -> float:
+def _rate(engine: BatchEngine, queries: np.ndarray, effort: int) -> float:
     passes, fastest = 0, float("inf")
     deadline = perf_counter() + BATCH_SECONDS
     while passes < BATCH_PASSES or perf_counter() < deadline:

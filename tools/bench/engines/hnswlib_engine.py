@@ -1,5 +1,6 @@
 """hnswlib: the reference HNSW, float32."""
 
+# ruff: noqa: D101, D102 - the base classes say what each method does
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 
-from benchmarks.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Index, Rows
+from vego_tools.bench.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Index, Rows
 
 
 class Hnswlib(Index):

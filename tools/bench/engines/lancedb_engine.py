@@ -4,15 +4,17 @@ Its default index (IVF_PQ) does not reach the recall asked for, so it is not mea
 default; any other is ``ef``, with twice k candidates re-ranked by their stored vectors (``refine_factor``).
 """
 
+# ruff: noqa: D101, D102 - the base classes say what each method does
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Rows
+from vego_tools.bench.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Rows
 
 
 class LanceDB(Database):
@@ -37,8 +39,9 @@ class LanceDB(Database):
             ef_construction=EF_CONSTRUCTION,
         )
         self.table.create_scalar_index("id", index_type="BTREE")
-        self.table.create_scalar_index("section", index_type="BITMAP")
-        self.table.create_scalar_index("size", index_type="BTREE")
+        for column in rows.indexed:
+            text = isinstance(rows.metadata[column][0], str)
+            self.table.create_scalar_index(column, index_type="BITMAP" if text else "BTREE")
 
     def open(self, path: Path) -> None:
         self.table = lancedb.connect(path).open_table("documents")
@@ -46,13 +49,13 @@ class LanceDB(Database):
     def set_effort(self, effort: int) -> None:
         self.effort = effort
 
-    def translate(self, where: Filter | None) -> object:
+    def translate(self, where: Filter | None) -> Any:
         if where is None:
             return None
         value = f"'{where.value}'" if isinstance(where.value, str) else where.value
         return f"{where.column} {'=' if where.operator == '==' else where.operator} {value}"
 
-    def search(self, query: np.ndarray, k: int, where: object) -> tuple[list[str], list[float]]:
+    def search(self, query: np.ndarray, k: int, where: Any) -> tuple[list[str], list[float]]:
         builder = self.table.search(query).distance_type("cosine").limit(k).select(["id", "_distance"])
         if where is not None:
             builder = builder.where(where, prefilter=True)

@@ -7,11 +7,12 @@ runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.measure import rate_at
+from vego_tools.bench.measure import rate_at
+from vego_tools.terminal import printable
 
 Rounds = dict[str, list[dict[str, Any]]]  # engine -> its rounds
 
@@ -27,7 +28,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of the comparison: what is read from the rounds, which way is better, what Vego is held to."""
+    """One row of the comparison: what is read from the rounds, which way is better, what the subject is held to."""
 
     name: str
     title: str
@@ -35,15 +36,16 @@ class Measure:
     unit: str
     form: str
     more_is_better: bool
-    targets: dict[str, float]  # peer -> least ratio
     columns: tuple[Column, ...] = ()
     subjects: tuple[str, ...] = ("vego",)
+    targets: Mapping[str, float] = field(default_factory=dict)  # peer -> least ratio
 
 
 RECALL = Column("recall", "recall", ".3f")
 EFFORT = Column("effort", "effort", ".0f")
 P99 = Column("p99 ms", "p99_ms", ".3f")
 FEWEST = Column("results", "fewest_results", ".0f")
+RECALLS = {"batch-0.95": 0.95, "batch-0.99": 0.99}
 _INDEX = ("vego", "vego-index")
 
 MEASURES = {
@@ -56,7 +58,6 @@ MEASURES = {
             "q/s",
             ",.0f",
             True,
-            {"hnswlib": 1.0, "faiss": 1.0, "faiss-sq8": 1.0},
             (Column("recall <=", "best_recall", ".3f"), Column("build s", "build_s", ".1f")),
             _INDEX,
         ),
@@ -67,7 +68,6 @@ MEASURES = {
             "q/s",
             ",.0f",
             True,
-            {"hnswlib": 1.0, "faiss": 1.0, "faiss-sq8": 1.0},
             (),
             _INDEX,
         ),
@@ -78,7 +78,6 @@ MEASURES = {
             "p50 ms",
             ".3f",
             False,
-            {"zvec": 1.0, "zvec-int8": 1.0, "chroma": 1.0, "lancedb": 1.0},
             (P99, RECALL, EFFORT),
         ),
         Measure(
@@ -88,7 +87,6 @@ MEASURES = {
             "p50 ms",
             ".3f",
             False,
-            {"zvec": 1.0, "zvec-int8": 1.0, "chroma": 1.0, "lancedb": 1.0},
             (P99, RECALL, EFFORT, FEWEST),
         ),
         Measure(
@@ -98,7 +96,6 @@ MEASURES = {
             "p50 ms",
             ".3f",
             False,
-            {"zvec": 1.0, "zvec-int8": 1.0, "chroma": 1.0, "lancedb": 1.0},
             (P99, RECALL, EFFORT, FEWEST),
         ),
         Measure(
@@ -108,7 +105,6 @@ MEASURES = {
             "p50 ms",
             ".4f",
             False,
-            {"zvec": 1.0, "zvec-int8": 1.0, "chroma": 1.0, "lancedb": 1.0},
             (Column("p99 ms", "p99_ms", ".4f"),),
         ),
         Measure(
@@ -118,7 +114,6 @@ MEASURES = {
             "rows/s",
             ",.0f",
             True,
-            {"zvec": 1.0, "zvec-int8": 1.0, "chroma": 1.0, "lancedb": 1.0},
             (Column("seconds", "seconds", ".1f"), Column("MB on disk", "mega_bytes", ".0f")),
         ),
         Measure(
@@ -128,7 +123,6 @@ MEASURES = {
             "s",
             ".2f",
             False,
-            {"lancedb": 1.0, "chroma": 1.0},
             (Column("import s", "import_s", ".2f"), Column("process s", "process_s", ".2f")),
         ),
     )
@@ -169,19 +163,54 @@ class Result:
             figures["recall"] < self.floor or figures["fewest_results"] < figures["expected_results"]
         )
 
+    @classmethod
+    def from_json(cls, described: dict[str, Any], measure: Measure) -> Result:
+        """What ``to_json`` described, of this measure."""
+        return cls(
+            measure, described["figures"], described["rounds"], described.get("floor"), described["note"]
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Figures, ratios and every round."""
         peers = [name for name in self.figures if name not in self.measure.subjects]
         return {
             "measure": self.measure.name,
             "title": self.measure.title,
+            "key": self.measure.key,
+            "unit": self.measure.unit,
+            "more_is_better": self.measure.more_is_better,
+            "floor": self.floor,
             "note": self.note,
             "figures": self.figures,
             "ratios": {one: {peer: self.ratio(peer, one) for peer in peers} for one in self.measure.subjects},
-            "targets": self.measure.targets,
+            "targets": dict(self.measure.targets),
             "verdicts": {peer: self.verdict(peer) for peer in peers},
             "rounds": self.rounds,
         }
+
+
+def heading(described: Mapping[str, Any]) -> list[str]:
+    """What was measured on what: data, machine, versions, who was left out."""
+    host, data = described["machine"], described["dataset"]
+    parts = []
+    if "vectors" in data:
+        name, rows, dimension = data["vectors"]
+        parts.append(f"{name}: {rows:,} x {dimension}, cosine, {described['queries']} queries, k=10")
+    if "table" in data:
+        name, rows, columns = data["table"]
+        parts.append(f"{name}: {rows:,} rows x {columns} columns")
+    lines = [
+        "; ".join(parts),
+        f"{host['processor']}, {host['cores']} cores, {described['cores']} used; Python {host['python']}; "
+        f"load average {host['load']}",
+        "  ".join(f"{name} {number}" for name, number in described["versions"].items()),
+        f"best of {described['rounds']} interleaved rounds; recall is counted by distance; "
+        "'vego is 2 x': twice as good as the engine of that line",
+    ]
+    if host["load"] and host["load"][0] > described["cores"] + 1:
+        lines.append("others are using this machine: p99 and narrow ratios are not to be trusted")
+    lines += [f"{name} left out: {reason}" for name, reason in described["skipped"].items()]
+    return [printable(line) for line in lines if line]
 
 
 def best_of(rounds: Rounds, more_is_better: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
@@ -206,8 +235,7 @@ def curve_figures(rounds: Rounds, build_seconds: dict[str, float]) -> dict[str, 
                 best[point["effort"]] = point
         points = [best[effort] for effort in sorted(best)]
         figures[engine] = {
-            "qps_0.95": rate_at(points, 0.95),
-            "qps_0.99": rate_at(points, 0.99),
+            **{f"qps_{recall}": rate_at(points, recall) for recall in RECALLS.values()},
             "best_recall": max(point["recall"] for point in points),
             "build_s": build_seconds.get(engine),
             "points": points,
@@ -220,21 +248,23 @@ def table(result: Result) -> str:
     measure = result.measure
     subjects = [name for name in measure.subjects if name in result.figures]
     heads = ["", measure.unit, *(column.title for column in measure.columns)]
-    heads += [f"{name} is" for name in subjects] + ["target", ""]
+    held = ["target"] if measure.targets else []
+    heads += [*(f"{name} is" for name in subjects), *held, ""]
     lines = [heads]
     for engine, figures in result.figures.items():
         cells = [
-            f"{engine}{' !' if result.short(engine) else ''}",
+            f"{printable(engine)}{' !' if result.short(engine) else ''}",
             _cell(figures.get(measure.key), measure.form),
         ]
         cells += [_cell(figures.get(column.key), column.form) for column in measure.columns]
         if engine in measure.subjects:
-            cells += [""] * (len(subjects) + 2)
+            cells += [""] * (len(subjects) + len(held) + 1)
         else:
             ratios = [result.ratio(engine, subject) for subject in subjects]
             cells += ["-" if ratio is None else f"{ratio:.2f} x" for ratio in ratios]
             target = measure.targets.get(engine)
-            cells += [f"{target:g} x" if target is not None and ratios else "", result.verdict(engine)]
+            cells += [f"{target:g} x" if target is not None and ratios else "" for _ in held]
+            cells.append(result.verdict(engine))
         lines.append(cells)
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     body = [
@@ -245,7 +275,7 @@ def table(result: Result) -> str:
         ).rstrip()
         for line in lines
     ]
-    notes = [f"  {result.note}"] if result.note else []
+    notes = [f"  {printable(result.note)}"] if result.note else []
     if any(result.short(engine) for engine in result.figures):
         notes.append(f"  ! recall below {result.floor}, or results missing: not comparable")
     return "\n".join([measure.title, *body, *notes])

@@ -1,15 +1,18 @@
 """Zvec: HNSW over float32 vectors, and over 8-bit codes; inverted indexes on the filtered columns."""
 
+# ruff: noqa: D101, D102 - the base classes say what each method does
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zvec
 
-from benchmarks.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Rows
+from vego_tools.bench.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Rows
 
 BATCH = 1000
+KINDS = {str: zvec.DataType.STRING, int: zvec.DataType.INT64, float: zvec.DataType.DOUBLE}
 
 
 class Zvec(Database):
@@ -27,11 +30,10 @@ class Zvec(Database):
     def build(self, path: Path, rows: Rows) -> None:
         fields = []
         for column, values in rows.metadata.items():
-            kind = zvec.DataType.STRING if isinstance(values[0], str) else zvec.DataType.INT64
-            index = {
-                "section": zvec.InvertIndexParam(),
-                "size": zvec.InvertIndexParam(enable_range_optimization=True),
-            }.get(column)
+            kind = KINDS[type(values[0])]
+            index = None
+            if column in rows.indexed:
+                index = zvec.InvertIndexParam(enable_range_optimization=kind != zvec.DataType.STRING)
             fields.append(zvec.FieldSchema(column, kind, index_param=index))
         vector = zvec.VectorSchema(
             "vector",
@@ -69,13 +71,13 @@ class Zvec(Database):
     def set_effort(self, effort: int) -> None:
         self.parameters = zvec.HnswQueryParam(ef=effort, is_using_refiner=self.refine)
 
-    def translate(self, where: Filter | None) -> object:
+    def translate(self, where: Filter | None) -> Any:
         if where is None:
             return None
         value = f"'{where.value}'" if isinstance(where.value, str) else where.value
         return f"{where.column} {'=' if where.operator == '==' else where.operator} {value}"
 
-    def search(self, query: np.ndarray, k: int, where: object) -> tuple[list[str], list[float]]:
+    def search(self, query: np.ndarray, k: int, where: Any) -> tuple[list[str], list[float]]:
         found = self.collection.query(
             zvec.Query("vector", vector=query, param=self.parameters), topk=k, filter=where, output_fields=[]
         )

@@ -3,6 +3,7 @@
 Vectors are normalised first, so that the inner product orders as the cosine does.
 """
 
+# ruff: noqa: D101, D102 - the base classes say what each method does
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from benchmarks.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Index, Rows
+from vego_tools.bench.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Index, Rows
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

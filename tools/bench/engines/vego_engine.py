@@ -1,5 +1,6 @@
 """Vego: the database through its public API, and its HNSW index alone."""
 
+# ruff: noqa: D101, D102 - the base classes say what each method does
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import vego
-from benchmarks.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Index, Rows
 from vego.index import HnswIndex
+from vego_tools.bench.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Index, Rows
 
 
 class VegoDatabase(Database):
@@ -34,13 +35,13 @@ class VegoDatabase(Database):
     def set_effort(self, effort: int) -> None:
         self.ef = effort or None
 
-    def translate(self, where: Filter | None) -> object:
+    def translate(self, where: Filter | None) -> Any:
         if where is None:
             return None
         column = vego.field(where.column)
         return column == where.value if where.operator == "==" else column >= where.value
 
-    def search(self, query: np.ndarray, k: int, where: object) -> tuple[list[str], list[float]]:
+    def search(self, query: np.ndarray, k: int, where: Any) -> tuple[list[str], list[float]]:
         hits = self.documents.search(query, k=k, filter=where, ef=self.ef)
         return hits.ids, hits.distances.tolist()
 

@@ -1,13 +1,15 @@
 """Chroma: its persistent client, HNSW float32."""
 
+# ruff: noqa: D101, D102 - the base classes say what each method does
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import chromadb
 import numpy as np
 
-from benchmarks.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Rows
+from vego_tools.bench.engines.base import EF_CONSTRUCTION, NEIGHBOURS, Database, Filter, Rows
 
 BATCH = 2000
 
@@ -52,12 +54,12 @@ class Chroma(Database):
     def set_effort(self, effort: int) -> None:
         self.collection.modify(configuration={"hnsw": {"ef_search": effort}})
 
-    def translate(self, where: Filter | None) -> object:
+    def translate(self, where: Filter | None) -> Any:
         if where is None:
             return None
         return {where.column: {"$eq" if where.operator == "==" else "$gte": where.value}}
 
-    def search(self, query: np.ndarray, k: int, where: object) -> tuple[list[str], list[float]]:
+    def search(self, query: np.ndarray, k: int, where: Any) -> tuple[list[str], list[float]]:
         found = self.collection.query(
             query_embeddings=[query], n_results=k, where=where, include=["distances"]
         )

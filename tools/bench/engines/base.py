@@ -26,7 +26,7 @@ class Filter:
 
     column: str
     operator: str
-    value: str | int
+    value: str | int | float
 
     def __str__(self) -> str:
         return f"{self.column} {self.operator} {self.value!r}"
@@ -39,11 +39,14 @@ class Rows:
     ids: list[str]
     vectors: np.ndarray
     metadata: Mapping[str, list[Any]]
+    indexed: tuple[
+        str, ...
+    ] = ()  # the columns that filters compare: engines that have such indexes make them
 
     def head(self, count: int) -> Rows:
         """The first ``count`` of them."""
         columns = {column: values[:count] for column, values in self.metadata.items()}
-        return Rows(self.ids[:count], self.vectors[:count], columns)
+        return Rows(self.ids[:count], self.vectors[:count], columns, self.indexed)
 
 
 class Index(ABC):
@@ -96,11 +99,11 @@ class Database(ABC):
         """Make later searches more or less thorough (``ef`` and its like)."""
 
     @abstractmethod
-    def search(self, query: np.ndarray, k: int, where: object) -> tuple[list[str], list[float]]:
+    def search(self, query: np.ndarray, k: int, where: Any) -> tuple[list[str], list[float]]:
         """Ids and distances of the nearest neighbours; ``where`` comes from ``translate``."""
 
     @abstractmethod
-    def translate(self, where: Filter | None) -> object:
+    def translate(self, where: Filter | None) -> Any:
         """The filter in this engine's own language (not timed)."""
 
     @abstractmethod
@@ -113,15 +116,15 @@ class Database(ABC):
 
 
 ENGINES: dict[str, str] = {
-    "vego": "benchmarks.engines.vego_engine:VegoDatabase",
-    "vego-index": "benchmarks.engines.vego_engine:VegoIndex",
-    "zvec": "benchmarks.engines.zvec_engine:Zvec",
-    "zvec-int8": "benchmarks.engines.zvec_engine:ZvecInt8",
-    "chroma": "benchmarks.engines.chroma_engine:Chroma",
-    "lancedb": "benchmarks.engines.lancedb_engine:LanceDB",
-    "hnswlib": "benchmarks.engines.hnswlib_engine:Hnswlib",
-    "faiss": "benchmarks.engines.faiss_engine:FaissHnsw",
-    "faiss-sq8": "benchmarks.engines.faiss_engine:FaissHnswSq8",
+    "vego": "vego_tools.bench.engines.vego_engine:VegoDatabase",
+    "vego-index": "vego_tools.bench.engines.vego_engine:VegoIndex",
+    "zvec": "vego_tools.bench.engines.zvec_engine:Zvec",
+    "zvec-int8": "vego_tools.bench.engines.zvec_engine:ZvecInt8",
+    "chroma": "vego_tools.bench.engines.chroma_engine:Chroma",
+    "lancedb": "vego_tools.bench.engines.lancedb_engine:LanceDB",
+    "hnswlib": "vego_tools.bench.engines.hnswlib_engine:Hnswlib",
+    "faiss": "vego_tools.bench.engines.faiss_engine:FaissHnsw",
+    "faiss-sq8": "vego_tools.bench.engines.faiss_engine:FaissHnswSq8",
 }
 DATABASES = ("vego", "zvec", "zvec-int8", "chroma", "lancedb")
 INDEXES = ("vego-index", "hnswlib", "faiss", "faiss-sq8")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,17 @@ def _line(path: str, key: str) -> str:
         if line.startswith(key):
             return line.partition(":")[2].strip()
     return ""
+
+
+@contextmanager
+def pinned(cores: int) -> Iterator[list[int]]:
+    """Within it this process, and those it starts, keep to the last ``cores`` processors."""
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    try:
+        yield pin(cores)
+    finally:
+        if before is not None:
+            os.sched_setaffinity(0, before)
 
 
 def pin(cores: int) -> list[int]:

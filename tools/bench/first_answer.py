@@ -1,6 +1,6 @@
 """A new process, from its first line to its first answer: import the engine, open the database, search once.
 
-Run as ``python -m benchmarks.first_answer ENGINE DATABASE_FOLDER QUERY.npy``; prints the seconds as JSON.
+Run as ``python -m vego_tools.bench.first_answer ENGINE DATABASE_FOLDER QUERY.npy``; prints the seconds as JSON.
 """
 
 from time import perf_counter
@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
     import numpy as np
 
-    from benchmarks.engines.base import load_engine
+    from vego_tools.bench.engines.base import load_engine
 
     name, folder, query = sys.argv[1:]
     engine = load_engine(name, 1)

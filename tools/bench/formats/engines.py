@@ -5,7 +5,7 @@ returns, times it, and keeps the fastest, so that no peer loses by a clumsy call
 library holds values in; ``to_arrow`` turns that into a pyarrow Table outside the clock, for the check alone.
 """
 
-# ruff: noqa: ARG002 (an engine without a route for a row does not look at what the route is for)
+# ruff: noqa: ARG002, D102 (the base class says what a method does; an engine without a route for a row does not look at what the route is for)
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Engine:
         """``(path, rows)`` to all columns of the rows, opening the file first."""
         return {}
 
-    def filter(self, handle: Any, columns: list[str]) -> Routes:
-        """``(low, high)`` to the columns of the rows with low <= id < high."""
+    def filter(self, handle: Any, columns: list[str], key: str = "id") -> Routes:
+        """``(low, high)`` to the columns of the rows with low <= key < high."""
         return {}
 
     def read(self, columns: list[str] | None = None) -> Routes:
@@ -133,14 +133,14 @@ class Ours(Engine):
 
         return {"open+take": first}
 
-    def filter(self, handle: Any, columns: list[str]) -> Routes:
+    def filter(self, handle: Any, columns: list[str], key: str = "id") -> Routes:
         import lance_fmt
 
         if not hasattr(lance_fmt, "field") or "filter" not in inspect.signature(handle.read).parameters:
             return {}
-        key = lance_fmt.field("id")
+        where = lance_fmt.field(key)
         return {
-            "filter": lambda low, high: handle.read(columns, filter=(key >= low) & (key < high)),
+            "filter": lambda low, high: handle.read(columns, filter=(where >= low) & (where < high)),
         }
 
     def read(self, columns: list[str] | None = None) -> Routes:
@@ -172,7 +172,7 @@ class OurRow(Ours):
     def first(self) -> Routes:
         return {}
 
-    def filter(self, handle: Any, columns: list[str]) -> Routes:
+    def filter(self, handle: Any, columns: list[str], key: str = "id") -> Routes:
         return {}
 
     def read(self, columns: list[str] | None = None) -> Routes:
@@ -223,10 +223,10 @@ class Parquet(Engine):
 
         return {"read_row_groups+take, memory_map": first}
 
-    def filter(self, handle: Any, columns: list[str]) -> Routes:
+    def filter(self, handle: Any, columns: list[str], key: str = "id") -> Routes:
         dataset = pads.dataset(handle, format="parquet")
         mapped = pq.ParquetFile(handle, memory_map=True)
-        where = mapped.schema_arrow.get_field_index("id")
+        where = mapped.schema_arrow.get_field_index(key)
         statistics = [
             mapped.metadata.row_group(i).column(where).statistics for i in range(mapped.num_row_groups)
         ]
@@ -235,12 +235,12 @@ class Parquet(Engine):
         def chosen(low: int, high: int) -> pa.Table:
             wanted = [i for i, (a, b) in enumerate(bounds) if a < high and b >= low]
             table = mapped.read_row_groups(wanted, columns, use_threads=False)
-            return table.filter((pads.field("id") >= low) & (pads.field("id") < high))
+            return table.filter((pads.field(key) >= low) & (pads.field(key) < high))
 
         return {
             "row groups by statistics+filter, memory_map": chosen,
             "dataset.to_table(filter)": lambda low, high: dataset.to_table(
-                columns, filter=(pads.field("id") >= low) & (pads.field("id") < high), use_threads=False
+                columns, filter=(pads.field(key) >= low) & (pads.field(key) < high), use_threads=False
             ),
         }
 
@@ -301,11 +301,11 @@ class Lance(Engine):
             "dataset.take": lambda path, rows: self._dataset((path,)).take(rows.tolist()),
         }
 
-    def filter(self, handle: Any, columns: list[str]) -> Routes:
+    def filter(self, handle: Any, columns: list[str], key: str = "id") -> Routes:
         dataset = self._dataset(handle)
         return {
             "dataset.to_table(filter)": lambda low, high: dataset.to_table(
-                columns, filter=f"id >= {low} AND id < {high}"
+                columns, filter=f"`{key}` >= {low} AND `{key}` < {high}"
             )
         }
 
@@ -373,13 +373,13 @@ class Vortex(Engine):
             ),
         }
 
-    def filter(self, handle: Any, columns: list[str]) -> Routes:
+    def filter(self, handle: Any, columns: list[str], key: str = "id") -> Routes:
         import vortex.expr as ve
 
-        key = ve.column("id")
+        column = ve.column(key)
 
         def where(low: int, high: int) -> Any:
-            return (key >= low) & (key < high)
+            return (column >= low) & (column < high)
 
         return {
             "scan(expr)": lambda low, high: (

@@ -1,7 +1,7 @@
 """The process of one engine: reads tasks as JSON lines from stdin, answers with JSON lines.
 
 Answers go to a private copy of stdout, and stdout itself to stderr, so that nothing a library prints passes
-for one. Run as ``python -m benchmarks.worker ENGINE DATASET_FOLDER THREADS``.
+for one. Run as ``python -m vego_tools.bench.worker ENGINE DATASET_FOLDER THREADS``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -18,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import measure
-from benchmarks.data import SEED, Dataset
-from benchmarks.engines.base import load_engine
+from vego_tools.bench import measure
+from vego_tools.bench.data import SEED, Dataset
+from vego_tools.bench.engines.base import load_engine
 
 WARM_ROWS = 1500
 
@@ -86,17 +87,18 @@ class Worker:
         return {}
 
 
-def main() -> None:
-    """Serve tasks until stdin ends."""
+def serve(make: Callable[[str, Path, int], Any]) -> None:
+    """Make what holds the engine named on the command line, and do its tasks until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     name, folder, threads = sys.argv[1:]
     try:
-        worker = Worker(name, Path(folder), int(threads))
+        worker = make(name, Path(folder), int(threads))
+        about = worker.about()
     except ModuleNotFoundError as error:
         print(json.dumps({"missing": str(error)}), file=answers, flush=True)
         return
-    print(json.dumps(worker.about()), file=answers, flush=True)
+    print(json.dumps(about), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -104,6 +106,11 @@ def main() -> None:
         except Exception as error:  # reported to the parent, which leaves this engine out
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def main() -> None:
+    """Serve one engine of ``engines``."""
+    serve(Worker)
 
 
 if __name__ == "__main__":

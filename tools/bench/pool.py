@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -34,7 +33,7 @@ class EngineError(Exception):
 
 def environment(threads: int) -> dict[str, str]:
     """The environment of every engine's process."""
-    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": str(ROOT)}
+    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def answer_of(task: str, line: str) -> dict[str, Any]:
@@ -50,12 +49,12 @@ def answer_of(task: str, line: str) -> dict[str, Any]:
 class Process:
     """One engine's worker."""
 
-    def __init__(self, name: str, folder: Path, threads: int, log: Path) -> None:
+    def __init__(self, module: str, name: str, folder: Path, threads: int, log: Path) -> None:
         self.name = name
         self._log = log
         with log.open("w") as errors:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", name, str(folder), str(threads)],
+            self._child = subprocess.Popen(  # noqa: S603 - our own module, under this interpreter
+                [sys.executable, "-m", module, name, str(folder), str(threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -109,9 +108,10 @@ class Process:
 
 
 class Pool:
-    """The workers that still answer, and why the others do not."""
+    """The workers that still answer, and why the others do not; ``module`` is what a worker runs."""
 
-    def __init__(self, folder: Path, threads: int, say: Callable[[str], None]) -> None:
+    def __init__(self, module: str, folder: Path, threads: int, say: Callable[[str], None]) -> None:
+        self._module = module
         self._folder = folder
         self._threads = threads
         self._say = say
@@ -123,7 +123,9 @@ class Pool:
         """Start a worker for each engine."""
         for name in names:
             try:
-                worker = Process(name, self._folder, self._threads, self._folder / f"{name}.log")
+                worker = Process(
+                    self._module, name, self._folder, self._threads, self._folder / f"{name}.log"
+                )
             except EngineError as error:
                 self.skip(name, str(error))
             else:

@@ -1,1 +1,0 @@
-"""One module per engine; ``benchmarks.engines.base.ENGINES`` names them all."""
