@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench formats fuzz guided clean
+.PHONY: help demo test check bench formats tpch fuzz guided clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -26,6 +26,9 @@ bench: $(VENV)/.installed-bench ## measure Vego beside its peers (ARGS="--quick"
 
 formats: $(VENV)/.installed-bench ## measure the file format beside Parquet, Lance and Vortex
 	$(BIN)/python -m benchmarks.formats $(ARGS)
+
+tpch: $(VENV)/.installed-bench ## the 22 queries of TPC-H through DuckDB, on .lfmt, Parquet and its own tables
+	$(BIN)/python -m benchmarks.tpch $(ARGS)
 
 fuzz: $(VENV)/.installed-dev ## feed the readers damaged bytes for a minute (ARGS="--seed N" repeats a run)
 	$(BIN)/python -m fuzz.run $(ARGS)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from lance_fmt import arrays, bfloats, pyvalues, times
+from lance_fmt import arrays, bfloats, display, pyvalues, times
 from lance_fmt.arena import Arena
 from lance_fmt.constants import TypeId
 from lance_fmt.datatype import DataType
@@ -73,8 +73,10 @@ class Column:
         return len(self.values[0] if isinstance(self.values, tuple) else self.values)
 
     def __repr__(self) -> str:
-        head = ", ".join(repr(v) for v in self.slice(0, min(5, len(self))).to_pylist())
-        return f"Column<{self.type}>[{len(self)}]({head}{', ...' if len(self) > 5 else ''})"
+        return display.column_repr(self)
+
+    def _repr_html_(self) -> str:
+        return display.column_html(self)
 
     @property
     def array(self) -> Array:
@@ -300,6 +302,22 @@ class Column:
     def getter(self) -> Callable[[int], Any]:
         """A fast function from row number (not checked) to that row's Python value."""
         return pyvalues.scalar_getter(_parts(self), self.type)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Main memory, in DLPack's terms."""
+        return 1, 0
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        """Capsule of a DLPack tensor `(n,)` or, of vectors, `(n, dimension)`, over this very memory.
+
+        Of numbers, bools and vectors without nulls; NumPy, PyTorch and JAX take it with `from_dlpack`. Raises
+        BufferError, as its protocol says, for anything else, bfloat16 among it.
+        """
+        items = self.type.element if self.type.is_vector else self.type
+        if not (items.is_number or items.id is TypeId.BOOL) or self.validity is not None:
+            nulls = " with nulls" if self.validity is not None else ""
+            raise BufferError(f"a column of {self.type}{nulls} is no tensor; to_numpy() makes an array of it")
+        return self.array.__dlpack__(**keywords)
 
     def to_numpy(self) -> Array:
         """An array: without a copy for numbers, bools, times (64 bits) and vectors without nulls.

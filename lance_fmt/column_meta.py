@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,9 +28,11 @@ from lance_fmt.constants import (
     TypeId,
 )
 from lance_fmt.errors import UnsupportedVersionError
-from lance_fmt.page import PageImage
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
+
+if TYPE_CHECKING:
+    from lance_fmt.page import PageImage
 
 HANDLE = np.dtype(
     [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lance_fmt import arrow, display
 from lance_fmt import footer as layout
 from lance_fmt.arena import Arena
 from lance_fmt.cache import BlockCache, CacheStats
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 OnDamage = Literal["raise", "skip", "null"]
 _LARGEST_JOINT_READ = 64 * 1024 * 1024
 _FEW_ROWS = 4096
+# Pages begin at multiples of powers of two.
+_ARROW_BATCH = 1 << 17
 # From so many on, the memory of the results is worth asking for in one piece.
 _MANY_VALUES = 1 << 18
 # From one match in this many rows on, reading whole blocks beats fetching rows.
@@ -183,6 +185,10 @@ class File:
             raise CorruptFileError(self.path, self.footer.schema_offset, str(error)) from None
 
     @cached_property
+    def _record_list(self) -> list[layout.Record]:
+        return list(map(layout.Record._make, self._records.tolist()))
+
+    @cached_property
     def _hashes(self) -> np.ndarray[Any, Any]:
         return np.ascontiguousarray(self._records["name_hash"])
 
@@ -203,7 +209,7 @@ class File:
         """
         if "schema" in self.__dict__ and name in self._places:
             place = self._places[name]
-            return self.schema[name], place, layout.Record(*self._records[place].item())
+            return self.schema[name], place, self._record_list[place]
         wanted = np.uint64(layout.name_hash(name))
         for place in range(int(np.searchsorted(self._hashes, wanted)), len(self._hashes)):
             if self._hashes[place] != wanted:
@@ -239,11 +245,7 @@ class File:
             raise CorruptFileError(
                 self.path, self.footer.table_offset, f"metadata of column {name!r} outside the file"
             )
-        raw = read_exactly(self._source, offset, length, "metadata of a column")
-        if crc32c(raw) != record.meta_crc:
-            raise CorruptFileError(
-                self.path, offset, f"metadata of column {name!r} does not match its checksum"
-            )
+        raw = self._region(offset, length, record.meta_crc, f"metadata of column {name!r}")
         meta = read_column_meta(
             Cursor(raw, path=self.path, base=offset),
             num_rows=self.num_rows,
@@ -328,6 +330,8 @@ class File:
         """`function` of every reader, by several threads where the file was opened so."""
         if self._threads <= 1 or len(readers) < 2:
             return [function(reader) for reader in readers]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(self._threads, len(readers))) as pool:
             return list(pool.map(function, readers))
 
@@ -420,6 +424,14 @@ class File:
             batch = self.read(columns, slice(start, stop), filter=filter)
             if batch.num_rows:
                 yield batch
+
+    def __arrow_c_schema__(self) -> object:
+        return arrow.schema_of(self.schema).__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Capsule of an ArrowArrayStream: batch after batch is read as it is asked for."""
+        stream = arrow.stream_of(self.batches(_ARROW_BATCH), self.schema)
+        return stream.__arrow_c_stream__(requested_schema)
 
     def _prefetch(self, plan: Plan, start: int, stop: int) -> None:
         for name, reader in plan.readers.items():
@@ -574,3 +586,6 @@ class File:
     def __repr__(self) -> str:
         inside = f"{self.num_rows} rows, {self.footer.num_columns} columns, format {self.version}"
         return f"File({self.path!r}, {inside})"
+
+    def _repr_html_(self) -> str:
+        return display.file_html(self)

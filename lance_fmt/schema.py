@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from lance_fmt import display
 from lance_fmt.constants import TimeUnit, TypeId
 from lance_fmt.datatype import DataType, Field
 from lance_fmt.errors import SchemaError
@@ -190,4 +191,7 @@ class Schema(Sequence[Field]):
         return hash(tuple((f.name, f.type, f.nullable) for f in self.fields))
 
     def __repr__(self) -> str:
-        return f"Schema({', '.join(map(str, self.fields))})"
+        return f"Schema({display.listed(self.fields, len(self), display.FIELDS)})"
+
+    def _repr_html_(self) -> str:
+        return display.schema_html(self)

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lance_fmt import arrow
+from lance_fmt import arrow, display, frames
 from lance_fmt.column import Column
-from lance_fmt.constants import TypeId
 from lance_fmt.damage import Damage
 from lance_fmt.errors import InvalidDataError, SchemaError
 from lance_fmt.inference import infer_type
@@ -55,16 +54,38 @@ class Table(Mapping[str, Column]):
         return table
 
     @staticmethod
-    def of(columns: Mapping[str, object], schema: Schema | None = None) -> Table:
-        """A table of columns, arrays and lists, their types from `schema` where it is given."""
+    def of(columns: Mapping[str, object] | Any, schema: Schema | None = None) -> Table:
+        """A table of columns, arrays and lists, their types from `schema` where it is given.
+
+        In place of a mapping, anything that speaks Arrow (see `from_arrow`), or a pandas DataFrame.
+        """
         if isinstance(columns, Table) and schema is None:
             return columns
+        if not isinstance(columns, Mapping):
+            columns = _foreign(columns)
+            if schema is None:
+                return columns
         if schema is not None and set(schema.names) != set(columns):
             raise SchemaError(f"columns are {sorted(columns)}, the schema says {sorted(schema.names)}")
         names = schema.names if schema is not None else list(columns)
         return Table(
             {n: _column(n, columns[n], schema[n] if schema is not None else None) for n in names}, schema
         )
+
+    @staticmethod
+    def stream(columns: Mapping[str, object] | Any, schema: Schema | None = None) -> Iterator[Table]:
+        """At least one table of what `of` takes: of a stream of record batches, one for each of them."""
+        if isinstance(columns, Mapping) or frames.is_frame(columns) or not arrow.is_stream(columns):
+            yield Table.of(columns, schema)
+            return
+        reader = arrow.as_reader(columns)
+        empty = True
+        for batch in reader:
+            empty = False
+            found = Table.from_arrow(batch)
+            yield found if schema is None else Table.of(found, schema)
+        if empty:
+            yield Table.of(Table.from_arrow(reader.schema.empty_table()), schema)
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._columns:
@@ -78,8 +99,11 @@ class Table(Mapping[str, Column]):
         return len(self._columns)
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{name}: {column.type}" for name, column in self._columns.items())
-        return f"Table[{self.num_rows} rows]({inner})"
+        parts = (f"{name}: {column.type}" for name, column in self._columns.items())
+        return f"Table[{self.num_rows} rows]({display.listed(parts, len(self))})"
+
+    def _repr_html_(self) -> str:
+        return display.table_html(self, self.num_rows)
 
     def slice(self, start: int, stop: int) -> Table:
         """Rows `start..stop`, as views."""
@@ -89,36 +113,64 @@ class Table(Mapping[str, Column]):
         """Lists of Python values."""
         return {name: column.to_pylist() for name, column in self._columns.items()}
 
-    def to_pandas(self) -> Any:
-        """A pandas DataFrame. Needs pandas."""
-        import pandas as pd
+    def to_pandas(self, types: str = "numpy") -> Any:
+        """A pandas DataFrame. Needs pandas.
 
-        data = {}
-        for name, column in self._columns.items():
-            values = _pandas_values(column)
-            typed = isinstance(values, np.ndarray) or len(column)
-            data[name] = pd.Series(values, dtype=None if typed else object)
-        return pd.DataFrame(data)
+        `types` says what its columns are: "numpy" (numbers, bools and times without nulls as NumPy arrays, those
+        with nulls as pandas' nullable types, timestamps and durations as datetime64 and timedelta64, anything
+        else as Python objects), "nullable" (pandas' nullable types wherever there are any), or "arrow"
+        (`ArrowDtype`: every type is kept, pyarrow is needed). Raises InvalidDataError, MissingPackageError.
+        """
+        return frames.to_pandas(self._columns, types, self.to_arrow)
 
     def to_arrow(self) -> Any:
-        """A pyarrow Table; JSON becomes its text. Needs pyarrow."""
+        """A pyarrow Table; JSON becomes its text. Raises MissingPackageError without pyarrow."""
         return arrow.to_arrow(self._columns, self.schema)
+
+    def __arrow_c_schema__(self) -> object:
+        """Capsule of an ArrowSchema: any Arrow library reads the schema through it."""
+        return arrow.schema_of(self.schema).__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Capsule of an ArrowArrayStream over the table, which views its memory where layouts agree."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     @staticmethod
     def from_arrow(table: Any) -> Table:
-        """A table of a pyarrow Table or RecordBatch, metadata and all.
+        """A table of anything that speaks Arrow: a pyarrow or polars table, a stream, a DuckDB relation.
 
-        Raises SchemaError for types without a counterpart, naming the column.
+        It has `__arrow_c_stream__` or `__arrow_c_array__`; metadata comes along. Raises SchemaError for what is
+        no table, and for types without a counterpart, naming the column; MissingPackageError without pyarrow.
         """
-        columns, fields = arrow.from_arrow(table)
-        return Table(columns, fields, table.num_rows)
+        columns, fields, num_rows = arrow.from_arrow(table)
+        return Table(columns, fields, num_rows)
 
     @staticmethod
     def from_pandas(frame: Any) -> Table:
-        """A table of a pandas DataFrame, without its index. Missing values of object columns are nulls."""
+        """A table of a pandas DataFrame, without its index.
+
+        Missing values of object columns, and NA of pandas' nullable and Arrow types, are nulls; NaN of a float64
+        column stays NaN. Raises SchemaError, naming the column.
+        """
         return Table(
-            {str(name): _series(str(name), frame[name]) for name in frame.columns}, num_rows=len(frame)
+            {
+                str(name): frames.from_series(str(name), frame.iloc[:, i])
+                for i, name in enumerate(frame.columns)
+            },
+            num_rows=len(frame),
         )
+
+
+def _foreign(thing: Any) -> Table:
+    """The table of an object of another package."""
+    if frames.is_frame(thing):
+        return Table.from_pandas(thing)
+    if not arrow.speaks_arrow(thing):
+        raise SchemaError(
+            f"a {type(thing).__name__} is no table: give a mapping of columns by name, a DataFrame, or an object "
+            "with __arrow_c_stream__"
+        )
+    return Table.from_arrow(thing)
 
 
 def _column(name: str, values: object, field: Field | None) -> Column:
@@ -134,22 +186,3 @@ def _column(name: str, values: object, field: Field | None) -> Column:
         raise type(error)(f"column {name!r}: {error}") from error
     except TypeError as error:
         raise SchemaError(f"column {name!r}: {error}") from error
-
-
-def _pandas_values(column: Column) -> Any:
-    """An array where pandas has a dtype for it, else a list of Python values."""
-    if column.type.id is TypeId.DURATION:
-        return column.to_numpy()
-    numbers = column.type.is_number or column.type.is_bfloat16 or column.type.id is TypeId.BOOL
-    if column.validity is None and (numbers or column.type.id is TypeId.TIMESTAMP):
-        return column.to_numpy()
-    return column.to_pylist()
-
-
-def _series(name: str, series: Any) -> Column:
-    values = series.to_numpy()
-    if values.dtype.kind in "biufMm":
-        return _column(name, values, None)
-    missing = series.isna().to_numpy()
-    rows = [None if gone else v for v, gone in zip(series.tolist(), missing.tolist(), strict=True)]
-    return _column(name, rows, None)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -153,6 +152,8 @@ def zone(name: str) -> tzinfo:
         minutes = int(name[1:3]) * 60 + int(name[4:])
         if minutes < 24 * 60:
             return timezone(timedelta(minutes=-minutes if name[0] == "-" else minutes))
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
-from lance_fmt.column import Column
 from lance_fmt.constants import STATISTIC_BYTES, BoundsForm, PageFlag, TypeId
 from lance_fmt.kernels import loader
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
+
+if TYPE_CHECKING:
+    from lance_fmt.column import Column
 
 Prefixes = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -29,6 +33,7 @@ DTYPES = {
     BoundsForm.PREFIX: "<u8",
 }
 _FEW = 16
+Numbers = np.ndarray[Any, Any]
 _STEP = 8
 
 
@@ -145,22 +150,29 @@ def _extreme(
     The next 8 bytes at a time narrow the candidates, then the few left compare.
     """
     starts, values = column.bounds, column.array
+    longest = int(lengths[rows].max())
     depth = _STEP
-    while len(rows) > _FEW and depth < STATISTIC_BYTES + _STEP:
-        keys = np.zeros(len(rows), np.uint64)
-        for j in range(depth, depth + _STEP):
-            inside = lengths[rows] > j
-            byte = (
-                values[np.where(inside, starts[rows] + j, 0)]
-                if len(values)
-                else np.zeros(len(rows), np.uint8)
-            )
-            keys = (keys << np.uint64(8)) | np.where(inside, byte, 0).astype(np.uint64)
+    if len(rows) > _FEW and depth < longest:
+        windows = sliding_window_view(np.concatenate([values, np.zeros(_STEP, np.uint8)]), _STEP)
+    while len(rows) > _FEW and depth < longest and depth < STATISTIC_BYTES + _STEP:
+        keys = _words(windows, starts[rows] + depth, lengths[rows] - depth)
         rows = rows[keys == (keys.max() if largest else keys.min())]
+        longest = int(lengths[rows].max())
         depth += _STEP
+    if depth >= longest:
+        # They agree but for zeros at the end: the shorter is the smaller.
+        row = rows[lengths[rows].argmax() if largest else lengths[rows].argmin()]
+        return values[starts[row] : starts[row + 1]].tobytes()
     ends = zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)
     found = {values[a:b].tobytes() for a, b in ends}
     return max(found) if largest else min(found)
+
+
+def _words(windows: Numbers, places: Numbers, lengths: Numbers) -> NDArray[np.uint64]:
+    """The 8 bytes at each place as a big-endian number; zeros behind the first `lengths` bytes, which may be none."""
+    words = windows[np.minimum(places, len(windows) - 1)].view(">u8")[:, 0].astype(np.uint64)
+    missing = np.uint64(8) * (_STEP - np.clip(lengths, 1, _STEP)).astype(np.uint64)
+    return np.where(lengths > 0, words >> missing << missing, np.uint64(0))
 
 
 def _cut(value: bytes, text: bool) -> bytes:

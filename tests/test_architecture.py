@@ -27,13 +27,24 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
         "lance_fmt.arrays",
         "lance_fmt.pyvalues",
         "lance_fmt.column",
+        "lance_fmt.display",
         "lance_fmt.zones",
         "lance_fmt.lazy",
+        "lance_fmt.optional",
     },
     {"lance_fmt.encodings"},
     {"lance_fmt.v1", "lance_fmt.filter", "lance_fmt.block", "lance_fmt.zonemap"},
     {"lance_fmt"},
-    {"vego.errors", "vego.options", "vego.names", "vego.document", "vego.progress", "vego.query"},
+    {"lance_fmt.interop"},
+    {
+        "vego.errors",
+        "vego.options",
+        "vego.names",
+        "vego.document",
+        "vego.progress",
+        "vego.query",
+        "vego.display",
+    },
     {"vego.store"},
     {"vego.wal"},
     {"vego.table"},
@@ -98,6 +109,17 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name if is_module else node.module
 
 
+def named(path: Path) -> Iterator[str]:
+    """Texts that may name a module: tables of commands and formats import theirs when they are asked for."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.partition(":")[0]  # "module:name" too
+            # Or one beside the table itself.
+            yield ".".join((*path.parent.relative_to(ROOT).parts, node.value)).replace(
+                "tools", "vego_tools", 1
+            )
+
+
 ALL = list(modules())
 
 
@@ -133,7 +155,14 @@ def test_kernels_stand_alone() -> None:
 
 def test_vego_uses_public_names_of_the_format_only() -> None:
     # The settings of numba, and how names are imported when first asked for, are one for both packages.
-    allowed = ("lance_fmt.kernels.decorator", "lance_fmt.lazy")
+    # So are texts of files made fit to be shown.
+    allowed = (
+        "lance_fmt.kernels.decorator",
+        "lance_fmt.lazy",
+        "lance_fmt.optional",
+        "lance_fmt.display",
+        "lance_fmt.interop.duckdb",
+    )
     bad = [
         f"{path.relative_to(ROOT)}:{line}: {target}"
         for path, module in ALL
@@ -172,6 +201,7 @@ def test_only_the_store_talks_to_the_operating_system() -> None:
 
 def test_no_module_is_left_over() -> None:
     used = {target for path, _ in ALL for _, target in imports(path)}
+    used |= {name for path, _ in ALL for name in named(path)}
     entries = {
         "vego.cli",
         "vego.cli.__main__",

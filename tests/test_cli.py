@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -17,7 +18,7 @@ import lance_fmt
 import vego
 from tests.support.checksums import repair_footer
 from vego.cli import main
-from vego.cli.arguments import COMMANDS
+from vego.cli.arguments import COMMANDS, Parser, command_parser, module_of
 from vego.store import LocalStore
 from vego_tools import terminal, warmup
 from vego_tools.demo.sample import PACKAGES
@@ -49,6 +50,10 @@ def test_help_names_every_command_and_gives_examples(capsys):
     assert all(name in text for name in COMMANDS)
     assert "vego inspect data.lfmt" in text
     assert max(map(len, text.splitlines())) <= terminal.WIDTH
+    for name, (heading, _) in COMMANDS.items():
+        under = text.partition(f"\n{heading}:\n")[2].partition("\n\n")[0]
+        assert f"  {name} " in under
+        assert module_of(name).HELP in under
 
 
 def test_without_arguments_help_is_shown(capsys):
@@ -61,14 +66,90 @@ def test_every_command_explains_itself(name, capsys):
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: vego {name}")
-    assert COMMANDS[name].__doc__.splitlines()[0].split()[0] in text
+    assert module_of(name).__doc__.splitlines()[0].split()[0] in text
+    assert main(["help", name]) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_no_wider_than_the_terminal_and_keeps_examples(name, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([name, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    examples = [line for line in module_of(name).__doc__.splitlines() if line.startswith("  ")]
+    assert set(examples) <= set(lines)
+    assert max(len(line) for line in lines if line not in examples) <= 80
+    assert max(map(len, lines)) <= terminal.WIDTH
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_modules_of_commands_are_light(name):
+    """The help of all of them is shown by `vego --help`: what is heavy is imported when it is needed."""
+    code = (
+        f"import sys, argparse; from vego.cli.arguments import command_parser; command_parser({name!r}); "
+        "heavy = {'numpy', 'numba', 'pyarrow', 'duckdb', 'prompt_toolkit', 'pandas'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def options_of(name: str) -> dict[str, str]:
+    """The options of a command, by the spelling that is documented, and their help."""
+    actions = command_parser(name)._actions
+    return {
+        option: action.help or ""
+        for action in actions
+        for option in action.option_strings
+        if option.startswith("--") and option != "--help"
+    }
+
+
+def test_every_command_and_option_is_in_the_docs_with_its_arguments():
+    guide = (ROOT / "docs/command-line.md").read_text()
+    for name in COMMANDS:
+        section = re.search(rf"^## `vego {name}\b.*?(?=^## |\Z)", guide, re.MULTILINE | re.DOTALL)
+        assert section is not None, f"`vego {name}` has no section in docs/command-line.md"
+        for option in options_of(name):
+            assert f"`{option}" in section[0], f"{option} of `vego {name}` is not in docs/command-line.md"
+        for action in command_parser(name)._actions:
+            if not action.option_strings and isinstance(action.metavar, str):
+                assert action.metavar in section[0], f"{action.metavar} of `vego {name}` is not in the docs"
+
+
+def test_the_docs_name_no_command_or_option_there_is_not():
+    guide = (ROOT / "docs/command-line.md").read_text()
+    for section in re.split(r"^## ", guide, flags=re.MULTILINE)[1:]:
+        name = re.match(r"`vego ([\w-]+)", section)
+        if name is None:
+            continue
+        assert name[1] in COMMANDS
+        for row in re.findall(r"^\| `(--[\w-]+)", section, re.MULTILINE):
+            assert row in options_of(name[1]), f"docs/command-line.md: `vego {name[1]}` has no {row}"
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"demo", "completion"}))
+def test_what_is_data_can_be_had_as_json(name):
+    assert "--json" in options_of(name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_help_text(name):
+    parser = command_parser(name)
+    assert isinstance(parser, Parser)
+    for action in parser._actions:
+        assert action.help, f"{action.option_strings or action.dest} of `vego {name}` has no help"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["inspct", "x"], "did you mean `vego inspect`?"),
-        (["zzz"], "there are demo, inspect"),
+        (["zzz"], "there are demo, shell, inspect"),
+        (["--versoin"], "did you mean `vego --version`?"),
+        (["stats", "--jsno", "x"], "did you mean --json?"),
+        (["repair", "--colection", "x"], "did you mean --collection?"),
+        (["completion", "fish"], "invalid choice: 'fish'"),
         (["inspect"], "required: FILE"),
         (["inspect", "x", "--jsn"], "--jsn"),
         (["inspect", "/no/such/file.lfmt"], "/no/such/file.lfmt: No such file"),
@@ -99,7 +180,7 @@ def test_ctrl_c_is_status_130(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(COMMANDS["version"], "run", interrupted)
+    monkeypatch.setattr(module_of("version"), "run", interrupted)
     assert main(["version"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
@@ -113,8 +194,43 @@ def test_as_a_program():
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_are_no_error(redirection):
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m vego.cli version {redirection}",
+        shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_once():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "vego.cli", "version"],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "vego: No space left on device\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_cannot_show_a_character_shows_another(encoding, tmp_path):
+    lance_fmt.write(tmp_path / "x.lfmt", {"name ż": ["日本"]})
+    command = [sys.executable, "-m", "vego.cli", "shell", str(tmp_path), "--engine", "vego", "-c", ".head"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "nonsense", "COLUMNS": "7"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ("日本" if encoding == "utf-8" else "??") in done.stdout.decode(encoding)
+
+
 @pytest.mark.parametrize(
-    "arguments", [["inspect", str(PACKAGES), "--json"], ["verify", *[str(PACKAGES)] * 3]]
+    "arguments",
+    [
+        ["inspect", str(PACKAGES), "--json"],
+        ["verify", *[str(PACKAGES)] * 3],
+        ["shell", str(PACKAGES), "--engine", "vego", "--mode", "csv", "-c", "SELECT * FROM packages"],
+        ["completion", "bash"],
+    ],
 )
 def test_a_reader_that_leaves_early_is_no_error(arguments):
     command = [sys.executable, "-m", "vego.cli", *arguments]
@@ -185,6 +301,20 @@ def test_warmup_searches_in_every_way_there_is(tmp_path):
             assert documents.explain(query, 1, filter=text, ef=ef).strategy == strategy
 
 
+def test_version_as_json(capsys):
+    assert main(["version", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["vego"] == vego.__version__
+    assert found["packages"]["numpy"] == np.__version__
+
+
+def test_warmup_as_json(capsys):
+    assert main(["warmup", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "searching with filters" in {step["step"] for step in found["steps"]}
+    assert found["seconds"] >= sum(step["seconds"] for step in found["steps"]) * 0.99
+
+
 def test_warmup_reports_each_step(capsys):
     assert main(["warmup"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -239,7 +369,7 @@ def test_a_damaged_newest_manifest_is_repaired_by_the_command_the_error_names(tm
         assert len(database.collection("notes")) == 31  # 30 before, and "after"
 
 
-def test_a_damaged_parent_is_set_aside_and_the_newer_version_kept(tmp_path):
+def test_a_damaged_parent_is_set_aside_and_the_newer_version_kept(tmp_path, capsys):
     directory = tmp_path / "db"
     make_database(directory)
     with vego.open(directory) as database:
@@ -251,7 +381,12 @@ def test_a_damaged_parent_is_set_aside_and_the_newer_version_kept(tmp_path):
     flip(parent, -3)
     with vego.open(directory) as database, pytest.raises(vego.CorruptionError) as raised:
         database.collection("notes")
-    assert main(str(raised.value).split("`")[1].split()[1:]) == 0
+    capsys.readouterr()
+    assert main([*str(raised.value).split("`")[1].split()[1:], "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["moved"]
+    assert all((directory / path).exists() for path in done["moved"])
+    assert (done["collection"], done["documents"]) == ("notes", 30)
     assert not parent.exists()
     with vego.open(directory) as database:
         assert len(database.collection("notes")) == 30
@@ -472,6 +607,19 @@ def test_salvage_of_a_whole_file_and_of_a_file_that_lost_a_column(tmp_path, caps
     assert main(["salvage", str(path), str(tmp_path / "nothing.lfmt")]) == 2
     assert "no column can be read" in capsys.readouterr().err
     assert not (tmp_path / "nothing.lfmt").exists()
+
+
+def test_salvage_as_json(tmp_path, capsys):
+    path = tmp_path / "x.lfmt"
+    make_file(path, 40_000)
+    with lance_fmt.open(path) as file:
+        flip(path, file.column("text").pages[0].blocks[1][0] + 9)
+    assert main(["salvage", str(path), str(tmp_path / "rest.lfmt"), "--skip", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    with lance_fmt.open(tmp_path / "rest.lfmt") as rest:
+        assert found["saved_rows"] == rest.num_rows < found["rows"]
+    assert sum(place["rows"] for place in found["damage"]) == found["rows"] - found["saved_rows"]
+    assert (found["damage"][0]["column"], found["damage"][0]["block"]) == ("text", 1)
 
 
 def test_salvage_refuses_to_write_over_anything(tmp_path, capsys):

@@ -43,6 +43,7 @@ SIGNATURES = {
     "Collection.search_batch": "(self, vectors, k=10, *, filter=None, ef=None, exact=False, threads=None)",
     "Collection.explain": "(self, vector, k=10, *, filter=None, ef=None, exact=False)",
     "Collection.stats": "(self)",
+    "Collection.to_table": "(self, columns=None, *, filter=None)",
     "Collection.flush": "(self)",
     "Collection.build_index": "(self, progress=False)",
 }

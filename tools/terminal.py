@@ -13,6 +13,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+
+from lance_fmt.display import printable
+
+__all__ = [
+    "WIDTH", "Style", "byte_size", "counted", "display_width", "duration", "file_tree", "printable", "shorten",
+    "table", "wrapped",
+]  # fmt: skip
 
 WIDTH = 100
 MIN_WIDTH = 8  # of a column that had to be cut
@@ -29,8 +37,13 @@ class Style:
     @classmethod
     def of_stdout(cls) -> Style:
         """The style that suits standard output now."""
+        return cls.of(sys.stdout)
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Style:
+        """The style that suits what is written to `stream`."""
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        return cls(enabled=not plain and sys.stdout.isatty())
+        return cls(enabled=not plain and stream.isatty())
 
     def bold(self, text: str) -> str:
         """Emphasised, for headings."""
@@ -39,13 +52,6 @@ class Style:
     def dim(self, text: str) -> str:
         """Subdued, for what is secondary."""
         return f"{_DIM}{text}{_RESET}" if self.enabled else text
-
-
-def printable(text: str) -> str:
-    """`text` on one line: line breaks, control characters and the like as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def display_width(text: str) -> int:

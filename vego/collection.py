@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import lance_fmt
+from vego import display
 from vego.document import Document, Vector, check_id, check_metadata, check_vectors
 from vego.errors import (
     ClosedError,
@@ -28,6 +30,7 @@ from vego.queries import check_ef, check_k, check_queries
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher
 from vego.table.batch import RowBatch
+from vego.table.export import schema_of, table_of
 from vego.table.filter_columns import FilterColumns
 
 if TYPE_CHECKING:
@@ -83,6 +86,9 @@ class Collection:
         if self._closed:
             return f"<vego.Collection {self.name!r}, closed>"
         return f"<vego.Collection {self.name!r}: {len(self):,} documents, {self.dimension} x {self.metric.value}>"
+
+    def _repr_html_(self) -> str:
+        return display.collection_html(self, closed=self._closed)
 
     def stats(self) -> dict[str, Any]:
         """Rows, files, bytes and index coverage, as a dict."""
@@ -290,6 +296,25 @@ class Collection:
         if state is None:
             return Plan("empty", "the collection is empty", 0, 0, 0, ef)
         return self._plan(state, filter, ef, exact)[1]
+
+    @property
+    def schema(self) -> lance_fmt.Schema:
+        """The columns of `to_table`: `id`, `vector`, and the metadata keys with their types."""
+        state = self._state()
+        return lance_fmt.Schema([]) if state is None else schema_of(state.snapshot, self._width())
+
+    def to_table(self, columns: Sequence[str] | None = None, *, filter: Filter = None) -> lance_fmt.Table:
+        """Columns (None: all of `schema`) of the documents (None: all) that pass `filter`, oldest first.
+
+        Keys whose values are of several types become JSON; a document without a key has a null there. Raises
+        UnknownFieldError, FilterError, CorruptionError.
+        """
+        state = self._state()
+        if state is None:
+            return lance_fmt.Table({})
+        view, matching = state.snapshot.view, self._matching(filter, state)
+        slots = np.flatnonzero(view.live if matching is None else matching & view.live)
+        return table_of(state.snapshot, schema_of(state.snapshot, self._width()), slots, columns)
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from vego import names
+from vego import display, names
 from vego.collection import Collection
 from vego.errors import (
     ClosedError,
@@ -201,7 +201,11 @@ class Database:
         if self._closed:
             return f"<vego.Database {self.path!r}, closed>"
         mode = ", read-only" if self.read_only else ""
-        return f"<vego.Database {self.path!r}{mode}: {', '.join(self.collections()) or 'no collections yet'}>"
+        names = self.collections()
+        return f"<vego.Database {self.path!r}{mode}: {display.listed(names, len(names)) or 'no collections yet'}>"
+
+    def _repr_html_(self) -> str:
+        return display.database_html(self, closed=self._closed)
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vego import display
 from vego.errors import DimensionMismatchError, InvalidIdError, InvalidMetadataError, InvalidVectorError
 from vego.options import MAX_ID_BYTES, MAX_METADATA_DEPTH, MAX_METADATA_KEYS
 
 Vector = NDArray[np.float32]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Document:
     """One row of a collection.
 
@@ -45,6 +46,12 @@ class Document:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return display.document_text(self)
+
+    def _repr_html_(self) -> str:
+        return display.document_html(self)
 
 
 def check_id(value: object, where: str) -> str:

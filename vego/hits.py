@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vego import display
 from vego.document import Document
 from vego.index import Metric
 from vego.table.rowstore import RowSnapshot
@@ -49,6 +49,9 @@ class Hit:
     def document(self) -> Document:
         """The document as it was when the search ran."""
         return Document(self.id, self.vector, self.metadata)
+
+    def _repr_html_(self) -> str:
+        return display.hit_html(self)
 
 
 class Hits(Sequence[Hit]):
@@ -135,19 +138,9 @@ class Hits(Sequence[Hit]):
             if position == 10:
                 lines.append(f"  ... {len(self) - 10} more")
                 break
-            lines.append(f"  {position + 1:>3}  {hit.distance:>9.4f}  {hit.id}  {_short(hit.metadata)}")
+            about = display.metadata_text(hit.metadata)
+            lines.append(f"  {position + 1:>3}  {hit.distance:>9.4f}  {display.id_text(hit.id)}  {about}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{position + 1}</td><td>{hit.distance:.4f}</td><td>{escape(hit.id)}</td>"
-            f"<td>{escape(_short(hit.metadata, 160))}</td></tr>"
-            for position, hit in enumerate(self[:50])
-        )
-        head = "<tr><th></th><th>distance</th><th>id</th><th>metadata</th></tr>"
-        return f"<table>{head}{rows}</table>"
-
-
-def _short(metadata: dict[str, Any], width: int = 72) -> str:
-    text = ", ".join(f"{key}={value!r}" for key, value in metadata.items())
-    return text if len(text) <= width else text[: width - 3] + "..."
+        return display.hits_html(self, self._metric.value)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from lance_fmt import CorruptFileError, InvalidDataError
 from lance_fmt.cache import BlockCache
+from lance_fmt.cached_source import CachedSource
 from lance_fmt.fetch import Extent, Prefetcher, read_many
-from lance_fmt.source import BytesSource, CachedSource, FileSource, MmapSource, ReadAt
+from lance_fmt.source import BytesSource, FileSource, MmapSource, ReadAt
 
 DATA = np.random.default_rng(5).integers(0, 256, 100_000, np.uint8).tobytes()
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from lance_fmt import CorruptFileError, InvalidDataError
 from lance_fmt.cache import BlockCache
+from lance_fmt.cached_source import CachedSource
 from lance_fmt.source import (
     BytesSource,
-    CachedSource,
     FileSource,
     MmapSource,
     ReadAt,

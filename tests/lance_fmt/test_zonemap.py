@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lance_fmt
-from lance_fmt import Column, DataType, PageInfo, TypeId
+from lance_fmt import Column, DataType, PageInfo, TypeId, binary
+from lance_fmt.zonemap import measure
 from tests.support.format_values import TYPES, fewer, file_of, values_of
 
 BOUNDED = [k for k in TYPES if not (k.is_list or k.is_vector or k.id is TypeId.JSON)]
@@ -99,3 +100,15 @@ def test_each_page_has_its_own() -> None:
     for page in pages:
         assert (page.minimum, page.maximum) == (page.first_row, page.first_row + page.rows - 1)
     assert sum(page.raw_bytes or 0 for page in pages) == 8 * n
+
+
+_ALIKE = [b"a" * n for n in (0, 8, 16, 17, 70)]
+_ALIKE += [b"\0", b"a" * 8 + b"\0", b"a" * 24 + b"\xff", b"a" * 71 + b"b"]
+
+
+@given(st.lists(st.sampled_from(_ALIKE) | st.binary(max_size=20), min_size=1, max_size=60), st.integers(1, 7))
+def test_bounds_of_strings_that_begin_alike(values: list[bytes], repeats: int) -> None:
+    bounds = measure(Column.from_pylist(values * repeats, binary()))
+    low, high = min(values), max(values)
+    assert bounds.low == low[:64]
+    assert (bounds.high == high) if len(high) <= 64 else (high[:64] < bounds.high <= high[:63] + b"b")

@@ -1,11 +1,16 @@
-"""Build a database from 5,000 Debian packages that come with Vego, and ask it real questions."""
+"""Build a database from 5,000 Debian packages that come with Vego, and ask it real questions.
+
+The directory stays, to be looked at: `vego shell DIR`, `vego stats DIR`, `vego inspect DIR/...`.
+
+examples:
+  vego demo
+  vego demo /tmp/demo && vego shell /tmp/demo
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-from vego_tools.demo.tour import tour
 
 HELP = "build a small database from real data and ask it questions"
 
@@ -25,5 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Give the tour."""
+    from vego_tools.demo.tour import tour
+
     tour(options.directory)
     return 0

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if arguments is None else list(arguments))
         status = int(options.run(options))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # there is none where it was closed, as by `>&-`
+            sys.stdout.flush()
     except SystemExit as leaving:  # --help and --version
         return leaving.code if isinstance(leaving.code, int) else OK
     except KeyboardInterrupt:
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(message: str, status: int) -> int:
-    print(f"vego: {printable(message)}", file=sys.stderr)
+    if sys.stderr is not None:
+        print(f"vego: {printable(message)}", file=sys.stderr)
     return status
 
 

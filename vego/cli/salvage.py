@@ -2,13 +2,19 @@
 
 The damaged file is not touched, and OUT must not exist. Values that cannot be read become null, or their rows are
 left out (--skip). Exit status 0 says that OUT was written, whatever was lost; after an error there is no OUT.
+
+examples:
+  vego salvage damaged.lfmt rest.lfmt
+  vego salvage damaged.lfmt rest.lfmt --skip --json
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import lance_fmt
 from vego.progress import progress_of
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip", action="store_true", help="leave out rows that lost a value (default: nulls)"
     )
+    parser.add_argument("--json", action="store_true", help="what was saved and lost, as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,6 +43,25 @@ def run(options: argparse.Namespace) -> int:
             on_damage="skip" if options.skip else "null",
             progress=progress,
         )
+    if options.json:
+        print(json.dumps(_summary(options.out, report), indent=2, ensure_ascii=False))
+    else:
+        _print(options, report)
+    return 0
+
+
+def _summary(out: Path, report: lance_fmt.SalvageReport) -> dict[str, Any]:
+    names = ("column", "page", "block", "first_row", "rows", "offset", "what")
+    return {
+        "file": str(out),
+        "rows": report.num_rows,
+        "saved_rows": report.saved_rows,
+        "lost_columns": list(report.lost_columns),
+        "damage": [{name: getattr(place, name) for name in names} for place in report.damage],
+    }
+
+
+def _print(options: argparse.Namespace, report: lance_fmt.SalvageReport) -> None:
     out = printable(str(options.out))
     print(f"{out}: {report.saved_rows:,} of {counted(report.num_rows, 'row')} saved")
     for name in report.lost_columns:
@@ -49,4 +75,3 @@ def run(options: argparse.Namespace) -> int:
         print("  nothing is damaged: it is a plain copy")
     elif not options.skip and any(place.rows for place in report.damage):
         print("  what is lost is null in it, and columns that lost values may hold nulls from now on")
-    return 0

@@ -1,12 +1,15 @@
-"""Show what is in a database: its collections, their documents and indexes, and its files. Writes nothing."""
+"""Show what is in a database: its collections, their documents and indexes, and its files. Writes nothing.
+
+examples:
+  vego stats ./mydb
+  vego stats ./mydb --json | jq '.collections[] | [.name, .documents]'
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-
-from vego_tools.statistics import lines, statistics
 
 HELP = "what is in a database: collections, documents, indexes, files"
 
@@ -19,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print them."""
+    from vego_tools.statistics import lines, statistics
+
     found = statistics(options.directory)
     if options.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -2,6 +2,10 @@
 
 Exit status: 0 all is well, 1 damage found, 2 a file could not be checked (it is not there, cannot be read, or needs
 a newer Vego). One file does not keep the others from being checked. `vego salvage` saves what is left of one.
+
+examples:
+  vego verify data.lfmt
+  find . -name '*.lfmt' -exec vego verify {} +
 """
 
 from __future__ import annotations
