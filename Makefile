@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench formats tpch fuzz guided clean
+.PHONY: help demo test check bench formats tpch fuzz torture guided clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -32,6 +32,9 @@ tpch: $(VENV)/.installed-bench ## the 22 queries of TPC-H through DuckDB, on .lf
 
 fuzz: $(VENV)/.installed-dev ## feed the readers damaged bytes for a minute (ARGS="--seed N" repeats a run)
 	$(BIN)/python -m fuzz.run $(ARGS)
+
+torture: $(VENV)/.installed-dev ## cut the power at every kind of moment on a simulated system (ARGS="--states 50000")
+	$(BIN)/python -m fuzz.torture $(ARGS)
 
 guided: $(VENV)/.installed-dev ## the same led by coverage (Linux; brings atheris)
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'

@@ -96,6 +96,7 @@ class Database:
         self._at_exit = lambda: _close_quietly(reference)
         atexit.register(self._at_exit)
         if not self.read_only:
+            self._store.settle(names.COLLECTIONS)
             self._sweep()
 
     @property

@@ -152,6 +152,13 @@ class Store(Protocol):
         """Make the names in a directory durable."""
         ...
 
+    def settle(self, path: str) -> None:
+        """Make durable the names in a directory, if it is there, and in all above it, also above the root.
+
+        Whoever made them may have died before they were: what is found is not yet what is durable.
+        """
+        ...
+
     def list(self, path: str) -> list[str]:
         """Sorted names in a directory."""
         ...

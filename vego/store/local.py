@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vego import names
-from vego.errors import CommitUncertainError, InvalidArgumentError
+from vego.errors import CommitUncertainError, InvalidArgumentError, ReadOnlyError
 from vego.store.base import AppendFile, Lock, NewFile, ReadAt
 from vego.store.descriptor import DIRECTORY, DIRECTORY_MODE, Descriptor, sync_file
 from vego.store.failures import reading, storage_error, writing
@@ -113,6 +113,22 @@ class LocalStore:
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable; a failure poisons the store."""
         _sync_directory(self._writing(), self._full(path))
+
+    def settle(self, path: str) -> None:
+        """Make durable the names in a directory, if it is there, and in all above it, also above the root.
+
+        Directories above the root that may not be opened were made by others, and are left to them.
+        """
+        guard = self._writing()
+        full = Path(self._full(path))
+        for directory in (full, *full.parents):
+            if not directory.is_dir():
+                continue
+            try:
+                _sync_directory(guard, str(directory))
+            except ReadOnlyError:
+                if directory.is_relative_to(self.root):
+                    raise
 
     def list(self, path: str) -> list[str]:
         """Sorted names in a directory."""

@@ -43,6 +43,9 @@ def open_files(store: Store, collection: str) -> OpenFiles | None:
     Raises CorruptionError, NewerVersionError, StorageError; CommitConflictError where commits come faster
     than the files can be opened.
     """
+    if not store.read_only and store.exists(names.manifest_directory(collection)):
+        # A manifest that is there may not be durable: its writer may have died between link and sync.
+        store.sync_dir(names.manifest_directory(collection))
     failures = 0
     for _ in range(_ATTEMPTS):
         manifest = load_latest(store, collection)

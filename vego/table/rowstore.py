@@ -115,21 +115,21 @@ class RowStore:
                     vector, metadata = self._decoded(operation)
                     self._buffer([operation.id], vector, [metadata], [operation.metadata])
         self.next_lsn = log.next_lsn
-        self._previous: SegmentEnd | None = log.segments[-1].end if log.segments else None
+        self._previous: SegmentEnd | None = None
         self._next_wal = log.next_number
         if self._store.read_only:
             return
-        if not log.clean:
+        if log.segments:
             self._carry_over(log)
         if len(log.segments) > MAX_WAL_FILES:
             self.flush("many log files")
         self._collect_garbage()
 
     def _carry_over(self, log: Log) -> None:
-        """Go on in a new log after an unclean stop.
+        """Go on in a new log.
 
-        What was read of the old tail may be in the page cache only: it is made durable before it is served. With
-        it goes what the version before still needs (I6), so that no older segment is needed by anything.
+        What was read of the old one, be it only its seal, may be in the page cache alone: it is made durable before
+        it is served. With it goes what the version before still needs (I6), so that nothing needs an older segment.
         """
         manifest = self.manifest
         with suppress(CorruptionError, NotFoundError):  # then the old segments stay

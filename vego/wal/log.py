@@ -28,12 +28,6 @@ class Log:
     batches: tuple[Batch, ...]
     next_number: int
     next_lsn: int
-    clean: bool  # everything read is durable and the last segment may be continued (or there is none)
-
-    @property
-    def previous(self) -> SegmentEnd | None:
-        """What the next segment has to name; None if it starts a new chain."""
-        return self.segments[-1].end if self.segments and self.clean else None
 
     @property
     def first_number(self) -> int:
@@ -74,14 +68,13 @@ def read_log(store: Store, collection: str, *, collection_id: str, first: int, f
     batches, log_end = _merge(segments, flushed_lsn)
     # Without syncs a flush may outlive the log before it: the log then ends before what is in the segments.
     next_lsn = max(log_end, flushed_lsn + 1)
-    clean = not segments or (segments[-1].sealed and log_end == next_lsn)
-    return Log(tuple(segments), tuple(batches), max(last + 1, first), next_lsn, clean)
+    return Log(tuple(segments), tuple(batches), max(last + 1, first), next_lsn)
 
 
 def resume_log(store: Store, collection: str, log: Log, *, collection_id: str) -> WalWriter:
     """A writer that goes on where `log` ends. Call it before anything of `log` is served to anyone."""
-    number, previous = log.next_number, log.previous
-    if not log.clean:
+    number, previous = log.next_number, None
+    if log.segments:
         previous = _carry_over(store, collection, log, collection_id)
         number += 1
     return WalWriter.create(

@@ -1,0 +1,480 @@
+"""What is done to a database before the power goes, and what must be there afterwards.
+
+A `Session` performs verbs in a `SimulatedSystem` and notes from which operation on which contents are promised. A
+`Workload` is a script of verbs; `tests.support.crash_explorer` looks at every state in which it may leave the disk.
+"""
+
+from __future__ import annotations
+
+import atexit
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import vego
+from tests.support.simulated_system import Operation, ProcessKilled, SimulatedSystem, Tree
+from vego.repair import drop_index, set_aside_versions_after
+from vego.table import rowstore
+
+PATH = "/disk/db"
+NAMES = [f"k{number}" for number in range(10)]
+RANDOM = "anything"  # the workload that follows from its seed
+AFTER = "written after recovery"
+
+Content = tuple[tuple[str, tuple[tuple[str, int], ...]], ...] | str
+NOTHING = "no database"
+DAMAGED = "damaged"  # legal only where a workload damaged something, until the repair returned
+
+
+class WrongError(Exception):
+    """A database said something that it must not say."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What a session did: where it began, its log, and from which operation on which contents are legal."""
+
+    start: Tree
+    log: list[Operation]
+    moments: list[tuple[int, frozenset[Content]]]
+
+    def legal(self, moment: int) -> frozenset[Content]:
+        """What may be found if the power goes before operation `moment`."""
+        return next(contents for position, contents in reversed(self.moments) if position <= moment)
+
+
+class Session:
+    """Verbs on the database of a simulated system; `legal` is what its tree may hold, None if that is not known."""
+
+    def __init__(self, tree: Tree, seed: object, legal: frozenset[Content] | None, **options: int) -> None:
+        self.system = SimulatedSystem(tree, seed)
+        self.random = random.Random(f"session {seed}")
+        self._start = tree
+        self._options: dict[str, Any] = {"m": 4, "ef_construction": 8} | options
+        self._database: vego.Database | None = None
+        self._serial = 0
+        self._moments: list[tuple[int, frozenset[Content]]] = [] if legal is None else [(0, legal)]
+
+    def run(self) -> Run:
+        """What was done so far."""
+        return Run(self._start, self.system.log, self._moments)
+
+    @property
+    def legal(self) -> frozenset[Content]:
+        """What the database may hold."""
+        return self._moments[-1][1]
+
+    @property
+    def content(self) -> Content:
+        """What the database holds."""
+        (content,) = self.legal
+        return content
+
+    @property
+    def collections(self) -> dict[str, dict[str, int]]:
+        """Serial numbers of the documents of each collection."""
+        content = self.content
+        assert not isinstance(content, str)
+        return {name: dict(documents) for name, documents in content}
+
+    def open(self, *, damage_is_legal: bool = False) -> Content:
+        """Open the database, creating it where there is none, and check and return what was found.
+
+        With `damage_is_legal`, what an error says is done first, and DAMAGED returned.
+        """
+        if self._moments:
+            self._moments.append(
+                (len(self.system.log), self.legal | ({()} if NOTHING in self.legal else set()))
+            )
+        try:
+            found, after = self._look()
+        except vego.CorruptionError as error:
+            if not damage_is_legal:
+                raise
+            self._close_quietly()
+            repair_as_told(error)
+            found, after = DAMAGED, self._look()[1]
+        if not self._moments:
+            self._moments.append((0, frozenset([found, after])))
+        if not self.legal >= {found, *([after] if found == DAMAGED else [])}:
+            raise WrongError(f"found {found} and then {after}, legal were {sorted(map(str, self.legal))}")
+        self._moments.append((len(self.system.log), frozenset([after])))
+        return found
+
+    def _look(self) -> tuple[Content, Content]:
+        """What there is, and what there is after a database was created where there was none."""
+        try:
+            self._database = vego.open(PATH, create=False, **self._options)
+        except vego.NotADatabaseError:
+            self._database = vego.open(PATH, **self._options)
+            return NOTHING, contents(self._database)
+        found = contents(self._database)
+        return found, found
+
+    def repair(self, after: Content) -> None:
+        """Do what the error says."""
+        try:
+            self._look()
+        except vego.CorruptionError as error:
+            self._close_quietly()
+            with self.step(after):
+                repair_as_told(error)
+
+    @contextmanager
+    def step(self, after: Content) -> Iterator[None]:
+        """Until this ends, both are legal: what was there before, and `after`; then only that."""
+        self._moments.append((len(self.system.log), self.legal | {after}))
+        yield
+        self._moments.append((len(self.system.log), frozenset([after])))
+
+    def frozen(self, documents: dict[str, dict[str, int]]) -> Content:
+        """`documents` as a content."""
+        return tuple((name, tuple(sorted(found.items()))) for name, found in sorted(documents.items()))
+
+    def create(self, collection: str) -> None:
+        """Create a collection."""
+        with self.step(self.frozen(self.collections | {collection: {}})):
+            self._db.collection(collection, dimension=4, metric="l2")
+
+    def put(self, collection: str, *names: str, batch: bool = False) -> None:
+        """Insert or replace documents, all at once."""
+        self._serial += 1
+        serial = self._serial
+        documents = self.collections
+        known = documents[collection].keys()
+        documents[collection] = documents[collection] | dict.fromkeys(names, serial)
+        docs = self._db.collection(collection)
+        vector = np.full(4, serial, np.float32)
+        with self.step(self.frozen(documents)):
+            if len(names) == 1 and not batch:
+                verb = docs.upsert if names[0] in known else docs.insert
+                verb(id=names[0], vector=vector, metadata={"serial": serial})
+            else:
+                many = docs.insert_batch if known.isdisjoint(names) else docs.upsert_batch
+                many(
+                    ids=names,
+                    vectors=np.tile(vector, (len(names), 1)),
+                    metadata={"serial": [serial] * len(names)},
+                )
+
+    def delete(self, collection: str, *names: str) -> None:
+        """Delete documents, all at once."""
+        documents = self.collections
+        documents[collection] = {name: n for name, n in documents[collection].items() if name not in names}
+        with self.step(self.frozen(documents)):
+            self._db.collection(collection).delete_batch(names)
+
+    def flush(self, collection: str) -> None:
+        """Turn the write buffer into a segment."""
+        with self.step(self.content):
+            self._db.collection(collection).flush()
+
+    def build_index(self, collection: str) -> None:
+        """Build and save the graph."""
+        with self.step(self.content):
+            self._db.collection(collection).build_index()
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection."""
+        documents = self.collections
+        del documents[collection]
+        with self.step(self.frozen(documents)):
+            self._db.drop(collection)
+
+    def write_again(self) -> None:
+        """One more document in every collection, in a new one where there is none."""
+        if not self.collections:
+            self.create("new")
+        for collection in self.collections:
+            self.put(collection, AFTER)
+
+    def close(self) -> None:
+        """Close the database."""
+        with self.step(self.content):
+            self._db.close()
+        self._database = None
+
+    def _close_quietly(self) -> None:
+        """Close what was opened in vain."""
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+    def kill(self) -> None:
+        """The process dies; what it wrote stays in the cache of the system."""
+        self.system.restart_process()
+        database, self._database = self._database, None
+        if database is not None:
+            atexit.unregister(database._at_exit)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Let the database see the simulated system, and be content with few rows where it counts them."""
+        small = [(rowstore, "DIRECT_ROWS", 6), (rowstore, "MAX_WAL_FILES", 2)]
+        before = [getattr(module, name) for module, name, _ in small]
+        for module, name, value in small:
+            setattr(module, name, value)
+        try:
+            with self.system.installed():
+                yield
+        finally:
+            for (module, name, _), value in zip(small, before, strict=True):
+                setattr(module, name, value)
+            self.kill()
+
+    @property
+    def _db(self) -> vego.Database:
+        assert self._database is not None
+        return self._database
+
+
+def contents(database: vego.Database) -> Content:
+    """What a database holds, after checking that it agrees with itself."""
+    found = []
+    for name in database.collections():
+        docs = database.collection(name)
+        documents = {}
+        for key in (*NAMES, AFTER):
+            document = docs.get(key)
+            if document is not None:
+                documents[key] = serial = document.metadata["serial"]
+                if np.asarray(document.vector).tolist() != [serial] * 4:
+                    raise WrongError(
+                        f"{name} {key}: vector {document.vector} of another document than {serial}"
+                    )
+        if len(docs) != len(documents):
+            raise WrongError(
+                f"{name}: {len(docs)} documents, of which {sorted(documents)} were written by anyone"
+            )
+        hits = {hit.id for hit in docs.search(np.zeros(4), k=20)}
+        if hits != documents.keys():
+            raise WrongError(f"{name}: search finds {sorted(hits)}, get {sorted(documents)}")
+        found.append((name, tuple(sorted(documents.items()))))
+    return tuple(sorted(found))
+
+
+def repair_as_told(error: vego.CorruptionError) -> None:
+    """Do what the message says."""
+    command = re.search(r"vego repair (\S+) --collection (\S+) --(?:to-version (\d+)|drop-index)", str(error))
+    if command is None:
+        raise error
+    path, collection, version = command.groups()
+    if version is None:
+        drop_index(path, collection)
+    else:
+        set_aside_versions_after(path, collection, int(version))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A script; `prepare` is done before, and all it wrote is durable. `damage` names what is damaged then."""
+
+    name: str
+    perform: Callable[[Session], None]
+    prepare: Callable[[Session], None] | None = None
+    damage: str = ""  # the newest file of this directory of the collection "c"
+    options: dict[str, int] = field(default_factory=dict)
+
+    def prepared(self, seed: object) -> tuple[Tree, frozenset[Content]]:
+        """The disk on which it begins, and what may be found there."""
+        if self.prepare is None:
+            return Tree(), frozenset([NOTHING])
+        session = Session(Tree(), f"prepare {seed}", frozenset([NOTHING]), **self.options)
+        with session.installed():
+            self.prepare(session)
+            tree = session.system.tree()
+        legal = frozenset([session.content])
+        return (damaged(tree, self.damage), legal | {DAMAGED}) if self.damage else (tree, legal)
+
+    def run(self, seed: object, kill_at: int | None = None, fail_at: int | None = None) -> Run:
+        """Perform it on a new machine.
+
+        With `kill_at` the process dies there, with `fail_at` the next sync of a file fails and the process stops at the
+        first error; another process goes on.
+        """
+        tree, legal = self.prepared(seed)
+        session = Session(tree, seed, legal, **self.options)
+        session.system.kill_at, session.system.fail_at = kill_at, fail_at
+        with session.installed():
+            try:
+                self.perform(session)
+            except (ProcessKilled, vego.StorageError):
+                if kill_at is None and fail_at is None:
+                    raise
+                session.kill()
+                session.open(damage_is_legal=bool(self.damage))
+                session.write_again()
+        return session.run()
+
+
+def damaged(tree: Tree, directory: str) -> Tree:
+    """`tree` with a bit flipped in the newest file of a directory of the collection "c"."""
+    names = tree.names[tree.inode_of(f"{PATH}/collections/c/{directory}")]
+    inode = names[max(names)]
+    data = bytearray(tree.contents[inode])
+    data[len(data) // 2] ^= 4
+    return Tree(tree.names, tree.contents | {inode: bytes(data)})
+
+
+def _few(session: Session) -> None:
+    session.open()
+    session.create("c")
+    session.put("c", "k0", "k1", "k2")
+    session.put("c", "k3")
+    session.close()
+
+
+def _create(session: Session) -> None:
+    session.open()
+    session.create("c")
+    session.put("c", "k0")
+    session.put("c", "k1", "k2")
+
+
+def _log(session: Session) -> None:
+    session.open()
+    session.put("c", "k4")
+    session.put("c", "k5", "k6")
+    session.put("c", "k0")
+    session.delete("c", "k1")
+    session.delete("c", "k2", "k4")
+    session.put("c", "k1", "k6", "k7")
+    session.put("c", *NAMES[:5])  # over a sector's end, as the next one
+    session.put("c", *NAMES[5:])
+
+
+def _flush(session: Session) -> None:
+    session.open()
+    session.put("c", "k4")
+    session.flush("c")
+    session.put("c", "k0")
+    session.delete("c", "k1", "k4")
+    session.flush("c")
+    session.put("c", "k1", "k2")
+    session.close()
+
+
+def _segments(session: Session) -> None:
+    session.open()
+    session.put("c", *NAMES[2:8])
+    session.put("c", "k3")
+    session.put("c", *NAMES[:7])
+    session.delete("c", "k0")
+    session.flush("c")
+    session.close()
+
+
+def _index(session: Session) -> None:
+    session.open()
+    session.build_index("c")
+    session.put("c", "k4", "k0")
+    session.build_index("c")
+    session.put("c", "k5")
+    session.close()
+
+
+def _two(session: Session) -> None:
+    session.open()
+    for collection in ("a", "b"):
+        session.create(collection)
+        session.put(collection, "k0", "k1")
+        session.flush(collection)
+        session.put(collection, "k2")
+    session.close()
+
+
+def _drop(session: Session) -> None:
+    session.open()
+    session.drop("a")
+    session.create("a")
+    session.put("a", "k3")
+    session.drop("b")
+    session.drop("a")
+
+
+def _restarts(session: Session) -> None:
+    session.open()
+    session.put("c", "k4")
+    session.close()
+    for number in range(5, 8):
+        session.open()
+        session.put("c", f"k{number}", "k0")
+        session.kill()
+    session.open()
+    session.flush("c")
+    session.put("c", "k1")
+    session.kill()
+    session.open()
+    session.delete("c", "k2")
+
+
+def _versions(session: Session) -> None:
+    _few(session)
+    session.open()
+    session.flush("c")
+    session.put("c", "k0", "k4")
+    session.build_index("c")
+    session.put("c", "k5")
+    session.delete("c", "k1")
+    session.close()
+
+
+def _repair(session: Session) -> None:
+    (after,) = session.legal - {DAMAGED}
+    session.repair(after)
+    session.open()
+    session.put("c", "k6")
+
+
+def _anything(session: Session) -> None:
+    """Verbs as the seed has it."""
+    rng = session.random
+    session.open()
+    for _ in range(rng.randint(4, 9)):
+        existing = sorted(session.collections)
+        collection = rng.choice(["c", "c", "c", "d"])
+        if collection not in existing:
+            session.create(collection)
+            continue
+        names = rng.sample(NAMES, rng.choice([1, 1, 2, 3, 4, 7]))
+        match rng.choices(
+            ["put", "delete", "flush", "index", "drop", "close", "kill"], [40, 12, 12, 5, 3, 8, 10]
+        ):
+            case ["put"]:
+                session.put(collection, *names)
+            case ["delete"]:
+                session.delete(collection, *names)
+            case ["flush"]:
+                session.flush(collection)
+            case ["index"]:
+                session.build_index(collection)
+            case ["drop"]:
+                session.drop(collection)
+            case ["close"]:
+                session.close()
+                session.open()
+            case _:
+                session.kill()
+                session.open()
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("create", _create),
+        Workload("log", _log, _few),
+        Workload("flush", _flush, _few),
+        Workload("segments", _segments, _few),
+        Workload("index", _index, _few),
+        Workload("drop", _drop, _two),
+        Workload("restarts", _restarts, _few),
+        Workload("repair manifest", _repair, _versions, "manifests"),
+        Workload("repair index", _repair, _versions, "index"),
+        Workload(RANDOM, _anything, options={"flush_bytes": 1_000}),
+    )
+}

@@ -1,0 +1,282 @@
+"""Faults of a careless database, put into Vego by monkeypatching: a search for bad crash states must find each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from lance_fmt import Cursor
+from vego import names
+from vego.database import Database
+from vego.store import LocalStore, files, local
+from vego.store.descriptor import DIRECTORY, Descriptor, sync_file
+from vego.store.files import LocalNewFile
+from vego.table import opening, rowstore
+from vego.table.rowstore import RowStore
+from vego.wal import log, reader
+from vego.wal.format import BATCH_HEADER_SIZE, BatchHeader
+
+# What these modules import is not theirs to give away, but that is where it is replaced.
+FILES: Any = files
+LOCAL: Any = local
+OPENING: Any = opening
+ROWSTORE: Any = rowstore
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedBug:
+    """A bug and a workload in which it shows, perhaps only where a process dies or a sync fails at an operation."""
+
+    name: str
+    patch: Patch
+    workload: str
+    kill_at: int | None = None
+    fail_at: int | None = None
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+def _file_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(files, "sync_file", _nothing)
+
+
+def _directory_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(local, "sync_file", _nothing)
+
+
+def _log_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(files, "sync_contents", _nothing)
+
+
+def _no_sync_of(ending: str) -> Patch:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        right = LocalStore.sync_dir
+
+        def sync_dir(store: LocalStore, path: str) -> None:
+            if not path.endswith(ending):
+                right(store, path)
+
+        patch.setattr(LocalStore, "sync_dir", sync_dir)
+
+    return put
+
+
+def _early_answer(patch: pytest.MonkeyPatch) -> None:
+    """The log is synced when the next batch comes."""
+
+    def careless(rows: Any, operations: Sequence[Any]) -> None:
+        writer = rows._writer()
+        writer.sync()
+        rows.next_lsn = writer.append(operations) + 1
+
+    patch.setattr(RowStore, "_log", careless)
+
+
+def _commit_by(write: Callable[[LocalStore, str, bytes, Descriptor], None]) -> Patch:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        def put_if_absent(store: LocalStore, path: str, data: bytes) -> None:
+            write(store, path, data, Descriptor(store._full(names.parent(path)), DIRECTORY))
+
+        patch.setattr(LocalStore, "put_if_absent", put_if_absent)
+
+    return put
+
+
+def _link_first(store: LocalStore, path: str, data: bytes, directory: Descriptor) -> None:
+    temporary = store._full(f"{names.parent(path)}/{names.temporary_file(store.new_id())}".lstrip("/"))
+    with LocalNewFile(temporary, store._guard) as file:
+        file.write(data)
+        file._flush()
+        LOCAL.os.link(temporary, store._full(path))
+        sync_file(directory.number)
+        file.commit()
+    LOCAL.os.unlink(temporary)
+
+
+def _in_place(store: LocalStore, path: str, data: bytes, directory: Descriptor) -> None:
+    with store.create(path) as file:
+        file.write(data)
+        sync_file(directory.number)
+        file.commit()
+
+
+def _no_last_sync(store: LocalStore, path: str, data: bytes, directory: Descriptor) -> None:
+    with store.create(f"{names.parent(path)}/{names.temporary_file(store.new_id())}".lstrip("/")) as file:
+        file.write(data)
+        file.commit()
+    LOCAL.os.link(file.name, store._full(path))
+    LOCAL.os.unlink(file.name)
+
+
+def _no_tail_checksum(patch: pytest.MonkeyPatch) -> None:
+    def unchecked(
+        data: bytes, view: memoryview, offset: int, seed: int, path: str
+    ) -> tuple[BatchHeader, memoryview]:
+        batch = BatchHeader.from_bytes(data, offset, seed, path)
+        cursor = Cursor(view[offset + BATCH_HEADER_SIZE :], path=path, base=offset + BATCH_HEADER_SIZE)
+        payload = cursor.take(batch.length, "payload")
+        cursor.u32("payload checksum")
+        return batch, payload
+
+    patch.setattr(reader, "_checked_batch", unchecked)
+
+
+def _torn_is_damage(patch: pytest.MonkeyPatch) -> None:
+    def refuse(data: bytes, header: object, lsn: int, offset: int, failure: Any) -> None:
+        raise reader.damage(failure.path, offset, failure.what)
+
+    patch.setattr(reader, "_refuse_if_durable", refuse)
+
+
+def _log_deleted_early(patch: pytest.MonkeyPatch) -> None:
+    right = ROWSTORE.commit
+
+    def commit(store: Any, collection: str, *rest: Any, **options: Any) -> Any:
+        directory = names.wal_directory(collection)
+        for file in store.list(directory):
+            store.delete(f"{directory}/{file}")
+        return right(store, collection, *rest, **options)
+
+    patch.setattr(rowstore, "commit", commit)
+
+
+def _parents_not_synced(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(local, "_sync_directory", _nothing)
+
+
+def _batch_in_pieces(patch: pytest.MonkeyPatch) -> None:
+    right = RowStore._log
+
+    def pieces(rows: RowStore, operations: tuple[Any, ...]) -> None:
+        for operation in operations:
+            right(rows, (operation,))
+
+    patch.setattr(RowStore, "_log", pieces)
+
+
+def _segment_in_pieces(patch: pytest.MonkeyPatch) -> None:
+    right = RowStore._put_segment
+
+    def halves(rows: RowStore, batch: Any) -> None:
+        middle = len(batch) // 2
+        texts = batch.metadata_rows()
+        for part in (slice(0, middle), slice(middle, None)):
+            right(rows, ROWSTORE.RowBatch(batch.ids[part], batch.vectors[part], rows=texts[part]))
+
+    patch.setattr(RowStore, "_put_segment", halves)
+
+
+def _temporary_is_foreign(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(names, "is_temporary", lambda _: False)
+
+
+def _everything_is_replayed(patch: pytest.MonkeyPatch) -> None:
+    right = OPENING.read_log
+
+    def read(store: Any, collection: str, **options: Any) -> log.Log:
+        found: log.Log = right(store, collection, **options | {"flushed_lsn": 0, "first": 1})
+        return found
+
+    patch.setattr(opening, "read_log", read)
+
+
+def _drop_in_place(patch: pytest.MonkeyPatch) -> None:
+    def drop(database: Any, name: str) -> None:
+        database._open.pop(name)._close()
+        database._store.remove_tree(names.collection_path(name))
+        database._store.sync_dir(names.COLLECTIONS)
+
+    patch.setattr(Database, "drop", drop)
+
+
+def _manifest_before_its_files(patch: pytest.MonkeyPatch) -> None:
+    """Files are written and synced after the commit that names them."""
+    late: list[LocalNewFile] = []
+
+    def commit(file: LocalNewFile) -> None:
+        file._flush()
+        file._committed = True
+        late.append(file)
+
+    patch.setattr(LocalNewFile, "commit", commit)
+    right = LocalStore.put_if_absent
+
+    def put_if_absent(store: LocalStore, path: str, data: bytes) -> None:
+        right(store, path, data)
+        for file in late:
+            sync_file(file._descriptor.number)
+        late.clear()
+
+    patch.setattr(LocalStore, "put_if_absent", put_if_absent)
+
+
+def _torn_is_empty(patch: pytest.MonkeyPatch) -> None:
+    """A log that is not sound is taken for no log."""
+    right = OPENING.read_log
+
+    def read(*arguments: Any, **options: Any) -> log.Log:
+        found: log.Log = right(*arguments, **options)
+        torn = found.torn_bytes > 0
+        return replace(found, batches=(), clean=True) if torn else found
+
+    patch.setattr(opening, "read_log", read)
+
+
+def _sync_again(patch: pytest.MonkeyPatch) -> None:
+    right = FILES.sync_contents
+
+    def stubborn(number: int) -> None:
+        try:
+            right(number)
+        except OSError:
+            right(number)
+
+    patch.setattr(files, "sync_contents", stubborn)
+
+
+def _sync_errors_ignored(patch: pytest.MonkeyPatch) -> None:
+    right = FILES.sync_contents
+
+    def deaf(number: int) -> None:
+        with suppress(OSError):
+            right(number)
+
+    patch.setattr(files, "sync_contents", deaf)
+
+
+PLANTED = [
+    PlantedBug("no sync of files", _file_sync, "flush"),
+    PlantedBug("no sync of directories", _directory_sync, "create"),
+    PlantedBug("no sync of the log", _log_sync, "log"),
+    PlantedBug("no sync of data/", _no_sync_of("/data"), "flush"),
+    PlantedBug("no sync of deletes/", _no_sync_of("/deletes"), "flush"),
+    PlantedBug("no sync of index/", _no_sync_of("/index"), "index"),
+    PlantedBug("no sync of wal/", _no_sync_of("/wal"), "log"),
+    PlantedBug("no sync of collections/ before a dropped one is removed", _no_sync_of("collections"), "drop"),
+    PlantedBug("no sync of the directories above new ones", _parents_not_synced, "create"),
+    PlantedBug("answer before the log is synced", _early_answer, "log"),
+    PlantedBug("manifest linked before it is synced", _commit_by(_link_first), "flush"),
+    PlantedBug("manifest written in place", _commit_by(_in_place), "flush"),
+    PlantedBug("no sync of the directory after the commit", _commit_by(_no_last_sync), "segments"),
+    PlantedBug("files synced after the manifest", _manifest_before_its_files, "flush"),
+    PlantedBug("checksum of the log's tail ignored", _no_tail_checksum, "log"),
+    PlantedBug("torn tail taken for damage", _torn_is_damage, "log"),
+    PlantedBug("log with a torn tail taken for empty", _torn_is_empty, "log"),
+    PlantedBug("log deleted before the manifest is durable", _log_deleted_early, "flush"),
+    PlantedBug("everything in the log replayed", _everything_is_replayed, "flush"),
+    PlantedBug("batch logged in pieces", _batch_in_pieces, "log"),
+    PlantedBug("large batch in two commits", _segment_in_pieces, "segments"),
+    PlantedBug("collection dropped in place", _drop_in_place, "drop"),
+    PlantedBug("temporary file taken for someone else's", _temporary_is_foreign, "create"),
+    PlantedBug("repair does not sync manifests/", _no_sync_of("/manifests"), "repair manifest"),
+    PlantedBug("failed sync tried again", _sync_again, "log", fail_at=19),
+    PlantedBug("failed sync ignored", _sync_errors_ignored, "log", fail_at=19),
+]
