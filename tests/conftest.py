@@ -7,8 +7,8 @@ import os
 from hypothesis import HealthCheck, settings
 
 QUIET = [HealthCheck.too_slow]
-settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, suppress_health_check=QUIET)
-settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=QUIET, print_blob=True)
+settings.register_profile("ci", max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET)
+settings.register_profile("dev", max_examples=40, deadline=None, suppress_health_check=QUIET, print_blob=True)
 settings.register_profile(
     "thorough", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck)
 )

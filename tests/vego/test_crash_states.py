@@ -35,16 +35,16 @@ from tests.support.simulated_system import (
 )
 
 STATES = {  # at each moment; where one state takes longer, fewer
-    "create": 40,
-    "log": 40,
-    "flush": 12,
-    "segments": 5,
-    "index": 5,
-    "drop": 16,
+    "create": 16,
+    "log": 16,
+    "flush": 6,
+    "segments": 3,
+    "index": 3,
+    "drop": 8,
     "restarts": 3,
-    "repair manifest": 20,
+    "repair manifest": 10,
     "repair index": 8,
-    "anything": 16,
+    "anything": 6,
 }
 
 
@@ -82,7 +82,7 @@ def killed_after(name: str, last: str) -> list[int]:
 @pytest.mark.parametrize("what", SERVED_FROM_THE_CACHE)
 def test_what_a_killed_process_left_is_made_durable_before_it_is_served(what: str) -> None:
     name, last = SERVED_FROM_THE_CACHE[what]
-    explorer = Explorer(seed=1, limit=12, again_one_in=1000)
+    explorer = Explorer(seed=1, limit=4, again_one_in=1000)
     places = killed_after(name, last)
     for place in places:
         explorer.perform(WORKLOADS[name], 1, place)
@@ -123,7 +123,7 @@ def test_a_sync_fails_and_then_the_power_goes(name: str) -> None:
 
 @pytest.mark.crash
 def test_the_sync_of_a_seal_fails_and_then_the_power_goes() -> None:
-    explorer = Explorer(seed=1, limit=12, again_one_in=1000)
+    explorer = Explorer(seed=1, limit=4, again_one_in=1000)
     for place in failing_syncs("flush", of_seals=True):
         explorer.perform(WORKLOADS["flush"], 1, None, place)
     assert not explorer.bad, str(explorer.bad[0])
