@@ -95,14 +95,6 @@ class BlockCache:
         self.hits += 1  # CPython switches threads at calls and jumps: none gets lost
         return entry
 
-    def peek(self, key: int) -> Any:
-        """The entry, or None; not counted, and no use that keeps it."""
-        if not self._order.currsize:
-            return None
-        with self._lock:
-            entry = self._fresh.get(key)
-            return entry if entry is not None or key not in self._order else self._order[key][0]
-
     def _touch(self, key: int) -> Any:
         with self._lock:
             try:

@@ -72,7 +72,7 @@ class Handle(NamedTuple):
 _KNOWN_FLAGS = int(PageFlag.HAS_BOUNDS | PageFlag.MIN_EXACT | PageFlag.MAX_EXACT)
 _HANDLE = struct.Struct("<QQQIIIIIHHQQ")
 # Pages, page shift, block shift, auxiliary regions, lengths of heap and evidence.
-_COLUMN_HEADER = struct.Struct("<IBBHQQ")
+COLUMN_HEADER = struct.Struct("<IBBHQQ")
 _ENCODINGS = {int(code): code for code in EncodingId}
 _STRINGS = (TypeId.STRING, TypeId.BINARY)
 
@@ -199,7 +199,7 @@ class ColumnMeta:
 def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: DataType) -> ColumnMeta:
     """Parse metadata (its checksum verified before); every handle is checked before any is used."""
     count, page_shift, block_shift, auxiliary_count, heap_length, evidence_length = cursor.record(
-        _COLUMN_HEADER, "column metadata"
+        COLUMN_HEADER, "column metadata"
     )
     if not block_shift <= page_shift <= MAX_PAGE_SHIFT:
         raise cursor.fail(f"page shift {page_shift} and block shift {block_shift} are not valid")
@@ -207,8 +207,9 @@ def read_column_meta(cursor: Cursor, *, num_rows: int, file_length: int, kind: D
         raise cursor.fail(f"blocks of {1 << block_shift} rows of {kind} are larger than the format allows")
     raw = cursor.take(count * PAGE_HANDLE_SIZE, "page handles")
     end = file_length - FOOTER_SIZE
-    if count == 1 and _is_right(Handle._make(_HANDLE.unpack(raw)), num_rows, page_shift, end):
-        encodings = _encodings([_HANDLE.unpack(raw)[8]])
+    only = Handle._make(_HANDLE.unpack(raw)) if count == 1 else None
+    if only is not None and _is_right(only, num_rows, page_shift, end):
+        encodings = _encodings([only.encoding])
     else:
         pages = np.frombuffer(raw, HANDLE)
         _check_handles(cursor, pages, num_rows, page_shift, end)

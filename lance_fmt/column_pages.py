@@ -81,7 +81,7 @@ class ColumnPages:
 
     def passing_page(self, number: int) -> Page:
         """Like `page`, for a long read: the cache does not take it in."""
-        known: Page | None = self.cache.peek(self.keys + number)
+        known: Page | None = self.cache.get(self.keys + number)
         return known or self._load_page(number)
 
     def _load_page(self, number: int) -> Page:

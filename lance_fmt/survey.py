@@ -21,7 +21,7 @@ import numpy as np
 
 from lance_fmt import footer as layout
 from lance_fmt.checksum import crc32c
-from lance_fmt.column_meta import HANDLE, ColumnMeta, read_column_meta
+from lance_fmt.column_meta import COLUMN_HEADER, HANDLE, ColumnMeta, read_column_meta
 from lance_fmt.constants import (
     COLUMN_HEADER_SIZE,
     FOOTER_SIZE,
@@ -51,7 +51,6 @@ _HEADER = np.dtype(
         ("evidence", "<u8"),
     ]
 )
-_COLUMN_HEADER = struct.Struct("<IBBHQQ")
 _FOOTER = struct.Struct("<QQQIIIIIIIHH")
 _AUXILIARY_SIZE = 24
 # One read for pieces that lie so near each other, and no read larger than this.
@@ -535,7 +534,7 @@ def _wrong_metadata(raw: memoryview, length: int, crc: int) -> str:
         return "its metadata lies outside the file"
     if crc32c(raw) != crc:
         return "its metadata does not match its checksum"
-    pages, _, _, auxiliary, heap, evidence = _COLUMN_HEADER.unpack_from(raw)
+    pages, _, _, auxiliary, heap, evidence = COLUMN_HEADER.unpack_from(raw)
     parts = COLUMN_HEADER_SIZE + pages * PAGE_HANDLE_SIZE + heap + evidence + auxiliary * _AUXILIARY_SIZE
     return "" if parts == length else f"its metadata has {length} bytes, its parts {parts}"
 

@@ -15,7 +15,8 @@ _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _U64_PAIR = struct.Struct("<QQ")
-_FRAME = struct.Struct("<B3xI")
+# What `framed` reads: a code, three bytes of nothing, and the bytes that follow.
+FRAME = struct.Struct("<B3xI")
 
 
 class Cursor:
@@ -78,10 +79,10 @@ class Cursor:
 
     def framed(self, alignment: int, what: str = "frame") -> tuple[int, Cursor]:
         """A piece behind a header of 8 bytes: its code (u8), and a cursor over it (u32 bytes, then padding)."""
-        data, start = self._data, self._position + _FRAME.size
+        data, start = self._data, self._position + FRAME.size
         if start > len(data):
             raise self.fail(f"{what}: 8 bytes of header expected, {self.remaining} left")
-        code, length = _FRAME.unpack_from(data, self._position)
+        code, length = FRAME.unpack_from(data, self._position)
         end = start + length + -length % alignment
         if end > len(data):
             raise self.fail(f"{what}: {length} bytes expected, {len(data) - start} left")
@@ -132,12 +133,7 @@ class Cursor:
 
     def blob(self, what: str = "blob") -> bytes:
         """Bytes with a u32 length before them."""
-        length = self.record(_U32, "length of ", what)[0]
-        start = self._position
-        if start + length > len(self._data):
-            raise self.fail(f"{what}: {length} bytes expected, {self.remaining} left")
-        self._position = start + length
-        return bytes(self._data[start : start + length])
+        return bytes(self.take(self.record(_U32, "length of ", what)[0], what))
 
     def text(self, what: str = "text") -> str:
         """UTF-8 with a u32 length before it."""

@@ -28,8 +28,8 @@ from lance_fmt.wire import Cursor
 Unsigned = NDArray[np.unsignedinteger[Any]]
 _ROW_BYTES = 128
 _HEADER_BYTES = 8
-# Header of a stream, and the width that the payload of a bit-packed one begins with.
-_STREAM = struct.Struct("<B3xIQ")
+# Header of a stream, and the u64 that its payload begins with: the width of a bit-packed one.
+OPENING = struct.Struct("<B3xIQ")
 _BITPACKED = int(StreamId.BITPACKED)
 # Of `ndarray.flags.num`: aligned, and not writeable.
 _FROZEN = 0x100
@@ -110,14 +110,14 @@ def peek_words(raw: memoryview, start: int, count: int, dtype: np.dtype[Any]) ->
 
     None if there is another stream, or anything is wrong with it: then reading it as any stream tells what.
     """
-    if len(raw) < start + _STREAM.size or not count:
+    if len(raw) < start + OPENING.size or not count:
         return None
-    code, length, width = _STREAM.unpack_from(raw, start)
+    code, length, width = OPENING.unpack_from(raw, start)
     itemsize = dtype.itemsize
     if code != _BITPACKED or width > 8 * itemsize:
         return None
     size = _size(-(-count * itemsize // _ROW_BYTES), width, itemsize)
-    start += _STREAM.size
+    start += OPENING.size
     if length != _HEADER_BYTES + size or len(raw) != start + size:
         return None
     return frozen(np.frombuffer(raw[start:], dtype)), width

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 
 from lance_fmt.constants import STREAM_ALIGNMENT, StreamId
@@ -23,11 +21,10 @@ from lance_fmt.encodings.protocol import (
     kind_of,
 )
 from lance_fmt.kernels import loader
-from lance_fmt.wire import Cursor
+from lance_fmt.wire import FRAME, Cursor
 
 BYTES = kind_of("u1")
 _LEAST = 16
-_STREAM = struct.Struct("<B3xI")
 _PLAIN = int(StreamId.PLAIN)
 _ACCEPTED = frozenset(
     kind.name for kind in KINDS.values() if kind.dtype.kind in "iuf" and kind.dtype.itemsize > 1
@@ -83,8 +80,8 @@ def _planes(payload: Cursor, count: int, size: int, source: StreamReader) -> lis
     place = 0
     for _ in range(size):
         # Most planes are plain: those are views of the payload.
-        code, length = _STREAM.unpack_from(raw, place) if len(raw) >= place + _STREAM.size else (0, 0)
-        body = place + _STREAM.size
+        code, length = FRAME.unpack_from(raw, place) if len(raw) >= place + FRAME.size else (0, 0)
+        body = place + FRAME.size
         stop = body + length + -length % STREAM_ALIGNMENT
         if code == _PLAIN and length == count and stop <= len(raw):
             planes.append(frozen(whole[body : body + count]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 
 from lance_fmt.constants import StreamId
 from lance_fmt.encodings.bitpacked import (
     INTEGERS,
+    OPENING,
     Unsigned,
     bits_of,
     match_packed,
@@ -28,11 +27,8 @@ from lance_fmt.encodings.protocol import (
     Test,
     Values,
 )
-from lance_fmt.wire import Cursor
+from lance_fmt.wire import FRAME, Cursor
 
-# Header of a stream, and the base that the payload begins with.
-_STREAM = struct.Struct("<B3xIQ")
-_FRAME_HEADER = 8
 _WITHOUT = frozenset(
     {StreamId.FRAME_OF_REFERENCE, StreamId.DELTA, StreamId.VARINT, StreamId.RUN_LENGTH, StreamId.DICTIONARY}
     | {StreamId.BYTE_STREAM_SPLIT}
@@ -95,12 +91,12 @@ def unpack_frame(cursor: Cursor, count: int, kind: Kind) -> Array | None:
     stream tells what.
     """
     raw = cursor.rest
-    if len(raw) < _STREAM.size or raw[0] != StreamId.FRAME_OF_REFERENCE or kind.name not in INTEGERS:
+    if len(raw) < OPENING.size or raw[0] != StreamId.FRAME_OF_REFERENCE or kind.name not in INTEGERS:
         return None
-    _, length, base = _STREAM.unpack_from(raw)
-    if length != len(raw) - _FRAME_HEADER or base >> (8 * kind.dtype.itemsize):
+    _, length, base = OPENING.unpack_from(raw)
+    if length != len(raw) - FRAME.size or base >> (8 * kind.dtype.itemsize):
         return None
-    packed = peek_words(raw, _STREAM.size, count, unsigned_kind(kind).dtype)
+    packed = peek_words(raw, OPENING.size, count, unsigned_kind(kind).dtype)
     if packed is None:
         return None
     cursor.take(len(raw))

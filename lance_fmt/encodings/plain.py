@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 
 from lance_fmt.constants import MAX_BLOCK_BYTES, STREAM_ALIGNMENT, StreamId
@@ -21,10 +19,9 @@ from lance_fmt.encodings.protocol import (
     kind_of,
 )
 from lance_fmt.kernels import loader
-from lance_fmt.wire import Cursor
+from lance_fmt.wire import FRAME, Cursor
 
 LENGTHS = kind_of("<u4")
-_HEADER = struct.Struct("<B3xI")
 # NumPy's sum of fewer lengths is done before a kernel would be loaded.
 _FEW = 512
 
@@ -77,10 +74,10 @@ def read_bitmap(cursor: Cursor, count: int) -> Mask | None:
     size = -(-count // 8)
     padded = size + -size % STREAM_ALIGNMENT
     raw = cursor.rest
-    if len(raw) < _HEADER.size + padded or _HEADER.unpack_from(raw) != (StreamId.PLAIN, size):
+    if len(raw) < FRAME.size + padded or FRAME.unpack_from(raw) != (StreamId.PLAIN, size):
         return None
-    cursor.take(_HEADER.size + padded)
-    bits = np.frombuffer(raw, np.uint8, size, _HEADER.size)
+    cursor.take(FRAME.size + padded)
+    bits = np.frombuffer(raw, np.uint8, size, FRAME.size)
     return np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)
 
 

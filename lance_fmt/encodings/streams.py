@@ -6,7 +6,6 @@ and read them, and to reach the bytes that the blocks of a page share.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,10 +16,9 @@ from lance_fmt.encodings import ENCODINGS
 from lance_fmt.encodings.constant import is_constant
 from lance_fmt.encodings.protocol import Encoding, Kind, Mask, Recipe, Strings, Test, Values, count_of
 from lance_fmt.errors import UnsupportedVersionError
-from lance_fmt.wire import Cursor
+from lance_fmt.wire import FRAME, Cursor
 
 T = TypeVar("T")
-_HEADER = struct.Struct("<B3xI")
 _BY_CODE: dict[int, Encoding] = {int(code): encoding for code, encoding in ENCODINGS.items()}
 _CONSTANT = Recipe(StreamId.CONSTANT)
 
@@ -54,7 +52,7 @@ class PageWriter:
         """A whole stream of `values`; CONSTANT where they are all equal, whatever the recipe says."""
         count = count_of(values)
         if not count:
-            return _HEADER.pack(StreamId.PLAIN, 0)
+            return FRAME.pack(StreamId.PLAIN, 0)
         if recipe.id is not StreamId.CONSTANT and is_constant(values):
             recipe = _CONSTANT
         payload = ENCODINGS[recipe.id].encode(values, kind, recipe, self)
@@ -63,7 +61,7 @@ class PageWriter:
                 (recipe.id, kind, count, len(values.data) if isinstance(values, Strings) else 0)
             )
         return b"".join(
-            (_HEADER.pack(recipe.id, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT))
+            (FRAME.pack(recipe.id, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT))
         )
 
 

@@ -7,7 +7,6 @@ the file says only once.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -31,13 +30,12 @@ from lance_fmt.errors import InvalidDataError
 from lance_fmt.kernels import loader
 from lance_fmt.schema import int32, int64
 from lance_fmt.source import read_exactly
-from lance_fmt.wire import Cursor
+from lance_fmt.wire import FRAME, Cursor
 
 Array = np.ndarray[Any, Any]
 
 _WORD_DIGITS = 18  # of the decimals that 64 bits hold, whatever the digits are
 _WORDS = kind_of("<i8")
-_STREAM_HEADER = struct.Struct("<B3xI")
 # The stream of high words where none of a block's decimals is negative: a constant 0.
 _NO_HIGH_WORDS = bytes([StreamId.CONSTANT, 0, 0, 0, 8, 0, 0, 0]) + bytes(8)
 _NO_HIGH = np.frombuffer(_NO_HIGH_WORDS, np.uint64)
@@ -339,10 +337,10 @@ class ArrowColumn:
 
 def _stream_size(raw: memoryview) -> int:
     """Bytes of the stream that `raw` begins with, its header and padding included; 0 if there is none."""
-    if len(raw) < _STREAM_HEADER.size:
+    if len(raw) < FRAME.size:
         return 0
-    length = int(_STREAM_HEADER.unpack_from(raw)[1])
-    return _STREAM_HEADER.size + length + -length % STREAM_ALIGNMENT
+    length = int(FRAME.unpack_from(raw)[1])
+    return FRAME.size + length + -length % STREAM_ALIGNMENT
 
 
 def _numbers(values: Any) -> Array:

@@ -215,7 +215,7 @@ class Session:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Let the database see the simulated system, and be content with few rows where it counts them."""
-        small = [(rowstore, "DIRECT_ROWS", 6), (rowstore, "MAX_WAL_FILES", 2)]
+        small = [(rowstore, "DIRECT_ROWS", 6)]
         before = [getattr(module, name) for module, name, _ in small]
         for module, name, value in small:
             setattr(module, name, value)

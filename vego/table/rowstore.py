@@ -38,7 +38,6 @@ from vego.wal import Delete, Log, Operation, Put, SegmentEnd, WalWriter, read_lo
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
-MAX_WAL_FILES = 16  # an opening that finds more turns them into a segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +120,6 @@ class RowStore:
             return
         if log.segments:
             self._carry_over(log)
-        if len(log.segments) > MAX_WAL_FILES:
-            self.flush("many log files")
         self._collect_garbage()
 
     def _carry_over(self, log: Log) -> None:
