@@ -111,31 +111,34 @@ class _JsonSource(Source):
                 return ConversionError(
                     f"{self.path}: line {number}: {_kind(found)} where an object is expected"
                 )
-            for name, value in found.items():
-                if value is None:
-                    continue
-                was, where = kinds.setdefault(name, (_kind(value), number))
-                if was != _kind(value):
-                    return ConversionError(
-                        f"{self.path}: line {number}: {name!r} is {_kind(value)}, and {was} in line {where}; "
-                        f"a column has one type"
-                    )
+            clash = self._clash(found, number, kinds)
+            if clash is not None:
+                return clash
         return ConversionError(f"{self.path}: lines {first} and on: {first_line(error)}")
+
+    def _clash(
+        self, members: dict[str, Any], number: int, kinds: dict[str, tuple[str, int]]
+    ) -> ConversionError | None:
+        """What is wrong if a value is of another kind than its column was; `kinds` keeps where each was first seen."""
+        for name, value in members.items():
+            if value is None:
+                continue
+            was, where = kinds.setdefault(name, (_kind(value), number))
+            if was != _kind(value):
+                return ConversionError(
+                    f"{self.path}: line {number}: {name!r} is {_kind(value)}, and {was} in line {where}; "
+                    f"a column has one type"
+                )
+        return None
 
     def _mixed(self, error: Exception, kinds: Any) -> ConversionError:
         """Types that differ between blocks."""
         whole: dict[str, tuple[str, int]] = {}
         for first, block in _blocks(self.path):
             for number, line in enumerate(block.split(b"\n"), first):
-                for name, value in (json.loads(line) if line.strip() else {}).items():
-                    if value is None:
-                        continue
-                    was, where = whole.setdefault(name, (_kind(value), number))
-                    if was != _kind(value):
-                        return ConversionError(
-                            f"{self.path}: line {number}: {name!r} is {_kind(value)}, and {was} in line "
-                            f"{where}; a column has one type"
-                        )
+                clash = self._clash(json.loads(line) if line.strip() else {}, number, whole)
+                if clash is not None:
+                    return clash
         return ConversionError(f"{self.path}: {first_line(error)} ({len(kinds)} columns)")
 
     def batches(self, window: Window) -> Iterator[Any]:
