@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 
 from lance_fmt.errors import InvalidDataError
@@ -230,6 +231,9 @@ def _split(filter: Any, file: File, largest_nan: bool) -> tuple[Expression | Non
         return None, None
     if isinstance(filter, Expression):
         return filter, None
+    if isinstance(filter, pa.Scalar):
+        # DataFusion's form of a filter that its optimizer found to be constant.
+        filter = pc.scalar(filter)
     pushed, exact = translate(filter, file.schema)
     if pushed is not None and largest_nan:
         pushed = with_largest_nan(pushed, file.schema)

@@ -247,6 +247,7 @@ def test_polars_translations_lose_no_row(path: Path, p: Any) -> None:
 @quick
 @given(predicates)
 @example(("not", ("<", "f", -1.5)))
+@example(("and", ("=", "i", -3), ("=", "i", -1)))
 def test_datafusion(path: Path, p: Any) -> None:
     datafusion = pytest.importorskip("datafusion")
     from lance_fmt.interop import datafusion as interop
