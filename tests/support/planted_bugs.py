@@ -16,6 +16,7 @@ from vego.store import LocalStore, files, local
 from vego.store.descriptor import DIRECTORY, Descriptor, sync_file
 from vego.store.files import LocalNewFile
 from vego.table import opening, rowstore
+from vego.table.journal import Journal
 from vego.table.rowstore import RowStore
 from vego.wal import log, reader
 from vego.wal.format import BATCH_HEADER_SIZE, BatchHeader
@@ -72,12 +73,12 @@ def _no_sync_of(ending: str) -> Patch:
 def _early_answer(patch: pytest.MonkeyPatch) -> None:
     """The log is synced when the next batch comes."""
 
-    def careless(rows: Any, operations: Sequence[Any]) -> None:
-        writer = rows._writer()
+    def careless(journal: Any, operations: Sequence[Any]) -> None:
+        writer = journal._writer()
         writer.sync()
-        rows.next_lsn = writer.append(operations) + 1
+        journal._next_lsn = writer.append(operations) + 1
 
-    patch.setattr(RowStore, "_log", careless)
+    patch.setattr(Journal, "append", careless)
 
 
 def _commit_by(write: Callable[[LocalStore, str, bytes, Descriptor], None]) -> Patch:
@@ -153,13 +154,13 @@ def _parents_not_synced(patch: pytest.MonkeyPatch) -> None:
 
 
 def _batch_in_pieces(patch: pytest.MonkeyPatch) -> None:
-    right = RowStore._log
+    right = Journal.append
 
-    def pieces(rows: RowStore, operations: tuple[Any, ...]) -> None:
+    def pieces(journal: Journal, operations: tuple[Any, ...]) -> None:
         for operation in operations:
-            right(rows, (operation,))
+            right(journal, (operation,))
 
-    patch.setattr(RowStore, "_log", pieces)
+    patch.setattr(Journal, "append", pieces)
 
 
 def _segment_in_pieces(patch: pytest.MonkeyPatch) -> None:

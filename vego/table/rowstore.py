@@ -7,7 +7,7 @@ change something (the collection holds a lock); `snapshot()` may be called by an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from vego.document import Vector
 from vego.errors import (
     CommitConflictError,
     CorruptionError,
-    NotFoundError,
     PoisonedError,
     StorageError,
     VegoError,
@@ -28,13 +27,14 @@ from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import Action, AddSegment, AdvanceWal, SetDeletes, SetIndex, commit
 from vego.table.garbage import collect_garbage
-from vego.table.manifest import IndexEntry, SegmentEntry, load_version
+from vego.table.journal import Journal
+from vego.table.manifest import IndexEntry, SegmentEntry
 from vego.table.memtable import MemTable, row_size
 from vego.table.opening import OpenFiles
 from vego.table.segment import Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
-from vego.wal import Delete, Log, Operation, Put, SegmentEnd, WalWriter, read_log, resume_log
+from vego.wal import Delete, Log, Put
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
@@ -65,19 +65,19 @@ class RowStore:
         self.collection = collection
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
-        self._durable = durable
         self._slots = Slots(manifest.dimension)
         self._memtable = MemTable()
         self._segments: list[Segment] = []
         self._keys: set[str] = set()
         self._bases: list[int] = []
         self._at_odds = False
-        self._log_start = 0  # no log segment before this one is needed
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
         self._load_segments(files)
         self._memtable_base = self._slots.rows
-        self._wal: WalWriter | None = None
         self._replay(files.log)
+        self._journal = Journal(store, collection, manifest, files.log, durable=durable)
+        if not store.read_only:
+            self._collect_garbage()
         self._publish()
 
     # -- opening ---------------------------------------------------------------------------------
@@ -113,45 +113,9 @@ class RowStore:
                 else:
                     vector, metadata = self._decoded(operation)
                     self._buffer([operation.id], vector, [metadata], [operation.metadata])
-        self.next_lsn = log.next_lsn
-        self._previous: SegmentEnd | None = None
-        self._next_wal = log.next_number
-        if self._store.read_only:
-            return
-        if log.segments:
-            self._carry_over(log)
-        self._collect_garbage()
-
-    def _carry_over(self, log: Log) -> None:
-        """Go on in a new log.
-
-        What was read of the old one, be it only its seal, may be in the page cache alone: it is made durable before
-        it is served. With it goes what the version before still needs (I6), so that nothing needs an older segment.
-        """
-        manifest = self.manifest
-        with suppress(CorruptionError, NotFoundError):  # then the old segments stay
-            whole = self._log_of_the_version_before(log)
-            if whole.next_lsn == log.next_lsn:
-                log = whole
-                self._log_start = log.next_number
-        self._wal = resume_log(self._store, self.collection, log, collection_id=manifest.collection_id)
-        self._next_wal = self._wal.number + 1
-
-    def _log_of_the_version_before(self, log: Log) -> Log:
-        manifest = self.manifest
-        if manifest.parent is None:
-            return log
-        before = load_version(self._store, self.collection, manifest.parent.version)
-        return read_log(
-            self._store,
-            self.collection,
-            collection_id=manifest.collection_id,
-            first=before.first_wal,
-            flushed_lsn=before.flushed_lsn,
-        )
 
     def _collect_garbage(self) -> None:
-        collect_garbage(self._store, self.collection, self.manifest, log_start=self._log_start)
+        collect_garbage(self._store, self.collection, self.manifest, log_start=self._journal.first_needed)
 
     def _decoded(self, operation: Put) -> tuple[Vector, dict[str, Any]]:
         where = f"{self._store.name}/{names.wal_directory(self.collection)}"
@@ -205,7 +169,7 @@ class RowStore:
             for name, vector, text in zip(batch.ids, batch.vectors, encoded, strict=True)
         )
         with self._whole():
-            self._log(operations)
+            self._journal.append(operations)
             self._buffer(batch.ids, batch.vectors, rows, encoded)
             self._publish()
 
@@ -230,7 +194,7 @@ class RowStore:
     def delete(self, ids: Sequence[str]) -> None:
         """Delete live ids."""
         with self._whole():
-            self._log(tuple(Delete(name) for name in ids))
+            self._journal.append(tuple(Delete(name) for name in ids))
             self._kill(ids)
             self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
             self._publish()
@@ -246,16 +210,10 @@ class RowStore:
                 self._publish()
 
     def close(self) -> None:
-        """Seal the WAL, so that a later opening can tell damage from a torn tail, and close every file."""
-        wal, self._wal = self._wal, None
+        """Seal the log and close every file."""
         try:
-            if wal is not None and self._store.poisoned is None:
-                wal.sync()
-                with suppress(StorageError):  # all is durable; a full disk costs no more than the seal
-                    wal.seal()
+            self._journal.close()
         finally:
-            if wal is not None:
-                wal.close()
             for segment in self._segments:
                 segment.close()
 
@@ -285,26 +243,6 @@ class RowStore:
         except BaseException:
             self._at_odds = True
             raise
-
-    def _writer(self) -> WalWriter:
-        """The log to append to, created when something is first written."""
-        if self._wal is None:
-            self._wal = WalWriter.create(
-                self._store,
-                self.collection,
-                collection_id=self.manifest.collection_id,
-                number=self._next_wal,
-                first_lsn=self.next_lsn,
-                previous=self._previous,
-            )
-            self._next_wal = self._wal.number + 1
-        return self._wal
-
-    def _log(self, operations: tuple[Operation, ...]) -> None:
-        wal = self._writer()
-        self.next_lsn = wal.append(operations) + 1
-        if self._durable:
-            wal.sync()
 
     def _buffer(
         self,
@@ -354,17 +292,11 @@ class RowStore:
             segment = self._segments[index]
             rows = np.flatnonzero(dead[self._bases[index] : self._bases[index] + segment.rows])
             actions.append(SetDeletes(segment.entry.file, write_deletes(self._store, self.collection, rows)))
-        if self.next_lsn - 1 != self.manifest.flushed_lsn:
-            self._end_log()
-            actions.append(AdvanceWal(flushed_lsn=self.next_lsn - 1, first_wal=self._next_wal))
+        journal = self._journal
+        if journal.last_lsn != self.manifest.flushed_lsn:
+            journal.end()
+            actions.append(AdvanceWal(flushed_lsn=journal.last_lsn, first_wal=journal.next_number))
         return entries, actions
-
-    def _end_log(self) -> None:
-        """Seal the open log; the next write starts another that names this one's end."""
-        if self._wal is not None:
-            self._wal.seal()
-            self._previous = self._wal.end
-            self._wal = None
 
     def _commit(self, actions: Sequence[Action], summary: str, entries: Sequence[SegmentEntry]) -> None:
         """Commit, then make memory agree: the buffer is a segment now and its WAL is done with."""
