@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import lance_fmt
-from vego import display
+from vego import display, names
 from vego.document import Document, Vector, check_id, check_metadata, check_vectors
 from vego.errors import (
     ClosedError,
     DocumentNotFoundError,
     DuplicateIdError,
     InvalidArgumentError,
+    NotFoundError,
     ReadOnlyError,
 )
 from vego.hits import BatchResult, Hits
 from vego.index import Metric
-from vego.index.indexed_rows import IndexedRows, Progress, State
+from vego.index.indexed_rows import CompactionReport, IndexedRows, Progress, State
 from vego.inputs import Given
-from vego.options import CollectionOptions
+from vego.options import CollectionOptions, check_retained
 from vego.planner import Plan
 from vego.progress import progress_of
 from vego.queries import check_ef, check_k, check_queries
@@ -31,7 +34,8 @@ from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_er
 from vego.search import Searcher
 from vego.table.batch import RowBatch
 from vego.table.export import schema_of, table_of
-from vego.table.filter_columns import FilterColumns
+from vego.table.garbage import Collected
+from vego.table.versions import Version
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -66,7 +70,7 @@ class Collection:
         self._read_only = read_only
         self._closed = False
         self._lock = RLock()
-        self._filter_columns = FilterColumns()
+        self._views: WeakSet[Collection] = WeakSet()
 
     # -- about -----------------------------------------------------------------------------------
 
@@ -211,6 +215,95 @@ class Collection:
                 rows.catch_up(report, all_rows=True)
                 rows.save_index()
 
+    # -- versions and maintenance ----------------------------------------------------------------
+
+    def versions(self) -> list[Version]:
+        """The versions that can be opened with `at`, oldest first.
+
+        A commit makes one: a large batch, a flush of the write buffer, `tag`, a compaction. Single inserts are in
+        none before the next commit.
+        """
+        return self._created().versions()
+
+    def at(
+        self, version: int | None = None, *, timestamp: datetime | str | None = None, tag: str | None = None
+    ) -> Collection:
+        """The collection as it was: a read-only Collection that does not change.
+
+        Named by number, by tag, or by a time (a datetime or ISO 8601 text, UTC where it does not say), which means
+        the newest version that was there then. Raises NotFoundError naming the versions or tags that there are.
+        """
+        old = self._created().at(version, timestamp, tag)
+        name = f"{self.name}@{old.rows.manifest.version}"
+        view = Collection(name, self.metric, self.options, old, self._create, self._new_id, read_only=True)
+        self._views.add(view)
+        return view
+
+    def tag(self, name: str, version: int | None = None) -> int:
+        """Name a version, so that it stays until `untag`, and return its number; None: what is there now.
+
+        A tag that exists is moved. Raises NotFoundError where there is no such version (any more).
+        """
+        names.check_tag(name)
+        self._created()
+        with self._writing() as rows:
+            assert rows is not None
+            return rows.tag(name, version)
+
+    def untag(self, name: str) -> None:
+        """Take a tag away; raises NotFoundError where there is none of that name."""
+        self._created()
+        with self._writing() as rows:
+            assert rows is not None
+            rows.untag(name)
+
+    def tags(self) -> dict[str, int]:
+        """Every tag and the version it names."""
+        return dict(self._created().rows.manifest.tags)
+
+    def restore(
+        self, version: int | None = None, *, timestamp: datetime | str | None = None, tag: str | None = None
+    ) -> int:
+        """Go back to a version, named as for `at`: a new version with its contents is made; its number is returned.
+
+        Nothing is lost: what was there is a version of its own. Raises NotFoundError, CorruptionError.
+        """
+        self._created()
+        with self._writing() as rows:
+            assert rows is not None
+            self._replace_rows(rows.restored(version, timestamp, tag))
+            assert self._rows is not None
+            return self._rows.rows.manifest.version
+
+    def compact(self, *, full: bool = False, progress: bool | Progress = False) -> CompactionReport:
+        """Merge small segment files and drop what was deleted; `full`: all of it, whatever it costs.
+
+        Reads and writes go on meanwhile. The space comes back once no kept version needs the old files: see `vacuum`.
+        """
+        with self._writing() as rows:
+            if rows is None:
+                return CompactionReport(0, 0, 0, 0, 0)
+        with progress_of(progress, "compacting") as report:
+            return rows.compact(self._lock, full=full, progress=report)
+
+    def vacuum(self, retain_versions: int | None = None) -> Collected:
+        """Delete the files of versions that need not be kept, and say how many.
+
+        `retain_versions` (at least 2) instead of the options retain_versions and retain_seconds: 2 keeps the newest
+        only, with one that is like it. Tagged versions stay.
+        """
+        if retain_versions is not None:
+            check_retained(retain_versions)
+        with self._writing() as rows:
+            return Collected() if rows is None else rows.vacuum(retain_versions)
+
+    def optimize(self, progress: bool | Progress = False) -> CompactionReport:
+        """Bring everything into its best shape: compact fully, complete the graph, give space back."""
+        report = self.compact(full=True, progress=progress)
+        self.build_index(progress)
+        self.vacuum(2)
+        return report
+
     # -- reading ---------------------------------------------------------------------------------
 
     def get(self, id: str) -> Document | None:
@@ -323,6 +416,13 @@ class Collection:
             raise ClosedError(f"collection {self.name!r} is closed; open the database again")
         return None if self._rows is None else self._rows.state
 
+    def _created(self) -> IndexedRows:
+        """The rows; there are none before the dimension is known."""
+        self._state()
+        if self._rows is None:
+            raise NotFoundError(f"collection {self.name!r} is empty and has no version yet")
+        return self._rows
+
     def _find(self, name: str) -> tuple[State, int] | None:
         rows = self._rows
         state = self._state()
@@ -348,7 +448,7 @@ class Collection:
         for name in names:
             if name not in known:
                 raise unknown_field_error(name, list(known), self.name)
-        columns = self._filter_columns.get(names, state.snapshot)
+        columns = state.filters.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
 
     def _plan(
@@ -393,17 +493,16 @@ class Collection:
         return _Writing(self)
 
     def _replace_rows(self, rows: IndexedRows) -> None:
-        """Show another state of the same collection (a reader's refresh)."""
+        """Show other rows of the same collection. Files of the old ones close when their last reader is done."""
         with self._lock:
-            old, self._rows = self._rows, rows
-            self._filter_columns = FilterColumns()
-            if old is not None:
-                old.close()
+            self._rows = rows
 
     def _close(self) -> None:
         with self._lock:
             if not self._closed:
                 self._closed = True
+                for view in self._views:
+                    view._close()
                 if self._rows is not None:
                     self._rows.close()
 

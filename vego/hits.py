@@ -71,7 +71,7 @@ class Hits(Sequence[Hit]):
     def empty(cls, metric: Metric) -> Hits:
         """No answers, from a collection without rows."""
         view = SlotView.empty()
-        return cls(RowSnapshot(0, view, ()), np.empty(0, np.int64), np.empty(0, np.float32), metric)
+        return cls(RowSnapshot(0, view, {}, ()), np.empty(0, np.int64), np.empty(0, np.float32), metric)
 
     @property
     def ids(self) -> list[str]:

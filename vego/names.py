@@ -1,6 +1,7 @@
 """Every file and directory name of a database: built here and parsed here, nowhere else.
 
     VEGO                                marker           LOCK    held by the one process that writes
+    BACKUP                              in a backup: its files and their hashes
     collections/<name>/manifests/<version>.manifest      collections/<name>/wal/<number>.wal
     collections/<name>/data/<id>.lfmt    deletes/<id>.del    index/<id>.lfmt
     collections/<name>/set-aside/<number>/               what `vego repair` took away
@@ -18,6 +19,7 @@ from vego.errors import InvalidArgumentError
 
 MARKER = "VEGO"
 LOCK = "LOCK"
+BACKUP = "BACKUP"
 COLLECTIONS = "collections"
 MANIFESTS = "manifests"
 DATA = "data"
@@ -63,6 +65,16 @@ def is_collection(name: str) -> bool:
     except InvalidArgumentError:
         return False
     return True
+
+
+def check_tag(name: str) -> str:
+    """`name` itself if a version may be tagged so: the rule of collection names. Else InvalidArgumentError."""
+    if not isinstance(name, str) or not _COLLECTION.fullmatch(name):
+        raise InvalidArgumentError(
+            f"tag {str(name)[:80]!r} is not allowed: a tag has 1 to 64 characters from A-Z a-z 0-9 _ . - and starts "
+            "with a letter or digit"
+        )
+    return name
 
 
 def is_id(value: str) -> bool:
@@ -164,6 +176,21 @@ def index_path(name: str, file: str) -> str:
 def set_aside_directory(name: str) -> str:
     """Where `vego repair` puts what it takes out of the collection `name`, a directory for each repair."""
     return f"{collection_path(name)}/{SET_ASIDE}"
+
+
+def is_backed_up(path: str) -> bool:
+    """Whether a backup may have a file at this path: the marker, or one of the files of a collection."""
+    if path == MARKER:
+        return True
+    parts = path.split("/")
+    if len(parts) != 4 or parts[0] != COLLECTIONS or not is_collection(parts[1]):
+        return False
+    directory, file = parts[2:]
+    if directory == MANIFESTS:
+        return parse_manifest(file) is not None
+    if directory == WAL:
+        return parse_wal(file) is not None
+    return is_deletes_file(file) if directory == DELETES else directory in (DATA, INDEX) and is_segment_file(file)
 
 
 def temporary_file(file_id: str) -> str:

@@ -43,6 +43,8 @@ class CollectionOptions:
     ef_construction: candidates weighed for each node while the graph is built.
     ef_search: candidates kept by a search that does not say `ef=`; more is slower and finds more.
     flush_bytes: size of the write buffer at which it becomes a segment file.
+    retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
+    retain_seconds: versions younger than this stay, however many there are.
     """
 
     index: str = "hnsw"
@@ -50,6 +52,8 @@ class CollectionOptions:
     ef_construction: int = 128
     ef_search: int = 64
     flush_bytes: int = 10_000_000
+    retain_versions: int = 10
+    retain_seconds: int = 0
 
     def __post_init__(self) -> None:
         _one_of("index", self.index, INDEX_KINDS)
@@ -57,6 +61,8 @@ class CollectionOptions:
         _bounded("ef_construction", self.ef_construction, 8, 4_096)
         _bounded("ef_search", self.ef_search, 1, MAX_EF)
         _bounded("flush_bytes", self.flush_bytes, 1_000, 1 << 32)
+        check_retained(self.retain_versions)
+        _bounded("retain_seconds", self.retain_seconds, 0, 10 * 365 * 86_400)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> CollectionOptions:
@@ -72,6 +78,11 @@ class CollectionOptions:
     def to_json(self) -> dict[str, Any]:
         """The options as a JSON object."""
         return asdict(self)
+
+
+def check_retained(versions: object) -> None:
+    """How many versions are kept: at least 2, the newest and the one before it."""
+    _bounded("retain_versions", versions, 2, 1_000_000)
 
 
 def check_dimension(value: object) -> int:

@@ -15,8 +15,8 @@ from vego import names
 from vego.errors import CollectionNotFoundError, CorruptionError, NotFoundError
 from vego.store import LocalStore, Store
 from vego.table.commit import SetIndex, commit
-from vego.table.garbage import files_of, files_of_none
-from vego.table.manifest import Manifest, load_latest, load_version, versions
+from vego.table.garbage import files_of_none
+from vego.table.manifest import Manifest, files_of, load_latest, load_version, versions
 from vego.table.marker import load_marker
 
 

@@ -29,6 +29,7 @@ class CollectionMachine(RuleBasedStateMachine):
     )
     def start(self, metric: str, flush_bytes: int) -> None:
         self.model = Model(metric)
+        self.tagged: dict[str, dict[str, Any]] = {}
         self.options = {"dimension": DIMENSION, "metric": metric, "flush_bytes": flush_bytes}
         self.open()
 
@@ -95,6 +96,45 @@ class CollectionMachine(RuleBasedStateMachine):
     def flush(self) -> None:
         self.docs.flush()
 
+    @rule(full=st.booleans())
+    def compact(self, full: bool) -> None:
+        before = self.docs.stats()
+        report = self.docs.compact(full=full)
+        after = self.docs.stats()
+        assert after["segments"] == report.segments_after <= max(before["segments"] + 1, 1)
+        if full and before["documents"]:
+            assert after["dead_slots"] == 0 and after["segments"] == 1
+
+    @rule(name=st.sampled_from(["a", "b"]))
+    def tag(self, name: str) -> None:
+        self.docs.tag(name)
+        self.tagged[name] = dict(self.model.documents)
+
+    @rule(name=st.sampled_from(["a", "b"]), query=vectors(DIMENSION))
+    def look_back(self, name: str, query: np.ndarray) -> None:
+        try:
+            old = self.docs.at(tag=name)
+        except vego.NotFoundError:
+            assert name not in self.tagged
+            return
+        then = Model(self.model.metric)
+        then.documents = self.tagged[name]
+        self.compare(old, then)
+        expected = [distance for distance, _ in then.nearest(query, 5)]
+        assert np.allclose(old.search(query, k=5).distances, expected, atol=1e-5)
+
+    @rule(name=st.sampled_from(["a", "b"]))
+    def restore(self, name: str) -> None:
+        if name in self.tagged:
+            self.docs.restore(tag=name)
+            self.model.documents = dict(self.tagged[name])
+
+    @rule(keep=st.sampled_from([None, 2, 3]))
+    def vacuum(self, keep: int | None) -> None:
+        self.docs.vacuum(keep)
+        if keep is not None:
+            assert len(self.docs.versions()) <= keep + len(self.tagged)
+
     @rule()
     def reopen(self) -> None:
         self.db.close()
@@ -106,12 +146,7 @@ class CollectionMachine(RuleBasedStateMachine):
         other = Path(tempfile.mkdtemp(prefix="vego-crashed-"))
         shutil.copytree(self.directory, other, dirs_exist_ok=True)
         with vego.open(other) as db:
-            docs = db.collection("things")
-            assert len(docs) == len(self.model.documents)
-            for name, (vector, metadata) in self.model.documents.items():
-                found = docs.get(name)
-                assert found is not None and same_value(found.metadata, metadata)
-                assert np.array_equal(np.asarray(found.vector), vector)
+            self.compare(db.collection("things"), self.model)
         shutil.rmtree(other)
 
     @rule(query=vectors(DIMENSION), k=st.integers(1, 20))
@@ -138,6 +173,13 @@ class CollectionMachine(RuleBasedStateMachine):
             return
         assert np.allclose(hits.distances, [d for d, _ in self.model.nearest(query, k, keep)], atol=1e-5)
         assert set(hits.ids) <= keep
+
+    def compare(self, docs: vego.Collection, model: Model) -> None:
+        assert len(docs) == len(model.documents)
+        for name, (vector, metadata) in model.documents.items():
+            found = docs.get(name)
+            assert found is not None and same_value(found.metadata, metadata), (found, metadata)
+            assert np.array_equal(np.asarray(found.vector), vector)
 
     @invariant()
     def agrees(self) -> None:

@@ -181,6 +181,14 @@ class Store(Protocol):
         """
         ...
 
+    def link(self, source: ReadAt, path: str) -> bool:
+        """Give an open file, perhaps of another store, a further name; sync the directory after.
+
+        False where the two lie on different file systems, or theirs has no hard links. FileExistsError if the
+        name is taken.
+        """
+        ...
+
     def make_dirs(self, *paths: str) -> None:
         """Make directories and those above them, durably; one that exists is no error."""
         ...
@@ -203,6 +211,10 @@ class Store(Protocol):
 
     def new_id(self) -> str:
         """32 fresh random hexadecimal digits."""
+        ...
+
+    def for_reading(self) -> Store:
+        """The same place, opened once more, for reading only."""
         ...
 
     def close(self) -> None:

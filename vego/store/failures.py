@@ -12,6 +12,9 @@ from vego.errors import NotFoundError, ReadOnlyError, StorageError
 # Nothing was written for want of room: once there is room the same write may be tried again.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+# A file cannot have a further name there; it can be copied.
+NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOENT, errno.ENOTSUP})
+
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _WAY_OUT = {

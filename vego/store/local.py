@@ -23,7 +23,7 @@ from vego import names
 from vego.errors import CommitUncertainError, InvalidArgumentError, ReadOnlyError
 from vego.store.base import AppendFile, Lock, NewFile, ReadAt
 from vego.store.descriptor import DIRECTORY, DIRECTORY_MODE, Descriptor, sync_file
-from vego.store.failures import reading, storage_error, writing
+from vego.store.failures import NO_LINK, reading, storage_error, writing
 from vego.store.files import LocalAppendFile, LocalNewFile, LocalReader
 from vego.store.guard import Guard
 from vego.store.lock import FileLock
@@ -173,6 +173,22 @@ class LocalStore:
                 os.link(old, target, follow_symlinks=False)
                 os.unlink(old)
 
+    def link(self, source: ReadAt, path: str) -> bool:
+        """Give an open file, perhaps of another store, a further name; sync the directory after.
+
+        False where the two lie on different file systems, or theirs has no hard links. FileExistsError if the
+        name is taken.
+        """
+        self._writing()
+        full = self._full(path)
+        try:
+            os.link(source.name, full, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in NO_LINK:
+                return False
+            raise storage_error(error, "link", full, writing=True) from error
+        return True
+
     def make_dirs(self, *paths: str) -> None:
         """Make directories and those above them, durably; one that exists is no error.
 
@@ -217,6 +233,11 @@ class LocalStore:
     def new_id(self) -> str:
         """32 fresh random hexadecimal digits."""
         return uuid.uuid4().hex
+
+    def for_reading(self) -> LocalStore:
+        """The same place, opened once more, for reading only."""
+        self._guard.check_read()
+        return LocalStore(self.root, read_only=True)
 
     def close(self) -> None:
         """Refuse everything from now on with ClosedError, and release the locks."""

@@ -21,6 +21,7 @@ from vego.table.manifest import (
     Manifest,
     Parent,
     SegmentEntry,
+    files_of,
     load_version,
     versions,
 )
@@ -67,7 +68,34 @@ class SetOptions:
     options: Mapping[str, Any]
 
 
-Action = AddSegment | SetDeletes | SetIndex | AdvanceWal | SetOptions
+@dataclass(frozen=True, slots=True)
+class ReplaceSegments:
+    """Put `new` (None: nothing) where the segments `files` are. Requires that they follow one another.
+
+    Where that changes how many rows there are, slots behind them move, and an index that knows them is dropped.
+    """
+
+    files: tuple[str, ...]
+    new: SegmentEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetTag:
+    """Name a version; None takes the name away. Requires that the version is not a later one."""
+
+    name: str
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetContents:
+    """Replace all segments and the index, as going back to an earlier version does."""
+
+    segments: tuple[SegmentEntry, ...]
+    index: IndexEntry | None
+
+
+Action = AddSegment | SetDeletes | SetIndex | AdvanceWal | SetOptions | ReplaceSegments | SetTag | SetContents
 
 
 def apply(action: Action, manifest: Manifest) -> Manifest:
@@ -93,6 +121,15 @@ def apply(action: Action, manifest: Manifest) -> Manifest:
             return replace(manifest, flushed_lsn=flushed_lsn, first_wal=first_wal)
         case SetOptions(options):
             return replace(manifest, options=options)
+        case ReplaceSegments(files, new):
+            return _with_replaced(manifest, files, new)
+        case SetTag(name, version):
+            if version is not None and version > manifest.version:
+                raise _conflict(manifest, f"tag {name!r} cannot name the later version {version}")
+            others = {tag: named for tag, named in manifest.tags.items() if tag != name}
+            return replace(manifest, tags=others if version is None else others | {name: version})
+        case SetContents(segments, index):
+            return replace(manifest, segments=segments, index=index)
         case _:
             assert_never(action)
 
@@ -119,18 +156,14 @@ def commit(
         manifest,
         version=base.version + 1,
         commit_id=store.new_id(),
-        created_us=store.now_us(),
+        created_us=max(store.now_us(), base.created_us + 1),  # time goes on, whatever the clock does
         parent=Parent(version=base.version, crc=base.checksum),
         writer=writer,
         summary=summary,
     )
-    data, deletes, index = names.file_directories(collection)
-    if any(isinstance(action, AddSegment) for action in actions):
-        store.sync_dir(data)
-    if any(isinstance(action, SetDeletes) for action in actions):
-        store.sync_dir(deletes)
-    if any(isinstance(action, SetIndex) and action.index is not None for action in actions):
-        store.sync_dir(index)
+    new = set(files_of(collection, manifest)).difference(files_of(collection, base))
+    for directory in sorted({names.parent(path) for path in new}):
+        store.sync_dir(directory)
     # The base may be of a process that died before its own sync: a child must not outlive its parent.
     store.sync_dir(names.manifest_directory(collection))
     _publish(store, collection, manifest)
@@ -199,6 +232,24 @@ def _with_deletes(manifest: Manifest, file: str, deletes: DeletesEntry) -> tuple
             changed = replace(entry, deletes=deletes)
             return (*manifest.segments[:position], changed, *manifest.segments[position + 1 :])
     raise _conflict(manifest, f"segment {file} is not there")
+
+
+def _with_replaced(manifest: Manifest, files: tuple[str, ...], new: SegmentEntry | None) -> Manifest:
+    there = [entry.file for entry in manifest.segments]
+    first = there.index(files[0]) if files and files[0] in there else -1
+    if first < 0 or tuple(there[first : first + len(files)]) != files:
+        raise _conflict(manifest, f"segments {', '.join(files)} do not follow one another")
+    gone = manifest.segments[first : first + len(files)]
+    segments = (
+        *manifest.segments[:first],
+        *((new,) if new is not None else ()),
+        *manifest.segments[first + len(files) :],
+    )
+    index = manifest.index
+    moved = sum(entry.rows for entry in gone) != (0 if new is None else new.rows)
+    if moved and index is not None and index.rows > sum(entry.rows for entry in manifest.segments[:first]):
+        index = None
+    return replace(manifest, segments=segments, index=index)
 
 
 def _conflict(manifest: Manifest, what: str) -> CommitConflictError:

@@ -1,67 +1,165 @@
-"""Which files nothing needs any more."""
+"""Which versions of a collection are kept, and which files nothing needs any more.
+
+The newest version and the one before it are always kept, the log included, so that a damaged newest manifest can
+be set aside without losing anything (I6). Of the others, retention decides: so many of the newest, those younger
+than some time, those with a tag, and those that somebody in this process holds. Kept versions keep their files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
 
 from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
 from vego.store import Store
-from vego.table.manifest import Manifest, load_version
+from vego.table.manifest import Manifest, files_of, load_version, versions
 
 
-def collect_garbage(store: Store, collection: str, manifest: Manifest, *, log_start: int = 0) -> None:
-    """Delete files of a collection that neither its newest manifest nor the one before names (I6).
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Versions kept besides the newest two, the tagged and the held: the `newest`, and those younger than `seconds`."""
 
-    The one before is kept whole, its log included, so that a damaged newest manifest can be set aside without
-    losing anything. Of the log, segments before `log_start` are not needed by either. A failure to delete is no
-    error: the next collection tries again.
-    """
-    kept = [manifest]
-    if manifest.parent is not None:
+    newest: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection of garbage removed."""
+
+    versions: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What of a manifest counts here."""
+
+    created_us: int
+    first_wal: int
+    files: frozenset[str]
+
+
+class Garbage:
+    """Deletes files of one collection that no kept version needs. Any thread may hold versions and files."""
+
+    def __init__(self, store: Store, collection: str) -> None:
+        self._store = store
+        self._collection = collection
+        self._held: Counter[int] = Counter()
+        self._unfinished: list[set[str]] = []
+        self._lock = Lock()
+        self._needs: dict[int, _Needs] = {}  # manifests never change, so each is read once
+
+    @contextmanager
+    def held(self, version: int) -> Iterator[None]:
+        """Keep a version, which is there, and all its files until the block ends."""
+        with self._lock:
+            self._held[version] += 1
         try:
-            kept.append(load_version(store, collection, manifest.parent.version))
+            yield
+        finally:
+            with self._lock:
+                self._held[version] -= 1
+
+    @contextmanager
+    def unfinished(self) -> Iterator[set[str]]:
+        """A set to put the paths of files into that no manifest names yet; they stay until the block ends."""
+        mine: set[str] = set()
+        with self._lock:
+            self._unfinished.append(mine)
+        try:
+            yield mine
+        finally:
+            with self._lock:
+                self._unfinished.remove(mine)
+
+    def collect(self, manifest: Manifest, retention: Retention, *, log_start: int = 0) -> Collected:
+        """Delete what no kept version needs; `manifest` is the newest.
+
+        Of the log, segments before `log_start` are not needed. Where a kept manifest cannot be read, nothing is
+        deleted: what it needs is not known. A failure to delete is no error: the next collection tries again.
+        """
+        gone = files = size = 0
+        try:
+            # Manifests go first: one that is there has its files.
+            for path in self._doomed(manifest, retention, log_start):
+                length = self._store.size(path)
+                self._store.delete(path)
+                gone += names.parse_manifest(path.rpartition("/")[2]) is not None
+                files, size = files + 1, size + length
         except (CorruptionError, NotFoundError, StorageError):
-            return  # what the damaged one needs is not known
-    try:
-        for path in _garbage(store, collection, kept, log_start):
-            store.delete(path)
-    except (NotFoundError, StorageError):
-        return
+            pass
+        return Collected(gone, files, size)
 
+    def _doomed(self, manifest: Manifest, retention: Retention, log_start: int) -> list[str]:
+        store, collection = self._store, self._collection
+        there = versions(store, collection)
+        kept = self._kept(manifest, there, retention)
+        self._needs = {version: needs for version, needs in self._needs.items() if version in kept}
+        manifests = names.manifest_directory(collection)
+        doomed = [f"{manifests}/{file}" for file in store.list(manifests) if names.is_temporary(file)]
+        doomed += [
+            names.manifest_path(collection, version)
+            for version in there
+            if version < manifest.version and version not in kept
+        ]
+        with self._lock:
+            needed = set().union(*self._unfinished, *(kept[version].files for version in kept))
+        doomed += _others(store, collection, needed)
+        # Going back by one version must not lose what is in the log; older versions are as they were committed.
+        first_wal = max(log_start, min(needs.first_wal for needs in list(kept.values())[-2:]))
+        directory = names.wal_directory(collection)
+        for file in store.list(directory):
+            number = names.parse_wal(file)
+            if names.is_temporary(file) or (number is not None and number < first_wal):
+                doomed.append(f"{directory}/{file}")
+        return doomed
 
-def _garbage(store: Store, collection: str, kept: list[Manifest], log_start: int) -> list[str]:
-    found = files_of_none(store, collection, kept)
-    first_wal = max(log_start, min(manifest.first_wal for manifest in kept))
-    for file in store.list(names.wal_directory(collection)):
-        number = names.parse_wal(file)
-        if names.is_temporary(file) or (number is not None and number < first_wal):
-            found.append(f"{names.wal_directory(collection)}/{file}")
-    for file in store.list(names.manifest_directory(collection)):
-        version = names.parse_manifest(file)
-        if names.is_temporary(file) or (version is not None and version < kept[-1].version):
-            found.append(f"{names.manifest_directory(collection)}/{file}")
-    return found
+    def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> dict[int, _Needs]:
+        """The versions that are kept, oldest first."""
+        with self._lock:
+            wanted = {version for version, holders in self._held.items() if holders}
+        wanted.update(manifest.tags.values())
+        since = self._store.now_us() - int(retention.seconds * 1e6)
+        least = max(retention.newest, 2)
+        found = {manifest.version: _needs_of(self._collection, manifest)}
+        young = True
+        for version in reversed([version for version in there if version < manifest.version]):
+            young = young and retention.seconds > 0
+            if young or len(found) < least or version in wanted:
+                needs = self._load(version)
+                young = young and needs.created_us >= since
+                if young or len(found) < least or version in wanted:
+                    found[version] = needs
+        return dict(sorted(found.items()))
+
+    def _load(self, version: int) -> _Needs:
+        if version not in self._needs:
+            manifest = load_version(self._store, self._collection, version)
+            self._needs[version] = _needs_of(self._collection, manifest)
+        return self._needs[version]
 
 
 def files_of_none(store: Store, collection: str, manifests: Sequence[Manifest]) -> list[str]:
     """Paths of the segments, row masks and indexes that none of `manifests` names."""
     needed = {path for manifest in manifests for path in files_of(collection, manifest)}
+    return _others(store, collection, needed)
+
+
+def _needs_of(collection: str, manifest: Manifest) -> _Needs:
+    return _Needs(manifest.created_us, manifest.first_wal, frozenset(files_of(collection, manifest)))
+
+
+def _others(store: Store, collection: str, needed: set[str]) -> list[str]:
     return [
         path
         for directory in names.file_directories(collection)
         for path in (f"{directory}/{file}" for file in store.list(directory))
         if path not in needed
     ]
-
-
-def files_of(collection: str, manifest: Manifest) -> list[str]:
-    """Paths of the files that a manifest names."""
-    paths = []
-    for entry in manifest.segments:
-        paths.append(names.data_path(collection, entry.file))
-        if entry.deletes is not None:
-            paths.append(names.deletes_path(collection, entry.deletes.file))
-    if manifest.index is not None:
-        paths.append(names.index_path(collection, manifest.index.file))
-    return paths

@@ -22,7 +22,7 @@ from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError
 from vego.options import MAX_DIMENSION
 from vego.store import Store
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAGIC = b"VMAN"
 HEADER_SIZE = 28
 MAX_BODY_BYTES = 256 << 20
@@ -104,7 +104,8 @@ class Manifest:
     """One version of a collection. Slots are given out in the order of `segments`.
 
     Operations up to `flushed_lsn` are in the segments; later ones are in log segments from number `first_wal`
-    on. `options` is a JSON object and must not be changed. Raises InvalidArgumentError for what cannot be.
+    on. `options` is a JSON object, `tags` names versions; neither must be changed. Raises InvalidArgumentError for
+    what cannot be.
     """
 
     version: int
@@ -121,6 +122,7 @@ class Manifest:
     parent: Parent | None = None
     writer: str = ""
     summary: str = ""
+    tags: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _integer("version", self.version, 1)
@@ -135,6 +137,11 @@ class Manifest:
         _text("summary", self.summary, empty=True)
         if not isinstance(self.options, Mapping):
             _refuse("options", "a JSON object", self.options)
+        if not isinstance(self.tags, Mapping):
+            _refuse("tags", "a JSON object", self.tags)
+        for name, version in self.tags.items():
+            names.check_tag(name)
+            _integer(f"tag {name!r}", version, 1, self.version)
         files = [entry.file for entry in self.segments] + ([self.index.file] if self.index else [])
         if len(set(files)) != len(files):
             _refuse("files", "each only once", files)
@@ -148,6 +155,16 @@ class Manifest:
         """Rows of all segments, deleted ones included."""
         return sum(entry.rows for entry in self.segments)
 
+    @property
+    def live_rows(self) -> int:
+        """Rows of all segments that are not deleted."""
+        return self.rows - sum(entry.deletes.count for entry in self.segments if entry.deletes is not None)
+
+    @property
+    def format_version(self) -> int:
+        """The oldest format version that can say this."""
+        return 2 if self.tags else 1
+
     @cached_property
     def checksum(self) -> int:
         """CRC32C of the file."""
@@ -155,11 +172,13 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The file; InvalidArgumentError for options that are not JSON."""
-        fields = asdict(self) | {"options": dict(self.options)}
+        fields = asdict(self) | {"options": dict(self.options), "tags": dict(self.tags)}
+        if not self.tags:
+            del fields["tags"]
         body = _canonical(fields)
         if len(body) > MAX_BODY_BYTES:
             _refuse("manifest", f"at most {MAX_BODY_BYTES} bytes", len(body))
-        return _header(body) + body
+        return _header(body, self.format_version) + body
 
     @classmethod
     def from_bytes(cls, data: bytes, path: str, way_out: str = "") -> Manifest:
@@ -219,6 +238,18 @@ def load_latest(store: Store, collection: str) -> Manifest | None:
                 raise  # else another process has committed since, and collected what was the newest
 
 
+def files_of(collection: str, manifest: Manifest) -> list[str]:
+    """Paths of the files that a manifest names."""
+    paths = []
+    for entry in manifest.segments:
+        paths.append(names.data_path(collection, entry.file))
+        if entry.deletes is not None:
+            paths.append(names.deletes_path(collection, entry.deletes.file))
+    if manifest.index is not None:
+        paths.append(names.index_path(collection, manifest.index.file))
+    return paths
+
+
 def _load_checked(store: Store, collection: str, version: int) -> Manifest:
     """A manifest, and that it descends from the one before it where that is still there."""
     manifest = load_version(store, collection, version)
@@ -244,8 +275,8 @@ def _way_out(store: Store, collection: str, version: int) -> str:
     return f"`{command}` opens the version before it"
 
 
-def _header(body: bytes) -> bytes:
-    header = Builder().raw(MAGIC).u32(FORMAT_VERSION).u32(0).u64(len(body)).u32(crc32c(body)).finish()
+def _header(body: bytes, version: int) -> bytes:
+    header = Builder().raw(MAGIC).u32(version).u32(0).u64(len(body)).u32(crc32c(body)).finish()
     return header + Builder().u32(crc32c(header)).finish()
 
 
@@ -258,12 +289,12 @@ def _checked_body(data: bytes, path: str) -> bytes:
     if fixed.take(4) != MAGIC:
         raise Cursor(data, path=path).fail(f"{MAGIC!r} expected: not a manifest")
     version, flags, length, crc = fixed.u32(), fixed.u32(), fixed.u64(), fixed.u32()
-    if version > FORMAT_VERSION or (version == FORMAT_VERSION and flags):
+    if version > FORMAT_VERSION or (version >= 1 and flags):
         raise NewerVersionError(
             f"{path}: manifest format {version} (flags {flags}) is newer than {FORMAT_VERSION} (flags 0), "
             "the newest this Vego reads; open the database with the Vego that wrote it"
         )
-    if version != FORMAT_VERSION or length > MAX_BODY_BYTES:
+    if version < 1 or length > MAX_BODY_BYTES:
         raise fixed.fail(f"format {version} with {length} bytes is unknown")
     if length != cursor.remaining:
         raise cursor.fail(f"{length} bytes expected behind the header, found {cursor.remaining}")

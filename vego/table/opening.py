@@ -6,11 +6,13 @@ that takes milliseconds, reading them may take longer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
 
 import lance_fmt
 from vego import names
-from vego.errors import CommitConflictError, CorruptionError, NotFoundError
+from vego.errors import CommitConflictError, CorruptionError, NotFoundError, ReadOnlyError
 from vego.store import Store
 from vego.table.manifest import Manifest, load_latest, versions
 from vego.table.segment import Deletes, Segment, open_checked
@@ -37,6 +39,24 @@ class OpenFiles:
                 file.close()
 
 
+class _Openable(Protocol):
+    def close(self) -> None: ...
+
+
+_Opened = TypeVar("_Opened", bound=_Openable)
+
+
+def open_version(store: Store, collection: str, manifest: Manifest) -> OpenFiles:
+    """The files of an earlier version, without what was in the log: a version is what was committed.
+
+    Raises CorruptionError, StorageError; NotFoundError where it has been collected meanwhile.
+    """
+    if not store.read_only:
+        raise ReadOnlyError(f"version {manifest.version} of {collection!r} can be opened for reading only")
+    log = Log((), (), manifest.first_wal, manifest.flushed_lsn + 1)
+    return _open(store, collection, manifest, log)
+
+
 def open_files(store: Store, collection: str) -> OpenFiles | None:
     """The files of the newest version; None if there is no such collection.
 
@@ -46,13 +66,23 @@ def open_files(store: Store, collection: str) -> OpenFiles | None:
     if not store.read_only and store.exists(names.manifest_directory(collection)):
         # A manifest that is there may not be durable: its writer may have died between link and sync.
         store.sync_dir(names.manifest_directory(collection))
+    return of_one_moment(store, collection, _open)
+
+
+def of_one_moment(
+    store: Store, collection: str, opener: Callable[[Store, str, Manifest], _Opened]
+) -> _Opened | None:
+    """What `opener` opens of the newest version, all of the same moment; None if there is no collection.
+
+    It is called again where another process committed meanwhile. Raises as `open_files` does.
+    """
     failures = 0
     for _ in range(_ATTEMPTS):
         manifest = load_latest(store, collection)
         if manifest is None:
             return None
         try:
-            files = _open(store, collection, manifest)
+            files = opener(store, collection, manifest)
         except (NotFoundError, CorruptionError):
             if not store.read_only or _newest(store, collection) == manifest.version:
                 failures += 1
@@ -67,7 +97,8 @@ def open_files(store: Store, collection: str) -> OpenFiles | None:
     )
 
 
-def _open(store: Store, collection: str, manifest: Manifest) -> OpenFiles:
+def _open(store: Store, collection: str, manifest: Manifest, log: Log | None = None) -> OpenFiles:
+    """Everything `manifest` names; `log` None: read it."""
     segments: list[Segment] = []
     deletes: list[Deletes | None] = []
     for entry in manifest.segments:
@@ -80,15 +111,36 @@ def _open(store: Store, collection: str, manifest: Manifest) -> OpenFiles:
         entry_of_index = manifest.index
         path = names.index_path(collection, entry_of_index.file)
         index = open_checked(store, path, entry_of_index.length, entry_of_index.crc, entry_of_index.rows)
-    log = read_log(
-        store,
-        collection,
-        collection_id=manifest.collection_id,
-        first=manifest.first_wal,
-        flushed_lsn=manifest.flushed_lsn,
-    )
+    if log is None:
+        log = read_log(
+            store,
+            collection,
+            collection_id=manifest.collection_id,
+            first=manifest.first_wal,
+            flushed_lsn=manifest.flushed_lsn,
+        )
     return OpenFiles(manifest, segments, deletes, index, log)
 
 
 def _newest(store: Store, collection: str) -> int:
     return max(versions(store, collection), default=0)
+
+
+class NamedFile(NamedTuple):
+    """A file as a manifest names it: path, bytes, footer CRC, rows."""
+
+    path: str
+    length: int
+    crc: int
+    rows: int
+
+
+def named_files(collection: str, manifest: Manifest) -> Iterator[NamedFile]:
+    """Every file that a manifest names."""
+    for entry in manifest.segments:
+        yield NamedFile(names.data_path(collection, entry.file), entry.length, entry.crc, entry.rows)
+        if (deletes := entry.deletes) is not None:
+            path = names.deletes_path(collection, deletes.file)
+            yield NamedFile(path, deletes.length, deletes.crc, deletes.count)
+    if (index := manifest.index) is not None:
+        yield NamedFile(names.index_path(collection, index.file), index.length, index.crc, index.rows)

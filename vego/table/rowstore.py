@@ -6,7 +6,7 @@ change something (the collection holds a lock); `snapshot()` may be called by an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +25,19 @@ from vego.errors import (
 from vego.options import CollectionOptions
 from vego.store import Store
 from vego.table.batch import RowBatch
-from vego.table.commit import Action, AddSegment, AdvanceWal, SetDeletes, SetIndex, commit
-from vego.table.garbage import collect_garbage
+from vego.table.commit import (
+    Action,
+    AddSegment,
+    AdvanceWal,
+    ReplaceSegments,
+    SetDeletes,
+    SetIndex,
+    commit,
+)
+from vego.table.compaction import Compaction
+from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.journal import Journal
-from vego.table.manifest import IndexEntry, SegmentEntry
+from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.memtable import MemTable, row_size
 from vego.table.opening import OpenFiles
 from vego.table.segment import Segment, write_deletes, write_segment
@@ -42,10 +51,14 @@ DIRECT_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class RowSnapshot:
-    """The rows as of one moment: arrays in slot order and where each slot's metadata lies."""
+    """The rows as of one moment: arrays in slot order and where each slot's metadata lies.
+
+    `slot_of` is the writer's map from live ids to slots: it may be ahead of `view`, but its slots mean the same.
+    """
 
     version: int
     view: SlotView
+    slot_of: Mapping[str, int]
     sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
 
     def metadata(self, slot: int) -> dict[str, Any]:
@@ -59,9 +72,18 @@ class RowSnapshot:
 class RowStore:
     """See the module docstring. `durable` False leaves the WAL to the operating system's write-back."""
 
-    def __init__(self, store: Store, collection: str, files: OpenFiles, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        files: OpenFiles,
+        *,
+        garbage: Garbage | None = None,
+        durable: bool = True,
+    ) -> None:
         manifest = files.manifest
         self._store = store
+        self.garbage = garbage or Garbage(store, collection)
         self.collection = collection
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
@@ -77,7 +99,7 @@ class RowStore:
         self._replay(files.log)
         self._journal = Journal(store, collection, manifest, files.log, durable=durable)
         if not store.read_only:
-            self._collect_garbage()
+            self.collect_garbage()
         self._publish()
 
     # -- opening ---------------------------------------------------------------------------------
@@ -114,8 +136,18 @@ class RowStore:
                     vector, metadata = self._decoded(operation)
                     self._buffer([operation.id], vector, [metadata], [operation.metadata])
 
-    def _collect_garbage(self) -> None:
-        collect_garbage(self._store, self.collection, self.manifest, log_start=self._journal.first_needed)
+    def collect_garbage(self, retention: Retention | None = None) -> Collected:
+        """Delete what no kept version needs; `retention` None is that of the options."""
+        options = self.options
+        usual = Retention(options.retain_versions, options.retain_seconds)
+        return self.garbage.collect(self.manifest, retention or usual, log_start=self._journal.first_needed)
+
+    @contextmanager
+    def pinned(self) -> Iterator[Manifest]:
+        """The newest manifest; none of its files is collected before the block ends."""
+        manifest = self.manifest
+        with self.garbage.held(manifest.version):
+            yield manifest
 
     def _decoded(self, operation: Put) -> tuple[Vector, dict[str, Any]]:
         where = f"{self._store.name}/{names.wal_directory(self.collection)}"
@@ -209,6 +241,74 @@ class RowStore:
                 self._commit(actions, reason, entries)
                 self._publish()
 
+    def commit(self, actions: Sequence[Action], reason: str, *, reopen: bool = False) -> None:
+        """Flush the write buffer and commit `actions`, which say nothing of rows: else `reopen`, and only close these.
+
+        Raises as `vego.table.commit.commit` does.
+        """
+        with self._whole():
+            entries, flushed = self._flush_actions([])
+            self._commit([*flushed, *actions], reason, entries)
+            if reopen:
+                self._at_odds = True
+                self._journal.close()
+            self._publish()
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """The open segments, in slot order; not to be changed."""
+        return tuple(self._segments)
+
+    def adopt(self, compaction: Compaction, index: IndexEntry | None, reason: str) -> None:
+        """Put the outcome of a compaction in place of the segments it was made from, and flush the write buffer.
+
+        `index` is one over the slots as they are then; without it an index whose slots have moved is gone. Rows that
+        died since are dead in the new segments as well. Raises CommitConflictError where a segment is there no more.
+        """
+        with self._whole():
+            runs = [self._run_of(one.files) for one in compaction.rewritten]
+            moved = {position for run in runs for position in run}
+            entries, actions = self._flush_actions([], without=moved)
+            live = self._slots.view().live
+            for run, one in zip(runs, compaction.rewritten, strict=True):
+                actions.append(ReplaceSegments(one.files, one.entry))
+                first = self._bases[run.start]
+                kept = compaction.kept[first : first + sum(self._segments[i].rows for i in run)]
+                dead = np.flatnonzero(~live[first : first + len(kept)][kept])
+                if one.entry is not None and len(dead):
+                    deletes = write_deletes(self._store, self.collection, dead)
+                    actions.append(SetDeletes(one.entry.file, deletes))
+            if index is not None:
+                actions.append(SetIndex(index))
+            self._commit(actions, reason, entries)
+            with self._landed():
+                self._reopen_segments()
+                if compaction.dropped_rows:
+                    kept = np.ones(self._slots.rows, np.bool_)
+                    kept[: len(compaction.kept)] = compaction.kept
+                    self._slots = self._slots.keeping(kept)
+                self._memtable_base = self._slots.rows
+                self._publish()
+
+    def _run_of(self, files: Sequence[str]) -> range:
+        there = [segment.entry.file for segment in self._segments]
+        if files[0] not in there:
+            raise CommitConflictError(
+                f"collection {self.collection!r}: segment {files[0]} is gone; compact again"
+            )
+        first = there.index(files[0])
+        return range(first, first + len(files))
+
+    def _reopen_segments(self) -> None:
+        """Open what the newest manifest names that is not open yet. Old segments live as long as readers need them."""
+        there = {segment.entry.file: segment for segment in self._segments}
+        dimension = self.manifest.dimension
+        self._segments = [
+            there.get(entry.file) or Segment(self._store, self.collection, entry, dimension)
+            for entry in self.manifest.segments
+        ]
+        self._bases = np.cumsum([0, *(segment.rows for segment in self._segments)]).tolist()[:-1]
+
     def close(self) -> None:
         """Seal the log and close every file."""
         try:
@@ -272,14 +372,19 @@ class RowStore:
         inside = np.asarray([slot for slot in slots if slot < self._memtable_base], np.int64)
         return set((np.searchsorted(self._bases, inside, side="right") - 1).tolist())
 
-    def _flush_actions(self, replaced: Sequence[int]) -> tuple[list[SegmentEntry], list[Action]]:
-        """The actions that put buffer and deletes into files; `replaced` are slots about to die as well."""
+    def _flush_actions(
+        self, replaced: Sequence[int], *, without: Collection[int] = ()
+    ) -> tuple[list[SegmentEntry], list[Action]]:
+        """The actions that put buffer and deletes into files; `replaced` are slots about to die as well.
+
+        The deletes of the segments at the positions `without` are left to the caller.
+        """
         view = self._slots.view()
         dead = ~view.live
         dead[np.asarray(replaced, np.int64)] = True
         actions: list[Action] = []
         entries: list[SegmentEntry] = []
-        stale = self._stale_deletes | self._segments_of(replaced)
+        stale = (self._stale_deletes | self._segments_of(replaced)).difference(without)
         if len(self._memtable):
             first = self._memtable_base
             buffered = RowBatch(view.ids[first:].tolist(), view.vectors[first:], rows=self._memtable.rows())
@@ -311,7 +416,7 @@ class RowStore:
                 self._memtable_base += len(self._memtable)
             self._memtable = MemTable()
             self._stale_deletes.clear()
-            self._collect_garbage()
+            self.collect_garbage()
 
     def _add_segment(self, entry: SegmentEntry) -> None:
         """Open a segment whose rows have the slots from `_memtable_base` on."""
@@ -331,4 +436,6 @@ class RowStore:
     def _publish(self) -> None:
         sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
         sources.append((self._memtable_base, self._memtable))
-        self._snapshot = RowSnapshot(self.manifest.version, self._slots.view(), tuple(sources))
+        self._snapshot = RowSnapshot(
+            self.manifest.version, self._slots.view(), self._slots.slot_of, tuple(sources)
+        )

@@ -27,8 +27,11 @@ _BLOCK_CACHE = BlockCache(128 << 20)
 _SALVAGE = "The file must be restored from a backup; `vego inspect` shows what is left of it"
 
 
-def write_segment(store: Store, collection: str, batch: RowBatch) -> SegmentEntry:
-    """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that)."""
+def write_segment(store: Store, collection: str, batch: RowBatch, name: str | None = None) -> SegmentEntry:
+    """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that).
+
+    `name` is the file's, from `names.segment_file`; None for a fresh one.
+    """
     fields, columns = batch.metadata_columns()
     dimension = batch.vectors.shape[1]
     schema = Schema(
@@ -43,7 +46,7 @@ def write_segment(store: Store, collection: str, batch: RowBatch) -> SegmentEntr
         VECTOR: Column.from_numpy(batch.vectors),
         **columns,
     }
-    name = names.segment_file(store.new_id())
+    name = name or names.segment_file(store.new_id())
     with store.create(names.data_path(collection, name)) as file:
         try:
             summary = lance_fmt.write(file, data, schema=schema)

@@ -52,6 +52,9 @@ class SlotView:
         return Slots(1).view()
 
 
+_ARRAYS = ("_vectors", "_inverse_norms", "_live", "_ids")
+
+
 class Slots:
     """Growable arrays in slot order; see the module docstring for who may touch what."""
 
@@ -70,7 +73,7 @@ class Slots:
             return
         # The first batch gets exactly its size: most collections are loaded once.
         capacity = rows if capacity == 0 else max(rows, capacity + capacity // 2, 256)
-        for name in ("_vectors", "_inverse_norms", "_live", "_ids"):
+        for name in _ARRAYS:
             old = getattr(self, name)
             new = np.empty((capacity, *old.shape[1:]), old.dtype)
             new[: self.rows] = old[: self.rows]
@@ -118,6 +121,17 @@ class Slots:
             name = self._ids[slot]
             if self.slot_of.get(name) == slot:
                 del self.slot_of[name]
+
+    def keeping(self, kept: NDArray[np.bool_]) -> Slots:
+        """The slots of the mask `kept`, bool (rows,), in the same order; live ones must be among them."""
+        n = self.rows
+        fewer = Slots(self._vectors.shape[1])
+        for name in _ARRAYS:
+            setattr(fewer, name, getattr(self, name)[:n][kept])
+        fewer.rows, fewer.live_count = int(np.count_nonzero(kept)), self.live_count
+        live = np.flatnonzero(fewer._live)
+        fewer.slot_of = dict(zip(fewer._ids[live].tolist(), live.tolist(), strict=True))
+        return fewer
 
     def view(self) -> SlotView:
         """What is there now, for a reader."""

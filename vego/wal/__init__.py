@@ -1,7 +1,7 @@
 """The write-ahead log: operations that are not yet in a segment file."""
 
 from vego.wal.format import SegmentEnd, SegmentHeader
-from vego.wal.log import Log, read_log, resume_log
+from vego.wal.log import Log, read_log, resume_log, sealed_copy
 from vego.wal.reader import Batch, WalContents, read_wal
 from vego.wal.record import Delete, Operation, Put
 from vego.wal.writer import WalWriter
@@ -19,4 +19,5 @@ __all__ = [
     "read_log",
     "read_wal",
     "resume_log",
+    "sealed_copy",
 ]

@@ -47,13 +47,38 @@ def read_log(store: Store, collection: str, *, collection_id: str, first: int, f
     is needed. No segment at all is legal (nothing was written since the last flush). Raises CorruptionError
     for damage, a gap included; NewerVersionError.
     """
-    last = max(_numbers(store, collection), default=0)
+    listed = _numbers(store, collection)
+    while True:
+        segments = _read_back(store, collection, listed, collection_id, first, flushed_lsn)
+        if segments is not None:
+            break
+        before, listed = listed, _numbers(store, collection)
+        if before == listed:
+            missing = f"{store.name}/{names.wal_path(collection, max(listed))}"
+            raise damage(missing, 0, "the segment is listed, but it is missing")
+    last = max(listed, default=0)
+    batches, log_end = _merge(segments, flushed_lsn)
+    # Without syncs a flush may outlive the log before it: the log then ends before what is in the segments.
+    next_lsn = max(log_end, flushed_lsn + 1)
+    return Log(tuple(segments), tuple(batches), max(last + 1, first), next_lsn)
+
+
+def _read_back(
+    store: Store, collection: str, listed: list[int], collection_id: str, first: int, flushed_lsn: int
+) -> list[WalContents] | None:
+    """The segments that are needed, from the last of `listed` back to the start of a chain.
+
+    None where the last one is gone: another process has opened the collection meanwhile and carried it over.
+    """
+    last = max(listed, default=0)
     segments: list[WalContents] = []
     expected: SegmentEnd | None = None
     for number in range(last, first - 1, -1):
         try:
             contents = read_wal(store, collection, number, collection_id=collection_id, expected=expected)
         except NotFoundError:
+            if number == last:
+                return None
             if expected is None:
                 break  # before the start of a chain; `_merge` sees whether something is missing
             missing = f"{store.name}/{names.wal_path(collection, number)}"
@@ -65,10 +90,7 @@ def read_log(store: Store, collection: str, *, collection_id: str, first: int, f
             expected = contents.header.previous
             if expected is None and contents.header.first_lsn <= flushed_lsn + 1:
                 break
-    batches, log_end = _merge(segments, flushed_lsn)
-    # Without syncs a flush may outlive the log before it: the log then ends before what is in the segments.
-    next_lsn = max(log_end, flushed_lsn + 1)
-    return Log(tuple(segments), tuple(batches), max(last + 1, first), next_lsn)
+    return segments
 
 
 def resume_log(store: Store, collection: str, log: Log, *, collection_id: str) -> WalWriter:
@@ -121,12 +143,12 @@ def _merge(segments: list[WalContents], flushed_lsn: int) -> tuple[list[Batch], 
     return batches, log_end
 
 
-def _carry_over(store: Store, collection: str, log: Log, collection_id: str) -> SegmentEnd:
-    """Write a sealed segment with every batch that is still needed. It names no predecessor: it replaces
-    them.
+def sealed_copy(log: Log, collection_id: str, segment_id: str) -> bytes:
+    """The bytes of a sealed segment `log.next_number` with every batch of `log`. It names no predecessor: it
+    replaces them.
     """
     first_lsn = log.batches[0].lsn if log.batches else log.next_lsn
-    header = SegmentHeader(store.new_id(), collection_id, log.next_number, first_lsn, None)
+    header = SegmentHeader(segment_id, collection_id, log.next_number, first_lsn, None)
     seed = batch_seed(header.segment_id)
     parts = [header.to_bytes()]
     for batch in log.batches:
@@ -134,6 +156,11 @@ def _carry_over(store: Store, collection: str, log: Log, collection_id: str) -> 
         entry = BatchHeader(BatchType.OPERATIONS, len(payload), count, batch.lsn, batch.lsn - 1)
         parts.append(entry.record(payload, seed))
     parts.append(BatchHeader(BatchType.SEAL, 0, 0, log.next_lsn, log.next_lsn - 1).record(b"", seed))
-    data = b"".join(parts)
+    return b"".join(parts)
+
+
+def _carry_over(store: Store, collection: str, log: Log, collection_id: str) -> SegmentEnd:
+    """Write every batch that is still needed to a sealed segment."""
+    data = sealed_copy(log, collection_id, store.new_id())
     store.put_if_absent(names.wal_path(collection, log.next_number), data)
     return SegmentEnd(log.next_number, len(data), crc32c(data))

@@ -58,7 +58,7 @@ def grow(
             graph = _add_batch(graph, params, graph.rows + size, stamps, run)
             yield graph
     if graph.rows - graph.checked >= graph.rows // 8:
-        yield _with_all_reachable(graph, params, stamps)
+        yield with_all_reachable(graph, params, stamps)
 
 
 def _with_codes(
@@ -97,7 +97,8 @@ def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int
     return offset.astype(np.int32)
 
 
-def _with_all_reachable(graph: HnswGraph, params: HnswParams, stamps: StampPool) -> HnswGraph:
+def with_all_reachable(graph: HnswGraph, params: HnswParams, stamps: StampPool) -> HnswGraph:
+    """The graph with a link to every node that no other leads to; its own arrays are written to."""
     from vego.index.kernels.repair import attach_unreachable
 
     with stamps.borrow(graph.capacity) as mine:

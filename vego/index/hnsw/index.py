@@ -19,6 +19,7 @@ from vego.errors import DimensionMismatchError, InvalidArgumentError
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import MAX_ROWS, HnswParams
+from vego.index.hnsw.removal import without
 from vego.index.hnsw.search import Search, Snapshot
 from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
@@ -137,6 +138,21 @@ class HnswIndex:
                 if stopped is not None and stopped():
                     break
         return self.rows
+
+    def without(self, removed: Array, *, threads: int | None = None) -> HnswIndex:
+        """An index of the slots that `removed`, bool (rows,), does not mark, in the same order; this one stays.
+
+        Neighbours of removed nodes are linked with what lay behind those, so that recall stays that of a graph
+        built anew. Raises InvalidArgumentError for a mask of another length.
+        """
+        removed = np.ascontiguousarray(removed, np.bool_)
+        graph = self._graph
+        if removed.shape != (graph.rows,):
+            raise InvalidArgumentError(f"removed: expected {graph.rows} marks, found shape {removed.shape}")
+        p = self.params
+        other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
+        other._adopt(without(graph, p, removed, threads, self._stamps))
+        return other
 
     def search(
         self,

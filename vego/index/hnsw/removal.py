@@ -1,0 +1,106 @@
+"""A graph without some of its nodes, its neighbourhoods repaired; deterministic for any number of threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.index.hnsw.build import TASK_NODES, offsets_of_codes, with_all_reachable
+from vego.index.hnsw.graph import NONE, HnswGraph, empty_graph
+from vego.index.hnsw.params import HnswParams
+from vego.index.scratch import StampPool
+from vego.index.threads import thread_count
+from vego.index.views import aligned_empty
+
+Array = npt.NDArray[Any]
+
+
+def without(
+    graph: HnswGraph,
+    params: HnswParams,
+    removed: npt.NDArray[np.bool_],
+    threads: int | None,
+    stamps: StampPool,
+) -> HnswGraph:
+    """`graph` without the nodes that `removed`, bool (rows,), marks; the others move up and keep their order.
+
+    Every node that loses a link gets its links chosen anew, with what lay behind the removed ones to choose from.
+    """
+    kept = ~removed
+    nodes = np.flatnonzero(kept)
+    if not len(nodes):
+        return empty_graph(params)
+    rows = graph.rows
+    offset = graph.offset if len(graph.offset) >= rows else offsets_of_codes(graph, params)
+    links = aligned_empty((rows, params.link_width), np.uint32)
+    used = int(graph.upper_start[rows])
+    upper = aligned_empty((used, params.m), np.uint32)
+    graph = replace(graph, offset=offset)
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
+        for layer in range(graph.top + 1):
+            there = nodes if layer == 0 else nodes[graph.levels[nodes] >= layer]
+            _heal(graph, params, removed, layer, there, upper if layer else links, stamps, pool)
+    # Where a node went; NONE for those removed and for the end of a row, which comes last.
+    place = np.full(rows + 1, NONE, np.uint32)
+    place[nodes] = np.arange(len(nodes), dtype=np.uint32)
+    levels = graph.levels[nodes]
+    starts = graph.upper_start[:rows].astype(np.int64)
+    upper_rows = np.repeat(starts[nodes], levels) + _counted(levels)
+    best = int(np.argmax(levels))
+    smaller = replace(
+        graph,
+        codes=_aligned(graph.codes[nodes]),
+        bias=graph.bias[nodes],
+        offset=offset[nodes],
+        levels=levels,
+        links=_aligned(place[np.minimum(links[nodes], rows)]),
+        upper=_aligned(place[np.minimum(upper[upper_rows], rows)]),
+        upper_start=np.concatenate([[0], np.cumsum(levels, dtype=np.int64)]).astype(np.uint32),
+        rows=len(nodes),
+        entry=best,
+        top=int(levels[best]),
+        checked=0,
+        shared=False,
+    )
+    return with_all_reachable(smaller, params, stamps)
+
+
+def _heal(
+    graph: HnswGraph,
+    params: HnswParams,
+    removed: npt.NDArray[np.bool_],
+    layer: int,
+    nodes: Array,
+    healed: Array,
+    stamps: StampPool,
+    pool: ThreadPoolExecutor,
+) -> None:
+    from vego.index.kernels.removal import bypass  # numba loads on first use
+
+    def task(first: int) -> None:
+        with stamps.borrow(graph.capacity) as mine:
+            bypass(
+                graph.codes, graph.bias, graph.offset, graph.upper if layer else graph.links, graph.upper_start,
+                layer, removed, nodes, first, min(first + TASK_NODES, len(nodes)),
+                params.m if layer else 2 * params.m, params.strictness, params.ef_construction, mine, healed,
+            )  # fmt: skip
+
+    for _ in pool.map(task, range(0, len(nodes), TASK_NODES)):
+        pass
+
+
+def _counted(lengths: Array) -> npt.NDArray[np.int64]:
+    """0, 1, .., lengths[0] - 1, 0, 1, .., lengths[1] - 1, .."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) - np.repeat(ends - lengths, lengths)
+
+
+def _aligned(rows: Array) -> Array:
+    out = aligned_empty(rows.shape, rows.dtype)
+    out[...] = rows
+    return out

@@ -1,0 +1,64 @@
+"""Taking nodes out of the graph: whoever had a link to one gets links to what lay behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lance_fmt.kernels.decorator import kernel
+from vego.index.kernels.hnsw_build import select, signed_code
+from vego.index.kernels.walk import NONE, insert, key_of, next_stamp
+
+BEHIND = 64  # removed nodes looked behind for one that stays
+
+
+@kernel
+def bypass(
+    codes, bias, offset, links, upper_start, layer, removed, nodes, start, stop, cap, strictness, ef, stamps, healed
+):  # fmt: skip
+    """Write the link rows that nodes[start:stop] have on one layer once `removed` (bool, a node) are gone.
+
+    A row without removed nodes is copied. Any other is chosen anew from its nodes that stay and those behind the
+    removed, through chains of removed nodes as well: `ef` candidates, `cap` links. Reads `links`, writes `healed`.
+    """
+    code = np.empty((1, codes.shape[1]), np.int8)
+    chosen = np.empty((cap, codes.shape[1]), np.int8)
+    pool = np.empty(ef, np.int64)
+    behind = np.empty(BEHIND, np.uint32)
+    for i in range(start, stop):
+        node = np.uint32(nodes[i])
+        place = np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else node
+        row = links[place]
+        target = healed[place]
+        lost = False
+        for j in range(row.shape[0]):
+            target[j] = row[j]
+            if row[j] != NONE and removed[row[j]]:
+                lost = True
+        if not lost:
+            continue
+        signed_code(codes, node, code[0])
+        stamp = next_stamp(stamps)
+        stamps[node] = stamp
+        count, head, tail = 0, -1, 0
+        while head < tail:
+            if head >= 0:
+                far = behind[head]
+                row = links[np.uint32(upper_start[far] + np.uint32(layer - 1)) if layer > 0 else far]
+            head += 1
+            for j in range(row.shape[0]):
+                slot = row[j]
+                if slot == NONE:
+                    break
+                if stamps[slot] == stamp:
+                    continue
+                stamps[slot] = stamp
+                if not removed[slot]:
+                    key = key_of(codes, bias, slot, code, 0)
+                    if count < ef or key < pool[count - 1]:
+                        insert(pool, count, ef, key)
+                        count = min(count + 1, ef)
+                elif tail < BEHIND:
+                    behind[tail] = slot
+                    tail += 1
+        picked = select(codes, bias, offset, node, pool, count, cap, strictness, chosen, target)
+        target[picked:] = NONE

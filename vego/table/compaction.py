@@ -1,0 +1,203 @@
+"""Compaction: adjacent segments become one, without the rows that are dead.
+
+Size-tiered, as in log-structured merge trees (O'Neil et al., 1996): a run of neighbours is merged once its largest
+member is no more than half of the whole, so that a row is rewritten O(log n) times; a segment with many dead rows is
+rewritten by itself. Neighbours only: rows keep their order, and what is behind a run only moves up.
+
+Choosing and writing need no lock; `RowStore.adopt` puts the outcome in place and sees to what died meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lance_fmt import Column, CorruptFileError, Field
+from vego import names
+from vego.store import Store
+from vego.table.attributes import MISSING, NONE, NULL_MEANING, build_column, means_none, python_values
+from vego.table.batch import RowBatch
+from vego.table.manifest import SegmentEntry
+from vego.table.segment import Segment, corruption, write_segment
+from vego.table.slots import SlotView
+
+LEAST_RUN = 4  # segments that are merged for their number alone
+DEAD_SHARE = 5  # a segment is rewritten when a fifth of its rows is dead
+MOST_BYTES = 256 << 20  # of the segments of one run: what is rewritten lies in memory
+
+Mask = NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The segments `files` were rewritten as `entry`; None where none of their rows was alive."""
+
+    files: tuple[str, ...]
+    entry: SegmentEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What was written. `kept`, bool (rows of all segments,), says which slots there still are."""
+
+    rewritten: tuple[Rewritten, ...]
+    kept: Mask
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows left behind because they were dead."""
+        return len(self.kept) - int(np.count_nonzero(self.kept))
+
+
+def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[range]:
+    """Disjoint runs of positions in `entries` to rewrite, in order.
+
+    `full`: everything that can be merged and every dead row, whatever it costs.
+    """
+    if full:
+        return [run for run in _filled(entries) if len(run) > 1 or entries[run.start].deletes is not None]
+    chosen: list[range] = []
+    for run in _runs(entries, range(len(entries))):
+        chosen.append(run)
+    taken = {position for run in chosen for position in run}
+    for position, entry in enumerate(entries):
+        dead = 0 if entry.deletes is None else entry.deletes.count
+        if position not in taken and dead * DEAD_SHARE >= entry.rows:
+            chosen.append(range(position, position + 1))
+    return sorted(chosen, key=lambda run: run.start)
+
+
+def _filled(entries: Sequence[SegmentEntry]) -> Iterator[range]:
+    """All segments in runs as large as may be."""
+    start, size = 0, 0
+    for position, entry in enumerate(entries):
+        if position > start and size + entry.length > MOST_BYTES:
+            yield range(start, position)
+            start, size = position, 0
+        size += entry.length
+    if entries:
+        yield range(start, len(entries))
+
+
+def _runs(entries: Sequence[SegmentEntry], within: range) -> Iterator[range]:
+    """The longest run that is worth merging, and what is left and right of it by the same rule."""
+    best = range(0)
+    for start in within:
+        size = largest = 0
+        for stop in range(start + 1, within.stop + 1):
+            length = entries[stop - 1].length
+            size, largest = size + length, max(largest, length)
+            if size > MOST_BYTES:
+                break
+            if stop - start >= max(LEAST_RUN, len(best) + 1) and 2 * largest <= size:
+                best = range(start, stop)
+    if best:
+        yield from _runs(entries, range(within.start, best.start))
+        yield best
+        yield from _runs(entries, range(best.stop, within.stop))
+
+
+def rewrite(
+    store: Store,
+    collection: str,
+    segments: Sequence[Segment],
+    view: SlotView,
+    runs: Sequence[range],
+    unfinished: set[str],
+    progress: Progress | None = None,
+) -> Compaction:
+    """Write the live rows of each run as one new segment, durable except for its directory entry.
+
+    `segments` have the slots of `view` from 0 on. The paths of new files are put into `unfinished` before they are
+    created. Raises StorageError, CorruptionError; files written so far are removed then.
+    """
+    bases = np.cumsum([0, *(segment.rows for segment in segments)]).tolist()
+    kept = np.ones(bases[-1], np.bool_)
+    rewritten: list[Rewritten] = []
+    total, done = sum(bases[run.stop] - bases[run.start] for run in runs), 0
+    try:
+        for run in runs:
+            slots = slice(bases[run.start], bases[run.stop])
+            kept[slots] = view.live[slots]
+            files = tuple(segments[position].entry.file for position in run)
+            entry = None
+            if kept[slots].any():
+                name = names.segment_file(store.new_id())
+                unfinished.add(names.data_path(collection, name))
+                batch = _merged(view, bases, segments, run, kept)
+                entry = write_segment(store, collection, batch, name)
+            rewritten.append(Rewritten(files, entry))
+            done += slots.stop - slots.start
+            if progress is not None:
+                progress(done, total)
+    except BaseException:
+        discard(store, collection, rewritten)
+        raise
+    return Compaction(tuple(rewritten), kept)
+
+
+def discard(store: Store, collection: str, rewritten: Sequence[Rewritten]) -> None:
+    """Remove the files of a compaction that is not put in place."""
+    for one in rewritten:
+        if one.entry is not None:
+            store.delete(names.data_path(collection, one.entry.file))
+
+
+def _merged(
+    view: SlotView, bases: Sequence[int], segments: Sequence[Segment], run: range, kept: Mask
+) -> RowBatch:
+    slots = np.flatnonzero(kept[bases[run.start] : bases[run.stop]]) + bases[run.start]
+    parts = [
+        (segments[position], np.flatnonzero(kept[bases[position] : bases[position + 1]])) for position in run
+    ]
+    parts = [(segment, rows) for segment, rows in parts if len(rows)]
+    keys = dict.fromkeys(key for segment, _ in parts for key in segment.fields)
+    columns = {}
+    for key in keys:
+        field, column = _column(key, parts)
+        if column.null_count < len(column) or means_none(field):
+            columns[key] = (field, column)
+    return RowBatch(view.ids[slots].tolist(), view.vectors[slots], columns=columns)
+
+
+def _column(key: str, parts: Sequence[tuple[Segment, NDArray[np.int64]]]) -> tuple[Field, Column]:
+    """One metadata key of the rows of several segments, so that every document stays what it was."""
+    read = [(_taken(segment, key, rows), segment.fields.get(key), len(rows)) for segment, rows in parts]
+    types = {field.type for _, field, _ in read if field is not None}
+    absent = any(
+        column is None or (column.null_count and field is not None and not means_none(field))
+        for column, field, _ in read
+    )
+    none = any(
+        column is not None and column.null_count and field is not None and means_none(field)
+        for column, field, _ in read
+    )
+    if len(types) == 1 and not (absent and none):
+        (kind,) = types
+        flags = {NULL_MEANING: NONE} if none else {}
+        whole = [Column.nulls(kind, rows) if column is None else column for column, _, rows in read]
+        return Field(key, kind, nullable=True, metadata=flags), Column.concat(whole)
+    values: list[object] = []
+    for column, field, rows in read:
+        if column is None or field is None:
+            values += [MISSING] * rows
+            continue
+        null = None if means_none(field) else MISSING
+        present = [True] * rows if column.validity is None else column.validity.tolist()
+        plain = python_values(column)
+        values += [value if there else null for value, there in zip(plain, present, strict=True)]
+    return build_column(key, values)
+
+
+def _taken(segment: Segment, key: str, rows: NDArray[np.int64]) -> Column | None:
+    if key not in segment.fields:
+        return None
+    try:
+        column = segment.file.read([key])[key]
+    except CorruptFileError as error:
+        raise corruption(error) from None
+    return column if len(rows) == segment.rows else column.take(rows)

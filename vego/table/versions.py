@@ -1,0 +1,125 @@
+"""The versions of a collection that can still be opened, and how one is named: number, time or tag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from vego.errors import CollectionNotFoundError, InvalidArgumentError, NotFoundError
+from vego.store import Store
+from vego.table.manifest import Manifest, load_latest, load_version, versions
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a collection: what was committed, when and why.
+
+    documents: how many it holds. time: of the commit, in UTC; later versions have later times. tags: its names.
+    """
+
+    version: int
+    time: datetime
+    documents: int
+    summary: str
+    tags: tuple[str, ...]
+
+
+def list_versions(store: Store, collection: str) -> list[Version]:
+    """The versions that are kept, oldest first. Raises CorruptionError for a damaged manifest."""
+    newest = _newest(store, collection)
+    named: dict[int, list[str]] = {}
+    for tag, version in newest.tags.items():
+        named.setdefault(version, []).append(tag)
+    found = []
+    for number in versions(store, collection):
+        try:
+            manifest = newest if number == newest.version else load_version(store, collection, number)
+        except NotFoundError:
+            continue  # collected meanwhile
+        if number <= newest.version:
+            tags = tuple(sorted(named.get(number, ())))
+            found.append(Version(number, time_of(manifest), manifest.live_rows, manifest.summary, tags))
+    return found
+
+
+def find_version(
+    store: Store,
+    collection: str,
+    *,
+    version: int | None = None,
+    timestamp: datetime | str | None = None,
+    tag: str | None = None,
+) -> Manifest:
+    """The manifest of the one version that is named; of a `timestamp`, the newest that was there then.
+
+    A timestamp without a time zone is UTC; text is ISO 8601. Raises InvalidArgumentError unless exactly one is
+    given, NotFoundError naming what there is.
+    """
+    if sum(given is not None for given in (version, timestamp, tag)) != 1:
+        raise InvalidArgumentError("name one version: by version=, timestamp= or tag=")
+    there = versions(store, collection)
+    if tag is not None:
+        tags = _newest(store, collection).tags
+        if tag not in tags:
+            listed = ", ".join(map(repr, sorted(tags))) or "none"
+            raise NotFoundError(f"collection {collection!r} has no tag {tag!r}; there are: {listed}")
+        version = tags[tag]
+    if timestamp is not None:
+        version = _at_time(store, collection, there, moment_of(timestamp))
+    if type(version) is not int:
+        raise InvalidArgumentError(f"version: an integer expected, found {version!r}")
+    if version not in there:
+        raise NotFoundError(
+            f"collection {collection!r} has no version {version}; there are {_listed(there)}. The options "
+            "retain_versions and retain_seconds, and tags, keep versions from being collected"
+        )
+    return load_version(store, collection, version)
+
+
+def time_of(manifest: Manifest) -> datetime:
+    """When a version was committed, in UTC."""
+    return _EPOCH + timedelta(microseconds=manifest.created_us)
+
+
+def moment_of(timestamp: datetime | str) -> datetime:
+    """A timestamp as given by a user; without a time zone it is UTC. Raises InvalidArgumentError."""
+    try:
+        found = datetime.fromisoformat(timestamp) if isinstance(timestamp, str) else timestamp
+    except ValueError as error:
+        raise InvalidArgumentError(f"timestamp {timestamp!r}: {error}; write 2026-11-21T15:30:00") from None
+    if not isinstance(found, datetime):
+        raise InvalidArgumentError(f"timestamp: a datetime or ISO 8601 text expected, found {timestamp!r}")
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _at_time(store: Store, collection: str, there: Sequence[int], moment: datetime) -> int:
+    """The newest version not after `moment`, by bisection: times grow with versions."""
+    low, high = 0, len(there)
+    while low < high:
+        middle = (low + high) // 2
+        if time_of(load_version(store, collection, there[middle])) <= moment:
+            low = middle + 1
+        else:
+            high = middle
+    if low == 0:
+        oldest = time_of(load_version(store, collection, there[0])).isoformat() if there else "none"
+        raise NotFoundError(
+            f"collection {collection!r} has no version as old as {moment.isoformat()}; the oldest is of {oldest}"
+        )
+    return there[low - 1]
+
+
+def _newest(store: Store, collection: str) -> Manifest:
+    manifest = load_latest(store, collection)
+    if manifest is None:
+        raise CollectionNotFoundError(f"{store.name}: no collection {collection!r}")
+    return manifest
+
+
+def _listed(there: Sequence[int]) -> str:
+    if len(there) <= 20:
+        return ", ".join(map(str, there)) or "none"
+    return f"{len(there)} from {there[0]} to {there[-1]}"
