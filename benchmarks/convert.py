@@ -1,41 +1,58 @@
 """Speed and memory of `vego convert` beside DuckDB's own copy: `python -m benchmarks.convert --help`.
 
-Each conversion runs in a process of its own, so that its peak memory is its own; the two are timed in turn, and the
-best of the runs counts. `--check DIR` converts every Parquet file of a folder to `.lfmt` and back instead, and
-compares schemas, metadata and values.
+Each conversion runs in a process of its own, so that its peak memory is its own, on one processor and then on two;
+ours and DuckDB's are timed in turn, start of the process and all, and the best of the runs counts. `--check DIR`
+converts every Parquet file of a folder to `.lfmt` and back instead, and compares schemas, metadata and values.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 _DUCKDB = """
 import duckdb, sys
-duckdb.sql(f"COPY (FROM '{sys.argv[1]}') TO '{sys.argv[2]}' (FORMAT parquet)")
+duckdb.sql(f"COPY (SELECT * FROM '{sys.argv[1]}') TO '{sys.argv[2]}' (FORMAT parquet)")
+"""
+# Runs a command on so many processors and prints the seconds of them it used, and its peak memory in KiB.
+_WATCHED = """
+import os, resource, subprocess, sys
+processors = sorted(os.sched_getaffinity(0))[: int(sys.argv[1])]
+os.sched_setaffinity(0, processors)
+done = subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(done.returncode)
 """
 
 
-def peak(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak resident memory in MB of a process."""
+class Run(NamedTuple):
+    """What a process took: seconds by the clock, seconds of processors, peak resident memory in MB."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def run(command: list[str], processors: int) -> Run:
+    """A process that may use so many processors (DuckDB and `vego convert` take as many threads)."""
     started = time.perf_counter()
-    measured = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
-    )
-    measured += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
-    done = subprocess.run(
-        [sys.executable, "-c", measured, *command], capture_output=True, text=True, check=True
-    )
-    return time.perf_counter() - started, int(done.stdout) / 1000
+    watched = [sys.executable, "-c", _WATCHED, str(processors), *command]
+    done = subprocess.run(watched, capture_output=True, text=True, check=True)
+    cpu, memory = map(float, done.stdout.split())
+    return Run(time.perf_counter() - started, cpu, memory * 1024 / 1e6)
 
 
-def convert(source: Path, destination: Path, *options: str) -> tuple[float, float]:
-    command = [
+def converting(source: Path, destination: Path) -> list[str]:
+    """The command of a conversion."""
+    return [
         sys.executable,
         "-m",
         "vego.cli",
@@ -43,9 +60,8 @@ def convert(source: Path, destination: Path, *options: str) -> tuple[float, floa
         str(source),
         str(destination),
         "--overwrite",
-        *options,
+        "--no-progress",
     ]
-    return peak(command)
 
 
 def make_table(path: Path, rows: int) -> None:
@@ -73,26 +89,37 @@ def make_table(path: Path, rows: int) -> None:
     writer.close()
 
 
-def speed(source: Path, room: Path, runs: int, back: bool) -> dict[str, float]:
-    ours, theirs, memory = [], [], []
-    for _ in range(runs):
-        seconds, used = convert(source, room / "a.lfmt")
-        ours.append(seconds)
-        memory.append(used)
-        theirs.append(peak([sys.executable, "-c", _DUCKDB, str(source), str(room / "b.parquet")])[0])
-    found = {
-        "to .lfmt, s": min(ours),
-        "DuckDB Parquet to Parquet, s": min(theirs),
-        "speed, DuckDB is 1": min(theirs) / min(ours),
-        "peak memory to .lfmt, MB": max(memory),
-        "source, MB": source.stat().st_size / 1e6,
-        ".lfmt, MB": (room / "a.lfmt").stat().st_size / 1e6,
-        "DuckDB's Parquet, MB": (room / "b.parquet").stat().st_size / 1e6,
+def speed(source: Path, room: Path, runs: int, processors: int) -> dict[str, float]:
+    """Parquet to `.lfmt`, and DuckDB's Parquet to Parquet, in turn; the best of each."""
+    commands = {
+        "to .lfmt": converting(source, room / "a.lfmt"),
+        "DuckDB's copy": [sys.executable, "-c", _DUCKDB, str(source), str(room / "b.parquet")],
     }
+    done: dict[str, list[Run]] = {what: [] for what in commands}
+    for _ in range(runs):
+        for what, command in commands.items():
+            done[what].append(run(command, processors))
+    found = {}
+    for what, each in done.items():
+        found[f"{what}, s"] = min(one.wall for one in each)
+        found[f"{what}, s of processors"] = min(one.cpu for one in each)
+    ours, theirs = done.values()
+    found["speed, DuckDB is 1"] = min(one.wall for one in theirs) / min(one.wall for one in ours)
+    found["the same by processor time"] = min(one.cpu for one in theirs) / min(one.cpu for one in ours)
+    found["peak memory to .lfmt, MB"] = max(one.memory for one in ours)
+    return found
+
+
+def measure(source: Path, room: Path, runs: int, back: bool) -> dict[str, Any]:
+    """Speed on one processor and, where there are, on two; sizes; with `back`, the way back too."""
+    found: dict[str, Any] = {}
+    for processors in (1, 2)[: len(os.sched_getaffinity(0))]:
+        found[f"processors: {processors}"] = speed(source, room, runs, processors)
+    names = {"source": source, ".lfmt": room / "a.lfmt", "DuckDB's Parquet": room / "b.parquet"}
+    found |= {f"{what}, MB": path.stat().st_size / 1e6 for what, path in names.items()}
     if back:
-        found["back to Parquet, s"], found["peak memory back, MB"] = convert(
-            room / "a.lfmt", room / "c.parquet"
-        )
+        one = run(converting(room / "a.lfmt", room / "c.parquet"), 2)
+        found |= {"back to Parquet, s": one.wall, "peak memory back, MB": one.memory}
     return found
 
 
@@ -124,7 +151,7 @@ def main() -> int:
     )
     parser.add_argument("--source", type=Path, help="a Parquet file (default: one is generated)")
     parser.add_argument("--rows", type=int, default=2_000_000, help="of the generated table")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=3, help="of each, of which the best counts")
     parser.add_argument("--back", action="store_true", help="convert back to Parquet, too")
     parser.add_argument("--check", type=Path, metavar="DIR", help="convert all files of a folder and back")
     options = parser.parse_args()
@@ -135,7 +162,8 @@ def main() -> int:
         source = options.source or room / "source.parquet"
         if not options.source:
             make_table(source, options.rows)
-        print(json.dumps(speed(source, room, options.runs, options.back), indent=2))
+        found = measure(source, room, options.runs, options.back)
+        print(json.dumps(found, indent=2))
     return 0
 
 

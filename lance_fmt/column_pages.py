@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from lance_fmt.cache import BlockCache
 from lance_fmt.checksum import crc32c
 from lance_fmt.column import Column
 from lance_fmt.column_meta import ColumnMeta, Handle
+from lance_fmt.encodings.dictionary import Entries
 from lance_fmt.errors import CorruptFileError
 from lance_fmt.fetch import read_many
 from lance_fmt.page import PageIndex, read_page_index
 from lance_fmt.schema import Field
 from lance_fmt.source import ReadAt, read_exactly
 from lance_fmt.wire import Cursor
+
+Places = np.ndarray[Any, np.dtype[np.int64]]
 
 # Keys of pages end here; that of a column kept in one piece follows.
 JOINED = 1 << 47
@@ -27,7 +32,18 @@ JOINED = 1 << 47
 class Page:
     """A page in the cache: its index, and what has been decoded of it so far."""
 
-    __slots__ = ("blocks", "cost", "getters", "index", "offset", "rows", "whole")
+    __slots__ = (
+        "_checks",
+        "_places",
+        "blocks",
+        "cost",
+        "dictionaries",
+        "getters",
+        "index",
+        "offset",
+        "rows",
+        "whole",
+    )
 
     def __init__(self, index: PageIndex, offset: int, rows: int) -> None:
         count = len(index.ends)
@@ -38,6 +54,31 @@ class Page:
         self.whole: Column | None = None
         self.blocks: list[Column | None] = [None] * count
         self.getters: list[Callable[[int], Any] | None] = [None] * count
+        self.dictionaries: dict[int, Entries] = {}
+        self._places: tuple[Places, Places, Places] | None = None
+        self._checks: list[tuple[int, int, int]] | None = None
+
+    def places(self, block_shift: int) -> tuple[Places, Places, Places]:
+        """Where in the file blocks start and stop, in words of 8 bytes, and their rows.
+
+        Streams keep to whole words. Where blocks do not, all of them start and stop at word 0.
+        """
+        if self._places is None:
+            ends = np.array([0, *self.index.ends], np.int64) + self.offset
+            ends = ends >> 3 if not (ends & 7).any() else np.zeros_like(ends)
+            rows = np.full(len(ends) - 1, 1 << block_shift)
+            rows[-1] = self.rows - (len(rows) - 1 << block_shift)
+            self._places = ends[:-1], ends[1:], rows
+        return self._places
+
+    @property
+    def checks(self) -> list[tuple[int, int, int]]:
+        """Start, stop (padding included) and checksum of each block in the page's data."""
+        if self._checks is None:
+            index = self.index
+            stops = [*index.ends[:-1], index.data_length]
+            self._checks = list(zip([0, *index.ends[:-1]], stops, index.checksums, strict=True))
+        return self._checks
 
 
 class ColumnPages:
@@ -149,6 +190,13 @@ class ColumnPages:
         offset = page.offset + start
         return read_exactly(self.source, offset, stop - start, self.place(number, block)), offset
 
+    def check_blocks(self, number: int, page: Page, first: int, last: int, raw: memoryview, at: int) -> None:
+        """Hold blocks `first..last` of a page against their checksums; page data would begin at `raw[at]`."""
+        for start, stop, checksum in page.checks[first : last + 1]:
+            if crc32c(raw[at + start : at + stop]) != checksum:
+                block = page.checks.index((start, stop, checksum), first)
+                self.check(number, page.index, block, raw[at + start : at + stop], page.offset + start)
+
     def block(self, number: int, page: Page, block: int) -> Column:
         """A block, decoded and kept."""
         known = page.blocks[block]
@@ -171,10 +219,10 @@ class ColumnPages:
         whole = page.whole
         if whole is None:
             whole = Column.concat(self.read_blocks(number, page, 0, len(page.blocks) - 1, None))
-            page.whole = whole
             for block in range(len(page.blocks)):
                 start = block << self.block_shift
                 page.blocks[block] = whole.slice(start, start + self.rows_of(page, block))
+            page.whole = whole  # last: other threads take it to mean that every block is there
             page.cost = page.index.nbytes + 2 * whole.nbytes
             self.cache.grow(self.keys + number, page.cost)
         return whole

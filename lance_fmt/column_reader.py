@@ -19,7 +19,7 @@ from lance_fmt.disk_array import ArrayOnDisk, array_base
 from lance_fmt.encodings.protocol import Mask, Test
 from lance_fmt.encodings.streams import PageReader
 from lance_fmt.errors import CorruptFileError
-from lance_fmt.numbers import are_numbers, read_numbers
+from lance_fmt.numbers import are_numbers, read_numbers, read_range
 from lance_fmt.statistics import block_zones, page_zones, take_zones
 from lance_fmt.zones import Zones
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 _FEW_PAGES = 64
+# Numbers of so many blocks are decoded together, though the first and the last are seldom wanted whole.
+_MANY_BLOCKS = 3
 # A column that random rows are taken from all over is kept in one piece up to this share of the cache.
 _JOINED_SHARE = 4
 
@@ -156,8 +158,7 @@ class ColumnReader(ColumnPages):
         """Rows `start..stop` (the caller has checked the range).
 
         `pieces` are the bytes of `extents`, where they were read before; the result lies in memory of `arena`, if
-        there is one. With `damage`, blocks that cannot be
-        read are noted there and come as nulls.
+        there is one. With `damage`, blocks that cannot be read are noted there and come as nulls.
         """
         if start >= stop:
             return Column.from_pylist([], self.type)
@@ -166,6 +167,9 @@ class ColumnReader(ColumnPages):
                 return self._array.read(start, stop)
             if stop - start == self.num_rows and pieces is None and self._numbers:
                 return read_numbers(self, arena)
+            many = stop - start >= _MANY_BLOCKS << self.block_shift
+            if many and pieces is None and self._numbers and not self.null_count:
+                return read_range(self, start, stop, arena)
         parts: list[Column] = []
         spans = self.spans(start, stop)
         for i, (number, first, last) in enumerate(spans):
@@ -222,7 +226,8 @@ class ColumnReader(ColumnPages):
         if any(encoding is not EncodingId.STREAMS for encoding in self.meta.encodings):
             return self.zones(numbers, shift)
         whole = numbers >> (self.block_shift - shift)
-        if self.has_few_pages:
+        # What is asked of all blocks is kept: a scan is planned by it, more than once.
+        if self.has_few_pages or len(numbers) << shift >= self.num_rows:
             known = self._block_statistics
             # Zones as large as the blocks are distinct: as many as there are blocks are all of them.
             everything = shift == self.block_shift and len(whole) == len(known.rows)

@@ -29,7 +29,7 @@ from lance_fmt.constants import (
     StreamId,
 )
 from lance_fmt.encodings.protocol import Kind, Recipe, Values, count_of, kind_of
-from lance_fmt.encodings.select import Choice, Level, LevelChooser, encoding_named, sample_of
+from lance_fmt.encodings.select import Choice, Habit, Level, LevelChooser, encoding_named, sample_of
 from lance_fmt.encodings.streams import PageReader, PageWriter, SharedViews
 from lance_fmt.errors import InvalidDataError
 from lance_fmt.pyvalues import offsets_of
@@ -57,15 +57,16 @@ class PageImage:
 
 
 class PageBuilder:
-    """Encodes the pages of one column, remembering what was chosen for the page before.
+    """Encodes the pages of one column, remembering how the pages before were written.
 
     `encoding` names the one to use instead of the best, for all streams of values that it accepts.
     """
 
     def __init__(self, level: Level, encoding: str | None) -> None:
-        self._level = level
         self._forced = encoding_named(encoding) if encoding else None
-        self._last: dict[str, Choice] = {}
+        self._level = level
+        self._chooser = LevelChooser(level)
+        self._habits: dict[str, Habit] = {}
 
     def build(self, column: Column, block_shift: int) -> PageImage:
         """A page of streams, in blocks of `2^block_shift` rows; at least one row."""
@@ -91,25 +92,25 @@ class PageBuilder:
         self, kind: DataType, parts: list[Column], nulls: list[int]
     ) -> tuple[list[Buffer], list[bytes], str, str]:
         """Bytes of each block, shared slots, recipes and evidence."""
-        writer, chooser = PageWriter(), LevelChooser(self._level)
+        writer = PageWriter(trace=[])
         streams: list[list[bytes]] = [[] for _ in parts]
         recipes, evidence = [], []
         mixed = [i for i, part in enumerate(parts) if 0 < nulls[i] < len(part)]
         if mixed:
             flags: list[Values] = [v for i in mixed if (v := parts[i].validity) is not None]
-            choice = self._choose("?", flags, _BOOLS, chooser)
+            choice, written = self._write_stream("?", flags, _BOOLS, writer)
             evidence.append(f"validity {choice.recipe}")
-            for i, valid in zip(mixed, flags, strict=True):
-                streams[i].append(writer.write(valid, _BOOLS, choice.recipe))
+            for i, stream in zip(mixed, written, strict=True):
+                streams[i].append(stream)
         full = [i for i, part in enumerate(parts) if nulls[i] < len(part)]
         apart = [blocks.take_apart(parts[i]) for i in full]
         for place, leaf in enumerate(blocks.leaves(kind)):
             values = [values_of_block[place] for values_of_block in apart]
-            choice = self._choose(leaf.path, values, leaf.kind, chooser)
+            choice, written = self._write_stream(leaf.path, values, leaf.kind, writer)
             evidence.insert(place, f"{leaf.path}: {choice.evidence}" if leaf.path else choice.evidence)
             recipes.append(str(choice.recipe))
-            for i, part in zip(full, values, strict=True):
-                streams[i].append(writer.write(part, leaf.kind, choice.recipe))
+            for i, stream in zip(full, written, strict=True):
+                streams[i].append(stream)
         return (
             [b"".join(block) for block in streams],
             writer.shared.slots,
@@ -117,16 +118,39 @@ class PageBuilder:
             "; ".join(evidence),
         )
 
-    def _choose(self, path: str, values: list[Values], kind: Kind, chooser: LevelChooser) -> Choice:
+    def _write_stream(
+        self, path: str, values: list[Values], kind: Kind, writer: PageWriter
+    ) -> tuple[Choice, list[bytes]]:
+        """The stream of each block, and why it is written so."""
         present = [v for v in values if count_of(v)]
         if not present:
-            return Choice(_NOTHING, "plain, no values")
-        sample = sample_of(present)
+            choice = Choice(_NOTHING, "plain, no values")
+            return choice, [writer.write(v, kind, choice.recipe) for v in values]
         if self._forced is not None and path != "?" and self._forced.accepts(kind):
-            return chooser.fixed(self._forced.name, sample, kind)
-        choice = chooser.weigh(sample, kind, last=self._last.get(path))
-        self._last[path] = choice
-        return choice
+            choice = self._chooser.fixed(self._forced.name, sample_of(present), kind)
+            return choice, [writer.write(v, kind, choice.recipe) for v in values]
+        habit = self._habits.get(path)
+        usual = None if habit is None else habit.recipe(present)
+        if habit is not None and usual is not None:
+            slots = len(writer.shared.slots)
+            written, share = self._written(values, kind, usual, writer)
+            if habit.holds(share):
+                return Choice(usual, f"{usual}; as the page before"), written
+            writer.shared.cut(slots)
+        choice = LevelChooser(self._level).weigh(sample_of(present), kind)
+        written, share = self._written(values, kind, choice.recipe, writer)
+        self._habits[path] = Habit(choice.recipe, share, habit)
+        return choice, written
+
+    def _written(
+        self, values: list[Values], kind: Kind, recipe: Recipe, writer: PageWriter
+    ) -> tuple[list[bytes], float]:
+        """The stream of each block, and what they come to (`LevelChooser.share`)."""
+        writer.trace = []
+        shared = sum(map(len, writer.shared.slots))
+        streams = [writer.write(v, kind, recipe) for v in values]
+        size = sum(map(len, streams)) + sum(map(len, writer.shared.slots)) - shared
+        return streams, self._chooser.share(values, size, writer.trace)
 
 
 def build_raw_page(column: Column, block_shift: int) -> PageImage:

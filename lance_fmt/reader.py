@@ -572,7 +572,10 @@ class File:
         self._cache.drop(self._keys, self._keys + (1 << 80))
         self._readers.clear()
         self._plans.clear()
-        self._tail = memoryview(b"")
+        self._tail, self._tail_start = (
+            memoryview(b""),
+            self.length,
+        )  # reads ask the source, which says why not
         self._source.close()
 
     def __enter__(self) -> File:

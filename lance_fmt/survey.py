@@ -12,16 +12,15 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lance_fmt import footer as layout
 from lance_fmt.checksum import crc32c
-from lance_fmt.column_meta import COLUMN_HEADER, HANDLE, ColumnMeta, read_column_meta
+from lance_fmt.column_meta import HANDLE, ColumnMeta, read_column_meta
 from lance_fmt.constants import (
     COLUMN_HEADER_SIZE,
     FOOTER_SIZE,
@@ -30,17 +29,18 @@ from lance_fmt.constants import (
     MAGIC,
     PAGE_HANDLE_SIZE,
     VERSION_MAJOR,
-    BoundsForm,
-    EncodingId,
 )
 from lance_fmt.damage import Damage
-from lance_fmt.errors import CorruptFileError, UnsupportedVersionError
+from lance_fmt.errors import CorruptFileError
 from lance_fmt.footer import Footer
+from lance_fmt.pieces import Pieces, read_pieces
+from lance_fmt.recipes import recipe_codes
 from lance_fmt.schema import DataType, Field
 from lance_fmt.source import ReadAt, open_source, read_exactly
 from lance_fmt.wire import Cursor
 
 _U32 = struct.Struct("<I")
+_LENGTH = np.dtype("<u4")
 _HEADER = np.dtype(
     [
         ("pages", "<u4"),
@@ -53,11 +53,7 @@ _HEADER = np.dtype(
 )
 _FOOTER = struct.Struct("<QQQIIIIIIIHH")
 _AUXILIARY_SIZE = 24
-# One read for pieces that lie so near each other, and no read larger than this.
-_NEAR = 4096
-_LARGEST_READ = 16 << 20
 _AUXILIARY_NAMES = {1: "row index", 2: "Bloom filters"}
-_ENCODINGS = {int(code): code.name.lower() for code in EncodingId}
 
 
 class Region(NamedTuple):
@@ -112,7 +108,20 @@ class _Found:
     headers: np.ndarray[Any, Any]
     first_page: np.ndarray[Any, Any]
     handles: np.ndarray[Any, Any]
-    damage: dict[int, str] = field(default_factory=dict)
+    intact: np.ndarray[Any, Any]  # bools; `damage` has what is wrong with the others
+    damage: dict[int, str]
+
+
+class _Fields(NamedTuple):
+    """Fields as arrays, by position: where the name lies in the schema, and which of `alike` has all else.
+
+    `kinds` is -1 where a field cannot be read.
+    """
+
+    starts: np.ndarray[Any, Any]
+    stops: np.ndarray[Any, Any]
+    kinds: np.ndarray[Any, Any]
+    alike: list[Field]
 
 
 class Survey:
@@ -218,23 +227,59 @@ class Survey:
         return len(self._records)
 
     @cached_property
-    def fields(self) -> list[Field | None]:
-        """The fields of the schema in file order, None for those that cannot be read."""
-        found: list[Field | None] = [None] * self.num_columns
-        known: dict[bytes, Field] = {}
-        records = zip(
-            *(self._records[n].tolist() for n in ("ordinal", "field_offset", "field_length")), strict=True
-        )
-        for position, offset, length in records:
-            raw = self._schema[offset : offset + length]
-            if position < len(found) and len(raw) == length:
-                found[position] = _field(raw, known, self.path)
-        return found
+    def _fields(self) -> _Fields:
+        """Where names lie, and what fields say but for them: bytes that are alike are parsed once."""
+        count, schema = self.num_columns, self._schema
+        starts, stops = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        kinds = np.full(count, -1)
+        alike: list[Field] = []
+        known: dict[bytes, int] = {}
+        ascii_only = schema.isascii()
+        places = (self._records[n].astype(np.int64) for n in ("ordinal", "field_offset", "field_length"))
+        position, offset, length = places
+        good = (position < count) & (length >= 4) & (offset + length <= len(schema))
+        position, offset, length = position[good], offset[good], length[good]
+        pieces = Pieces(np.frombuffer(schema, np.uint8), offset, length)
+        name = offset + 4 + pieces.take(_LENGTH, offset)
+        good = name <= offset + length
+        position, offset, length, name = position[good], offset[good], length[good], name[good]
+        starts[position], stops[position] = offset + 4, name
+        for place, at, end in zip(position.tolist(), name.tolist(), (offset + length).tolist(), strict=True):
+            rest = schema[at:end]
+            kind = known.get(rest)
+            if kind is None:
+                kind = known[rest] = _kind(schema[at:end], alike, self.path)
+            if kind >= 0 and (ascii_only or _is_text(schema[starts[place] : at])):
+                kinds[place] = kind
+        return _Fields(starts, stops, kinds, alike)
+
+    def field(self, position: int) -> Field | None:
+        """The field of the column at this position of the schema; None where it cannot be read."""
+        found = self._fields
+        like = int(self.kinds[position])
+        if like < 0:
+            return None
+        name = self._schema[found.starts[position] : found.stops[position]].decode("utf-8")
+        return replace(found.alike[like], name=name)
+
+    @property
+    def kinds(self) -> np.ndarray[Any, Any]:
+        """Numbers that are equal for columns whose fields are equal but for the name; -1 for one that is lost."""
+        return self._fields.kinds
+
+    def kind_name(self, kind: int) -> str:
+        """The type of the columns of a kind; "?" for those that are lost."""
+        return "?" if kind < 0 else str(self._fields.alike[kind].type)
+
+    def name(self, position: int) -> str:
+        """The name of the column at this position of the schema; "column 7" where it is lost."""
+        found = self.field(position)
+        return f"column {position}" if found is None else found.name
 
     @cached_property
     def names(self) -> list[str]:
         """Names of the columns in file order; "column 7" where a name is lost."""
-        return [f"column {i}" if f is None else f.name for i, f in enumerate(self.fields)]
+        return [self.name(position) for position in range(self.num_columns)]
 
     @cached_property
     def _found(self) -> _Found:
@@ -252,20 +297,9 @@ class Survey:
             records[position] = np.zeros((), layout.COLUMN_RECORD)
             damage[position] = "the column offset table does not list it"
         offsets, lengths = records["meta_offset"].astype(np.int64), records["meta_length"].astype(np.int64)
-        checksums = records["meta_crc"].tolist()
-        joined, starts = [], np.zeros(count, np.int64)
-        at = 0
-        for position, raw in enumerate(self._read_many(offsets, lengths)):
-            if position in damage:
-                continue
-            wrong = _wrong_metadata(raw, lengths[position], checksums[position])
-            if wrong:
-                damage[position] = wrong
-                continue
-            starts[position] = at
-            joined.append(raw)
-            at += len(raw)
-        return _parse(b"".join(joined), starts, offsets, lengths, damage)
+        pieces = read_pieces(self.source, offsets, lengths)
+        damage |= _wrong_metadata(pieces, lengths, records["meta_crc"], listed)
+        return _parse(pieces, offsets, lengths, damage)
 
     @cached_property
     def first_page(self) -> np.ndarray[Any, Any]:
@@ -283,7 +317,7 @@ class Survey:
         each = found.handles["data_length"].astype(np.int64) + found.handles["index_length"]
         total = np.concatenate([[0], np.cumsum(each)])
         sizes: np.ndarray[Any, Any] = total[found.first_page[1:]] - total[found.first_page[:-1]]
-        sizes = sizes + np.where([i not in found.damage for i in range(self.num_columns)], found.lengths, 0)
+        sizes = sizes + np.where(found.intact, found.lengths, 0)
         for position in np.flatnonzero(found.headers["auxiliary"]).tolist():
             sizes[position] += sum(length for _, _, length in self._auxiliary(position))
         return sizes
@@ -306,13 +340,13 @@ class Survey:
 
     def column(self, position: int) -> ColumnSurvey:
         """What is known of the column at this position of the schema."""
-        found, known = self._found, self.fields[position]
+        found, known = self._found, self.field(position)
         header = found.headers[position]
         damage = found.damage.get(position, "")
         if known is None and not damage:
             damage = "its field in the schema cannot be read"
         return ColumnSurvey(
-            name=self.names[position],
+            name=self.name(position),
             position=position,
             type=None if known is None else known.type,
             nullable=known is None or known.nullable,
@@ -327,7 +361,7 @@ class Survey:
 
     def meta(self, position: int) -> ColumnMeta:
         """The parsed metadata of a column, with evidence and bounds; CorruptFileError where it makes no sense."""
-        known, found = self.fields[position], self._found
+        known, found = self.field(position), self._found
         offset = int(found.offsets[position])
         if position in found.damage or known is None or self.footer is None:
             raise CorruptFileError(self.path, offset, found.damage.get(position, "its field cannot be read"))
@@ -336,17 +370,14 @@ class Survey:
             cursor, num_rows=self.num_rows, file_length=self.footer.file_length, kind=known.type
         )
 
-    def is_lost(self, position: int) -> bool:
-        """Whether damage hides a column: its metadata, or its field in the schema."""
-        return position in self._found.damage or self.fields[position] is None
+    @property
+    def lost(self) -> np.ndarray[Any, Any]:
+        """Whether damage hides a column, its metadata or its field in the schema, as bools `(columns,)`."""
+        return ~self._found.intact | (self.kinds < 0)
 
-    def evidence(self, position: int) -> str:
-        """Why the encodings of a column were chosen, in its writer's words; CorruptFileError where that is lost."""
-        return self.meta(position).evidence
-
-    def bounds_of(self, position: int) -> Callable[[int], tuple[Any, Any] | None]:
+    def bounds_of(self, position: int, meta: ColumnMeta) -> Callable[[int], tuple[Any, Any] | None]:
         """What tells the smallest and largest value that a page of a column may hold (None: not known)."""
-        meta, known = self.meta(position), self.fields[position]
+        known = self.field(position)
         assert known is not None
         kind, offset = known.type, int(self._found.offsets[position])
 
@@ -364,18 +395,14 @@ class Survey:
 
         "?" for a page whose index is damaged.
         """
-        handles = self.handles[np.asarray(pages, np.int64)]
-        where = handles["index_offset"].astype(np.int64), handles["index_length"].astype(np.int64)
-        facts = (handles[name].tolist() for name in ("encoding", "index_crc", "nulls"))
-        found = []
-        for raw, encoding, crc, nulls in zip(self._read_many(*where), *facts, strict=True):
-            if crc32c(raw) != crc:
-                found.append("?")
-            elif encoding == EncodingId.STREAMS:
-                found.append(_recipe(raw, bool(nulls)) or "?")
-            else:
-                found.append(_ENCODINGS.get(encoding, f"encoding {encoding}"))
-        return found
+        codes, names = self.recipe_codes(pages)
+        return [names[code] for code in codes.tolist()]
+
+    def recipe_codes(
+        self, pages: Sequence[int] | np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], list[str]]:
+        """The same as numbers, int64, into a list of all recipes there are; 0 is "?"."""
+        return recipe_codes(self.source, self.handles[np.asarray(pages, np.int64)])
 
     def regions(self, *, by_column: bool = True) -> list[Region]:
         """What each byte of the file belongs to, front to back, without gaps; neighbours of one kind are joined.
@@ -428,7 +455,7 @@ class Survey:
         """Kind, offset, length and column of every piece that the file names."""
         found, footer = self._found, self.footer
         owners = np.repeat(np.arange(self.num_columns), np.diff(found.first_page))
-        intact = np.array([i not in found.damage for i in range(self.num_columns)], bool)
+        intact = found.intact
         nobody = np.full(max(len(found.handles), self.num_columns), -1)
         parts = [
             (_PAGES, found.handles["data_offset"], found.handles["data_length"], owners),
@@ -455,33 +482,6 @@ class Survey:
         for out, values in zip(columns, zip(*single, strict=True), strict=True):
             out.append(np.array(values, np.int64))
         return tuple(np.concatenate(out) for out in columns)
-
-    def _read_many(self, offsets: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> list[memoryview]:
-        """The bytes at these places, in order (fewer where the file ends); neighbours come with one read."""
-        out = [memoryview(b"")] * len(offsets)
-        inside = (offsets >= 0) & (offsets < self.length)
-        order = np.argsort(offsets, kind="stable")
-        order = order[inside[order]]
-        if not len(order):
-            return out
-        starts = offsets[order]
-        ends = np.minimum(starts + np.minimum(lengths[order], self.length), self.length)
-        reach = np.maximum.accumulate(ends)
-        far = starts[1:] > reach[:-1] + _NEAR
-        far |= starts[1:] // _LARGEST_READ != starts[:-1] // _LARGEST_READ
-        cuts = [0, *(np.flatnonzero(far) + 1).tolist(), len(order)]
-        for first, stop in pairwise(cuts):
-            begin = int(starts[first])
-            raw = memoryview(self.source.read_at(begin, int(ends[first:stop].max()) - begin))
-            places = zip(
-                order[first:stop].tolist(),
-                (starts[first:stop] - begin).tolist(),
-                (ends[first:stop] - begin).tolist(),
-                strict=True,
-            )
-            for place, a, b in places:
-                out[place] = raw[a:b]
-        return out
 
 
 _KINDS = (
@@ -511,66 +511,61 @@ def examine(source: str | os.PathLike[str] | bytes | ReadAt) -> Survey:
         raise
 
 
-def _field(raw: bytes, known: dict[bytes, Field], path: str) -> Field | None:
-    """A field from its bytes; those alike but for the name are parsed once."""
+def _kind(raw: bytes, alike: list[Field], path: str) -> int:
+    """Where in `alike` there is a field of these bytes behind its name, parsed and added; -1 if they make no sense."""
     try:
-        end = 4 + _U32.unpack_from(raw)[0]
-        rest = raw[end:]
-        like = known.get(rest)
-        if like is None:
-            cursor = Cursor(raw, path=path)
-            like = known[rest] = Field.get(cursor)
-            cursor.expect_end("field")
-            return like
-        return Field(raw[4:end].decode("utf-8"), like.type, like.nullable, like.metadata)
-    except UnsupportedVersionError:
-        raise
-    except (CorruptFileError, struct.error, UnicodeDecodeError):
-        return None
+        cursor = Cursor(b"\1\0\0\0x" + raw, path=path)
+        found = Field.get(cursor)
+        cursor.expect_end("field")
+    except CorruptFileError:
+        return -1
+    alike.append(found)
+    return len(alike) - 1
 
 
-def _wrong_metadata(raw: memoryview, length: int, crc: int) -> str:
-    if len(raw) != length or length < COLUMN_HEADER_SIZE:
-        return "its metadata lies outside the file"
-    if crc32c(raw) != crc:
-        return "its metadata does not match its checksum"
-    pages, _, _, auxiliary, heap, evidence = COLUMN_HEADER.unpack_from(raw)
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _wrong_metadata(
+    pieces: Pieces,
+    lengths: np.ndarray[Any, Any],
+    checksums: np.ndarray[Any, Any],
+    listed: np.ndarray[Any, Any],
+) -> dict[int, str]:
+    """What is wrong with the metadata of columns, by position."""
+    outside = listed & ((pieces.sizes != lengths) | (lengths < COLUMN_HEADER_SIZE))
+    changed = listed & ~outside & ~pieces.intact(checksums.tolist())
+    damage = dict.fromkeys(np.flatnonzero(outside).tolist(), "its metadata lies outside the file")
+    damage |= dict.fromkeys(np.flatnonzero(changed).tolist(), "its metadata does not match its checksum")
+    rest = np.flatnonzero(listed & ~outside & ~changed)
+    headers = pieces.take(_HEADER, pieces.starts[rest])
+    heap, evidence = headers["heap"].astype(np.float64), headers["evidence"].astype(np.float64)
+    pages, auxiliary = headers["pages"].astype(np.float64), headers["auxiliary"].astype(np.float64)
+    # As floats, for numbers of 64 bits could wrap round to the right sum; what is below 2^53 is exact.
     parts = COLUMN_HEADER_SIZE + pages * PAGE_HANDLE_SIZE + heap + evidence + auxiliary * _AUXILIARY_SIZE
-    return "" if parts == length else f"its metadata has {length} bytes, its parts {parts}"
+    for place in np.flatnonzero(parts != lengths[rest]).tolist():
+        position = int(rest[place])
+        damage[position] = f"its metadata has {int(lengths[position])} bytes, its parts {int(parts[place])}"
+    return damage
 
 
 def _parse(
-    raw: bytes,
-    starts: np.ndarray[Any, Any],
-    offsets: np.ndarray[Any, Any],
-    lengths: np.ndarray[Any, Any],
-    damage: dict[int, str],
+    pieces: Pieces, offsets: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any], damage: dict[int, str]
 ) -> _Found:
-    """Headers and handles out of the metadata of all columns, which lies in `raw` from `starts` on."""
-    count = len(starts)
+    """Headers and handles out of the metadata of all columns."""
+    count = len(offsets)
+    intact = np.ones(count, np.bool_)
+    intact[list(damage)] = False
     headers = np.zeros(count, _HEADER)
-    good = np.array([i for i in range(count) if i not in damage], np.int64)
-    data = np.frombuffer(raw, np.uint8)
-    if len(good):
-        headers[good] = data[starts[good][:, None] + np.arange(COLUMN_HEADER_SIZE)].view(_HEADER)[:, 0]
+    headers[intact] = pieces.take(_HEADER, pieces.starts[intact])
     pages = headers["pages"].astype(np.int64)
     first = np.concatenate([[0], np.cumsum(pages)])
     owner = np.repeat(np.arange(count), pages)
     number = np.arange(first[-1]) - first[owner]
-    where = starts[owner] + COLUMN_HEADER_SIZE + number * PAGE_HANDLE_SIZE
-    rows = data[where[:, None] + np.arange(PAGE_HANDLE_SIZE)] if len(where) else np.empty((0, 64), np.uint8)
-    handles = np.ascontiguousarray(rows).view(HANDLE).reshape(-1)
-    return _Found(offsets, lengths, headers, first, handles, damage)
-
-
-def _recipe(raw: memoryview, nulls: bool) -> str | None:
-    """The text in a page index of streams that says how the page is encoded; None where there is none."""
-    try:
-        count = _U32.unpack_from(raw)[0]
-        at = 8 + (16 if nulls else 12) * count
-        form = _U32.unpack_from(raw, at)[0]
-        at += 4 + ((21 if form == BoundsForm.FLOAT else 17) * count if form else 0)
-        length = _U32.unpack_from(raw, at)[0]
-        return bytes(raw[at + 4 : at + 4 + length]).decode("utf-8")
-    except (struct.error, UnicodeDecodeError):
-        return None
+    where = pieces.starts[owner] + COLUMN_HEADER_SIZE + number * PAGE_HANDLE_SIZE
+    return _Found(offsets, lengths, headers, first, pieces.take(HANDLE, where), intact, damage)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -42,6 +42,9 @@ from lance_fmt.page import PageBuilder, PageImage, build_raw_page
 from lance_fmt.schema import DataType, Field, Schema
 from lance_fmt.table import Table
 from lance_fmt.wire import Builder
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class Sink(Protocol):
@@ -119,8 +122,8 @@ class _ColumnWriter:
         self._size = 0
         self._nulls = 0
 
-    def append(self, column: Column, *, last: bool = False) -> None:
-        """Write all pages that are full; with `last`, the rest too, and otherwise keep a copy of it."""
+    def append(self, column: Column, *, last: bool = False, copy: bool = True) -> list[Column]:
+        """The pages that are full now, with `last` the rest too; keeps what is left, or a copy of it."""
         if len(column):
             if not self.field.nullable and column.null_count:
                 raise InvalidDataError(
@@ -132,32 +135,34 @@ class _ColumnWriter:
         if self.shifts is None and (last or self._size >= TARGET_PAGE_BYTES):
             self.shifts = choose_shifts(self.field.type, self._rows, self._size, raw=self._plain)
         if self.shifts is not None and self._rows and (last or self._rows >= 1 << self.shifts[0]):
-            self._write_pages(*self.shifts, last=last)
-        elif self._pending and not last:
-            # The caller may change his arrays after this call.
-            self._pending[-1] = self._pending[-1].take(np.arange(len(self._pending[-1])))
+            return self._pages(1 << self.shifts[0], last=last)
+        if len(column) and copy:
+            self._pending[-1] = _copy_of(column)
+        return []
 
-    def _write_pages(self, page_shift: int, block_shift: int, *, last: bool) -> None:
+    def _pages(self, full: int, *, last: bool) -> list[Column]:
         whole = Column.concat(self._pending)
-        full = 1 << page_shift
         end = self._rows if last else self._rows // full * full
-        for start in range(0, end, full):
-            page = whole.slice(start, min(start + full, end))
-            image = self._build(page, block_shift)
-            offset = self._output.position
-            for buffer in image.data:
-                self._output.put(buffer)
-            self.meta.add(image, offset, self._output.position - offset)
-            self._auxiliary.add(page)
-            if image.encoding is EncodingId.STREAMS:
-                self.features |= Feature.STREAMS
-        rest = whole.slice(end, self._rows).take(np.arange(self._rows - end))
+        rest = _copy_of(whole.slice(end, self._rows))
         self._pending, self._rows, self._size = ([rest], len(rest), rest.nbytes) if len(rest) else ([], 0, 0)
+        return [whole.slice(start, min(start + full, end)) for start in range(0, end, full)]
 
-    def _build(self, page: Column, block_shift: int) -> PageImage:
+    def build(self, page: Column) -> PageImage:
+        """A page from `append`, encoded; pages in their order, by one thread at a time."""
+        assert self.shifts is not None
+        self._auxiliary.add(page)
         if self._plain and page.type.is_vector and not page.null_count:
-            return build_raw_page(page, block_shift)
-        return self._builder.build(page, block_shift)
+            return build_raw_page(page, self.shifts[1])
+        return self._builder.build(page, self.shifts[1])
+
+    def put(self, image: PageImage) -> None:
+        """Write an encoded page."""
+        offset = self._output.position
+        for buffer in image.data:
+            self._output.put(buffer)
+        self.meta.add(image, offset, self._output.position - offset)
+        if image.encoding is EncodingId.STREAMS:
+            self.features |= Feature.STREAMS
 
     def put_indexes(self) -> bytes:
         """Write the page indexes and auxiliary regions; returns the column's metadata."""
@@ -172,6 +177,17 @@ class _ColumnWriter:
         return self.meta.finish(offset, *(self.shifts or choose_shifts(self.field.type, 0, 0)), regions)
 
 
+def _copy_of(column: Column) -> Column:
+    """The same rows in memory of their own, with nothing else in it."""
+    column = column.compact()
+    validity = None if column.validity is None else column.validity.copy()
+    if column.type.is_struct:
+        return Column(column.type, tuple(map(_copy_of, column.children)), None, validity)
+    offsets = None if column.offsets is None else column.offsets.copy()
+    values = column.array.copy() if isinstance(column.values, np.ndarray) else _copy_of(column.child)
+    return Column(column.type, values, offsets, validity)
+
+
 class Writer:
     """Writes tables of one schema, one after the other, to a path or a binary file object.
 
@@ -181,7 +197,8 @@ class Writer:
     `level` weighs size against decoding time: "speed", "balanced" or "small" (which gives up that vectors are
     one array on disk). `encodings` overrides the choice for columns by name, such as `{"price": "alp"}`.
     `row_index` names columns to find rows by value in one step (`File.find`), `bloom` columns whose pages get
-    Bloom filters, which let filters by equality skip pages.
+    Bloom filters, which let filters by equality skip pages. `threads` encode the columns of what one call of
+    `write` completes at the same time; the bytes written are the same for any number.
     """
 
     def __init__(
@@ -194,7 +211,10 @@ class Writer:
         encodings: Mapping[str, str] | None = None,
         row_index: Collection[str] = (),
         bloom: Collection[str] = (),
+        threads: int = 1,
     ) -> None:
+        if threads < 1:
+            raise InvalidDataError(f"threads is {threads}; at least 1 is needed")
         self.schema = schema
         self.num_rows = 0
         self._metadata = dict(metadata or {})
@@ -211,6 +231,8 @@ class Writer:
             self._output = _Output(dest)
         self._summary: WriteSummary | None = None
         self._aborted = False
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
         try:
             self._columns = [_ColumnWriter(field, self._output, options[field.name]) for field in schema]
             self._output.put(header_bytes())
@@ -218,19 +240,39 @@ class Writer:
             self.abort()
             raise
 
-    def write(self, columns: Mapping[str, object]) -> None:
-        """Append rows: a `Table`, or columns, arrays and lists by name."""
-        self._append(columns, last=False)
+    def write(self, columns: Mapping[str, object], *, copy: bool = True) -> None:
+        """Append rows: a `Table`, or columns, arrays and lists by name.
 
-    def _append(self, columns: Mapping[str, object], *, last: bool) -> None:
+        Without `copy`, the caller promises not to change any array before the writer is closed.
+        """
+        self._append(columns, last=False, copy=copy)
+
+    def _append(self, columns: Mapping[str, object], *, last: bool, copy: bool = True) -> None:
         if self._summary is not None or self._aborted:
             raise InvalidDataError("this writer is closed")
         table = columns if isinstance(columns, Table) and columns.schema == self.schema else None
         table = table or Table.of(dict(columns), self.schema)
         self.num_rows += table.num_rows
         # Vectors first: at the start of a file their pages follow each other even across calls of one page.
-        for column in sorted(self._columns, key=lambda c: not c.field.type.is_vector):
-            column.append(table[column.field.name], last=last)
+        columns_ = sorted(self._columns, key=lambda c: not c.field.type.is_vector)
+        self._put((c, c.append(table[c.field.name], last=last, copy=copy)) for c in columns_)
+
+    def _put(self, filled: Iterable[tuple[_ColumnWriter, list[Column]]]) -> None:
+        """Encode pages and write them, in this order."""
+        if self._threads == 1:
+            for column, pages in filled:
+                for page in pages:
+                    column.put(column.build(page))
+            return
+        ready = [(column, pages) for column, pages in filled if pages]
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._threads, "lance_fmt-writer")
+        images = self._pool.map(lambda each: [each[0].build(page) for page in each[1]], ready)
+        for (column, _), found in zip(ready, images, strict=True):
+            for image in found:
+                column.put(image)
 
     def close(self) -> WriteSummary:
         """Write what is left and the file's tail. Calling it again returns the same summary."""
@@ -239,8 +281,8 @@ class Writer:
         if self._aborted:
             raise InvalidDataError("this writer was given up; there is no file")
         try:
-            for column in self._columns:
-                column.append(Column.from_pylist([], column.field.type), last=True)
+            self._put((c, c.append(Column.from_pylist([], c.field.type), last=True)) for c in self._columns)
+            self._stop_threads()
             summary = self._finish()
             if self._file is not None and self._path is not None:
                 self._file.close()
@@ -289,9 +331,15 @@ class Writer:
         """Give up: remove the temporary file, write nothing more."""
         if self._summary is None and not self._aborted:
             self._aborted = True
+            self._stop_threads()
             if self._file is not None:
                 self._file.close()
                 self._temporary.unlink(missing_ok=True)
+
+    def _stop_threads(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def __enter__(self) -> Writer:
         return self

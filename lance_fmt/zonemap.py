@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from lance_fmt.constants import STATISTIC_BYTES, BoundsForm, PageFlag, TypeId
+from lance_fmt.encodings.bitpacked import frozen
 from lance_fmt.kernels import loader
 from lance_fmt.schema import DataType
 from lance_fmt.wire import Builder, Cursor
@@ -32,9 +31,6 @@ DTYPES = {
     BoundsForm.UNSIGNED: "<u8",
     BoundsForm.PREFIX: "<u8",
 }
-_FEW = 16
-Numbers = np.ndarray[Any, Any]
-_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ def prefixes(column: Column) -> Prefixes | None:
     if bounds_form(column.type) is not BoundsForm.PREFIX:
         return None
     keys = np.empty(len(column), np.uint64)
-    loader.prefix_numbers()(np.ascontiguousarray(column.array), column.bounds, keys)
+    loader.prefix_numbers()(frozen(np.ascontiguousarray(column.array)), frozen(column.bounds), keys)
     return keys
 
 
@@ -118,14 +114,13 @@ def unpack(raw: bytes, kind: DataType, cursor: Cursor) -> Any:
 
 
 def _string_bounds(column: Column, keys: Prefixes | None) -> Bounds:
-    rows = np.arange(len(column)) if column.validity is None else np.flatnonzero(column.validity)
-    if not len(rows):
-        return Bounds(_NONE, b"", b"", 0)
-    lengths = np.diff(column.bounds)
     assert keys is not None
-    least, most = keys[rows].min(), keys[rows].max()
-    low = _extreme(column, lengths, rows[keys[rows] == least], largest=False)
-    high = _extreme(column, lengths, rows[keys[rows] == most], largest=True)
+    starts, values = frozen(column.bounds), frozen(np.ascontiguousarray(column.array))
+    valid = np.empty(0, np.bool_) if column.validity is None else column.validity
+    rows = np.empty(2, np.int64)
+    if not loader.extreme_strings()(values, starts, keys, frozen(valid), rows):
+        return Bounds(_NONE, b"", b"", 0)
+    low, high = (values[starts[row] : starts[row + 1]].tobytes() for row in rows.tolist())
     flags = PageFlag.HAS_BOUNDS
     text = column.type.id is TypeId.STRING
     if len(low) <= STATISTIC_BYTES:
@@ -140,39 +135,6 @@ def _string_bounds(column: Column, keys: Prefixes | None) -> Bounds:
             return Bounds(_NONE, b"", b"", 0)
         high = above
     return Bounds(flags, low, high, 0)
-
-
-def _extreme(
-    column: Column, lengths: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], *, largest: bool
-) -> bytes:
-    """Smallest or largest of byte strings whose first 8 bytes agree.
-
-    The next 8 bytes at a time narrow the candidates, then the few left compare.
-    """
-    starts, values = column.bounds, column.array
-    longest = int(lengths[rows].max())
-    depth = _STEP
-    if len(rows) > _FEW and depth < longest:
-        windows = sliding_window_view(np.concatenate([values, np.zeros(_STEP, np.uint8)]), _STEP)
-    while len(rows) > _FEW and depth < longest and depth < STATISTIC_BYTES + _STEP:
-        keys = _words(windows, starts[rows] + depth, lengths[rows] - depth)
-        rows = rows[keys == (keys.max() if largest else keys.min())]
-        longest = int(lengths[rows].max())
-        depth += _STEP
-    if depth >= longest:
-        # They agree but for zeros at the end: the shorter is the smaller.
-        row = rows[lengths[rows].argmax() if largest else lengths[rows].argmin()]
-        return values[starts[row] : starts[row + 1]].tobytes()
-    ends = zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)
-    found = {values[a:b].tobytes() for a, b in ends}
-    return max(found) if largest else min(found)
-
-
-def _words(windows: Numbers, places: Numbers, lengths: Numbers) -> NDArray[np.uint64]:
-    """The 8 bytes at each place as a big-endian number; zeros behind the first `lengths` bytes, which may be none."""
-    words = windows[np.minimum(places, len(windows) - 1)].view(">u8")[:, 0].astype(np.uint64)
-    missing = np.uint64(8) * (_STEP - np.clip(lengths, 1, _STEP)).astype(np.uint64)
-    return np.where(lengths > 0, words >> missing << missing, np.uint64(0))
 
 
 def _cut(value: bytes, text: bool) -> bytes:

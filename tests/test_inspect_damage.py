@@ -17,12 +17,12 @@ from vego.cli import main
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.lfmt"))
 VIEWS = (
     [],
-    ["--tree", "--pages", "--why", "--stats", "--map", "--all"],
+    ["tree", "pages", "map", "--why", "--stats", "--all"],
     ["--json"],
     ["--verify"],
-    ["--head", "3"],
-    ["--page", "NAME:0", "--hex"],
-    ["--page", "NAME:0", "--json"],
+    ["head", "3"],
+    ["page", "NAME:0", "--hex"],
+    ["page", "NAME:0", "--json"],
 )
 ROWS = 5000
 
@@ -130,7 +130,7 @@ def test_damaged_metadata_costs_its_column_only(sample, capsys):
     assert columns["first"]["damage"] == "its metadata does not match its checksum"
     assert columns["first"]["pages"] == []
     assert columns["third"]["pages"]
-    assert main(["inspect", str(sample), "--page", "first:0"]) == 2
+    assert main(["inspect", str(sample), "page", "first:0"]) == 2
     assert "its metadata does not match" in capsys.readouterr().err
 
 
@@ -145,7 +145,7 @@ def test_a_damaged_page_index_costs_its_page_only(sample, capsys):
     encodings = [found["encoding"] for found in report["columns"][1]["pages"]]
     assert encodings[1] == "?"
     assert "?" not in (encodings[0], *encodings[2:])
-    text = shown(sample, "--page", "second:1", capsys=capsys, status=1)
+    text = shown(sample, "page", "second:1", capsys=capsys, status=1)
     assert "DAMAGED: the page index does not match its checksum" in text
     assert "WRONG" in text
 
@@ -159,7 +159,7 @@ def test_damage_inside_values_is_found_by_verify_and_by_page(sample, capsys):
     text = shown(sample, "--verify", capsys=capsys, status=1)
     assert "column 'second', page 1, block 2" in text
     assert "every byte was read" not in text
-    text = shown(sample, "--page", "second:1", capsys=capsys, status=1)
+    text = shown(sample, "page", "second:1", capsys=capsys, status=1)
     assert "DAMAGED: block 2 (rows" in text
 
 
@@ -179,10 +179,10 @@ def test_head_shows_nulls_where_values_are_lost(sample, capsys):
         page = file.column("third").pages[0]
     flip(sample, page.offset)
     rows = shown(
-        sample, "--head", "2", "--column", "first", "--column", "third", "--json", capsys=capsys, status=1
+        sample, "head", "2", "--column", "first", "--column", "third", "--json", capsys=capsys, status=1
     )
     assert json.loads(rows) == [{"first": 0, "third": None}, {"first": 1, "third": None}]
-    text = shown(sample, "--head", "2", "--column", "third", capsys=capsys, status=1)
+    text = shown(sample, "head", "2", "--column", "third", capsys=capsys, status=1)
     assert "DAMAGED: column 'third', page 0, block 0" in text
 
 

@@ -1,4 +1,4 @@
-"""`vego inspect --diff`: files that hold the same are told from files that do not, bit for bit."""
+"""`vego inspect diff`: files that hold the same are told from files that do not, bit for bit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def a(tmp_path: Path) -> Path:
 
 
 def diff(a: Path, b: Path, *options: str, capsys, status: int) -> dict:
-    assert main(["inspect", str(a), "--diff", str(b), "--json", *options]) == status
+    assert main(["inspect", "diff", str(a), str(b), "--json", *options]) == status
     return json.loads(capsys.readouterr().out)
 
 
@@ -44,8 +44,32 @@ def test_a_file_and_its_copy(a, capsys):
     copy.write_bytes(a.read_bytes())
     found = diff(a, copy, capsys=capsys, status=0)
     assert found["identical"]
-    assert main(["inspect", str(a), "--diff", str(copy)]) == 0
+    assert main(["inspect", "diff", str(a), str(copy)]) == 0
     assert "the same data, stored the same way" in capsys.readouterr().out
+
+
+def test_a_file_named_diff(a, monkeypatch, capsys):
+    monkeypatch.chdir(a.parent)
+    a.rename("diff")
+    assert main(["inspect", "./diff", "tree"]) == 0
+    assert main(["inspect", "diff", "diff", "./diff"]) == 0
+    assert "the same data" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "takes two files: `vego inspect diff A B`"),
+        (["a"], "takes two files"),
+        (["a", "b", "c"], "takes two files"),
+        (["a", "b", "--why"], "diff and --why do not go together"),
+        (["a", "b", "--hex"], "diff and --hex do not go together"),
+        (["a", "b", "--html", "x"], "diff and --html do not go together"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(words, message, capsys):
+    assert main(["inspect", "diff", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_the_same_values_stored_differently(a, capsys):
@@ -55,7 +79,7 @@ def test_the_same_values_stored_differently(a, capsys):
     assert found["same"]
     assert not found["identical"]
     assert {column["values"] for column in found["columns"]} == {"equal"}
-    assert main(["inspect", str(a), "--diff", str(b)]) == 0
+    assert main(["inspect", "diff", str(a), str(b)]) == 0
     text = capsys.readouterr().out
     assert "the same data, stored differently" in text
     assert " → " in text
@@ -76,7 +100,7 @@ def test_values_that_differ_are_counted_and_shown(a, capsys):
     lance_fmt.write(a.with_name("late.lfmt"), other, metadata={"k": "v"})
     late = diff(a, a.with_name("late.lfmt"), capsys=capsys, status=1)["columns"][0]
     assert late["first"] == {"row": 99_999, "a": "99999", "b": "-7"}
-    assert main(["inspect", str(a), "--diff", str(b)]) == 1
+    assert main(["inspect", "diff", str(a), str(b)]) == 1
     assert "not equal: 3 rows" in capsys.readouterr().out
 
 
@@ -125,7 +149,7 @@ def test_what_is_not_a_value_counts_too(what, a, capsys):
         assert (found["a"]["rows"] != found["b"]["rows"]) == (what == "rows")
         if what == "rows":
             assert {c["values"] for c in found["columns"]} == {f"equal in the first {ROWS - 1:,} rows"}
-        assert main(["inspect", str(left), "--diff", str(right)]) == 1
+        assert main(["inspect", "diff", str(left), str(right)]) == 1
         assert "different data" in capsys.readouterr().out
 
 
@@ -133,7 +157,7 @@ def test_only_some_columns(a, capsys):
     b = a.with_name("b.lfmt")
     lance_fmt.write(b, columns() | {"x": np.zeros(ROWS)}, metadata={"k": "v"})
     assert diff(a, b, "--column", "n", "--column", "text", capsys=capsys, status=0)["same"]
-    assert main(["inspect", str(a), "--diff", str(b), "--column", "z"]) == 2
+    assert main(["inspect", "diff", str(a), str(b), "--column", "z"]) == 2
     assert "no column 'z'" in capsys.readouterr().err
 
 
@@ -145,5 +169,5 @@ def test_damaged_values_are_named_and_the_others_compared(a, capsys):
     b.write_bytes(data)
     found = {column["name"]: column["values"] for column in diff(a, b, capsys=capsys, status=1)["columns"]}
     assert found == {"n": "equal", "x": "damaged", "text": "equal", "v": "equal"}
-    assert main(["inspect", str(a), "--diff", str(b)]) == 1
+    assert main(["inspect", "diff", str(a), str(b)]) == 1
     assert "damaged at byte" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`vego inspect --page`: every byte of a page is named once, and what is said of it is what lies there."""
+"""`vego inspect FILE page`: every byte of a page is named once, and what is said of it is what lies there."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_names_of_streams_of_nested_types(tmp_path):
 def test_bytes_are_shown_beside_what_they_say(tmp_path, capsys):
     path = tmp_path / "x.lfmt"
     lance_fmt.write(path, {"x": np.arange(1000) % 50 - 20}, encodings={"x": "frame_of_reference"})
-    assert main(["inspect", str(path), "--page", "x:0", "--hex"]) == 0
+    assert main(["inspect", str(path), "page", "x:0", "--hex"]) == 0
     text = capsys.readouterr().out
     data = path.read_bytes()
     found = re.findall(r"^  ([0-9a-f]{8})  ((?:[0-9a-f]{2} ?){1,16})", text, re.MULTILINE)
@@ -128,14 +128,32 @@ def test_bytes_are_shown_beside_what_they_say(tmp_path, capsys):
         assert data[int(offset, 16) :][: len(expected)] == expected
     assert re.search(r"^  [0-9a-f]{8}  ec ff( ff){0,6}( 00){0,6}  .*base = -20$", text, re.MULTILINE)
     assert "bytes more" in text
-    assert main(["inspect", str(path), "--page", "x:0", "--hex", "--all"]) == 0
+    assert main(["inspect", str(path), "page", "x:0", "--hex", "--all"]) == 0
     assert "bytes more" not in capsys.readouterr().out
+
+
+def test_a_plain_number_counts_the_pages_of_all_columns(tmp_path, capsys):
+    path = tmp_path / "x.lfmt"
+    big = np.zeros((5000, 1024), np.float32)
+    lance_fmt.write(path, {"a": np.arange(5000), "b": big, "c": np.arange(5000), "d": big})
+    assert main(["inspect", str(path), "--json"]) == 0
+    columns = json.loads(capsys.readouterr().out)["columns"]
+    places = [(column["name"], page) for column in columns for page in range(len(column["pages"]))]
+    assert len(places) > 4
+    assert [column["first_page"] for column in columns] == [places.index((name, 0)) for name in "abcd"]
+    for number, place in enumerate(places):
+        assert main(["inspect", "--json", str(path), "--all", "page", "--hex", str(number)]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["column"], found["page"]) == place
+    only = [place for place in places if place[0] in "bd"]
+    assert main(["inspect", str(path), "page", f"{len(only) - 1}", "--column", "b", "--column", "d"]) == 0
+    assert capsys.readouterr().out.startswith(f"page {only[-1][1]} of d: ")
 
 
 def test_json_has_all_bytes(tmp_path, capsys):
     path = tmp_path / "x.lfmt"
     lance_fmt.write(path, {"x:y": [1.5, None, float("nan")]})
-    assert main(["inspect", str(path), "--page", "x:y:0", "--json", "--hex"]) == 0
+    assert main(["inspect", str(path), "page", "x:y:0", "--json", "--hex"]) == 0
     report = json.loads(capsys.readouterr().out)
     data = path.read_bytes()
     for section in report["sections"].values():

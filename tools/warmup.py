@@ -64,7 +64,10 @@ def _columns() -> dict[str, list[np.ndarray[Any, Any] | list[str]]]:
     """Values of every kind that a kernel is compiled for."""
     numbers = np.arange(ROWS) % 100 + np.arange(ROWS) // 100
     return {
-        "integers": [numbers.astype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)],
+        "integers": [
+            *(numbers.astype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)),
+            np.arange(ROWS) // 2,  # in a dictionary, codes of two bytes
+        ],
         "floats": [(numbers / 4).astype(f"f{size}") for size in (2, 4, 8)],
         "text": [[f"{row % 50} and more, größer" for row in range(ROWS)]],
         "booleans": [numbers % 50 < 25],
@@ -86,6 +89,8 @@ def _every_encoding(columns: list[np.ndarray[Any, Any] | list[str]]) -> None:
                 file.read(filter=lance_fmt.field("x") >= some)
                 file.read(filter=lance_fmt.field("x").isin([some]))
                 file.take([0, 5])
+            with lance_fmt.open(sink.getvalue()) as file:
+                file.read()
 
 
 def _load_compiler() -> None:

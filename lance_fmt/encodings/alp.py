@@ -42,7 +42,6 @@ _LIMIT = {4: 2.0**31, 8: 2.0**53}
 _PLAIN = Recipe(StreamId.PLAIN)
 _HEADER = struct.Struct("<BBHI")
 _WHOLE = {4: kind_of("<i4"), 8: kind_of("<i8")}
-_ONE = {size: np.empty(1, f"<f{size}") for size in _WHOLE}
 # Kernels take these one by one, which floats of Python are fastest for.
 _POWERS, _INVERSES = POWERS.tolist(), INVERSES.tolist()
 _NOWHERE = np.empty(0, np.uint32)
@@ -147,7 +146,9 @@ def decimals_of(values: Values, kind: Kind) -> Decimals:
     with np.errstate(invalid="ignore"):  # signaling NaNs
         few = values[_places(count)].astype(np.float64)
     limit = _LIMIT[size]
-    found = loader.find_exponents()(few, limit, _LARGEST_EXPONENT[size], POWERS, INVERSES, _ONE[size])
+    found = loader.find_exponents()(
+        few, limit, _LARGEST_EXPONENT[size], POWERS, INVERSES, np.empty(1, kind.dtype)
+    )
     e, f = divmod(int(found), 32)
     numbers, wrong = np.empty(count, _numbers_kind(kind).dtype), np.empty(count, np.bool_)
     exponents = _POWERS[e], _INVERSES[f], _POWERS[f], _INVERSES[e]

@@ -22,6 +22,7 @@ from lance_fmt.errors import InvalidDataError
 from lance_fmt.wire import Cursor
 
 _RECIPE = Recipe(StreamId.CONSTANT)
+_EARLY = 16
 
 
 class Constant:
@@ -82,8 +83,12 @@ def is_constant(values: Values) -> bool:
         count = len(values.offsets) - 1
         if len(values.data) != length * count or values.offsets[-2] != length * (count - 1):
             return False
+        if values.data[-length:].tobytes() != values.data[:length].tobytes():
+            return False
         if (np.diff(values.offsets) != length).any():
             return False
         return length == 0 or bool((values.data.reshape(count, length) == values.data[:length]).all())
     bits = values.view(f"u{values.itemsize}")
-    return bool(bits[0] == bits[-1] and (bits == bits[0]).all())
+    first = bits[0]
+    # Most values that are not all equal differ early.
+    return bool(first == bits[-1] and (bits[:_EARLY] == first).all() and (bits == first).all())

@@ -21,6 +21,7 @@ from lance_fmt.encodings.protocol import (
     Chooser,
     Kind,
     Mask,
+    PageParameters,
     Recipe,
     Sample,
     SharedWriter,
@@ -46,27 +47,52 @@ _MIXERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _PROBE_NEW = 0.98
 _SLACK = 8
 _HEADER = struct.Struct("<II")
+NO_STRINGS = Strings(np.empty(0, np.uint8), np.zeros(1, np.int64))
 _CODE_KINDS = {size: kind_of(f"<u{size}") for size in (1, 2, 4)}
 
 
-class Mapping:
+class Mapping(PageParameters):
     """Sorted distinct values, and the way from values to their places among them.
 
-    `recipe` is how the values are written; `slots` remembers where they have been.
+    `recipe` is how the values are written; `slots` remembers where they have been. `page` are the blocks that
+    the values were found in: their codes are known from that.
     """
 
-    def __init__(self, known: _Known, kind: Kind) -> None:
-        self.values, self._ranks = known.sorted(kind)
-        self._known = known
+    def __init__(self, known: _Known, kind: Kind, page: Sequence[Values]) -> None:
         self.kind = kind
         self.code_kind = _CODE_KINDS[_code_size(known.count)]
+        self.values, ranks = known.sorted(kind)
+        self._ranks = ranks.astype(self.code_kind.dtype)
+        self._known: _Known | None = known
+        self._count = known.count
         self.recipe: Recipe | None = None
         self._slots: WeakKeyDictionary[SharedWriter, int] = WeakKeyDictionary()
+        ends = np.cumsum([count_of(block) for block in page])[:-1]
+        # Blocks are held, so that none of them leaves its id to another.
+        self._page = {id(b): (b, c) for b, c in zip(page, np.split(known.codes, ends), strict=True)}
 
     def codes(self, values: Values) -> Array | None:
         """The code of each value; None if there is a value without one."""
-        found = self._known.look_up(values)
-        return None if found is None else self._ranks[found].astype(self.code_kind.dtype)
+        known = self._page.get(id(values))
+        assert self._known is not None
+        found = self._known.look_up(values) if known is None else known[1]
+        return None if found is None else self._ranks[found]
+
+    def renewed(self, page: Sequence[Values]) -> Mapping | None:
+        """The mapping of another page, written alike; None if it has far more values, or codes of other width."""
+        count = sum(map(count_of, page))
+        known = _distinct(page, min(2 * self._count + _PROBE_RUN, count // 2), self.kind)
+        if known is None or _code_size(known.count) != self.code_kind.dtype.itemsize:
+            return None
+        found = Mapping(known, self.kind, page)
+        found.recipe = self.recipe
+        return found
+
+    def forget(self) -> None:
+        """Drop all but what `renewed` needs."""
+        self._known = None
+        self._page.clear()
+        self.values = self.values[:0] if isinstance(self.values, np.ndarray) else NO_STRINGS
 
     def slot(self, out: StreamWriter) -> int:
         """The slot of the values in the page of `out`, written the first time."""
@@ -88,17 +114,17 @@ class _Known:
     def __init__(self, values: Values, limit: int) -> None:
         """Up to `limit` distinct values; `count` is -1 if there are more."""
         self._table = np.zeros(1 << max(4, (2 * limit - 1).bit_length()), np.uint32)
-        self._codes = np.empty(count_of(values), np.uint32)
+        self.codes = np.empty(count_of(values), np.uint32)
         if isinstance(values, Strings):
             self._data, offsets = _padded(values), values.offsets
             self._starts, self._sizes = np.empty(limit, np.int64), np.empty(limit, np.int64)
             self.count = loader.code_strings()(
-                self._data, offsets, self._data, self._starts, self._sizes, 0, self._table, self._codes
+                self._data, offsets, self._data, self._starts, self._sizes, 0, self._table, self.codes
             )
             self._starts, self._sizes = self._starts[: self.count], self._sizes[: self.count]
         else:
             self._numbers = np.empty(limit, np.uint64)
-            self.count = loader.code_numbers()(_bits(values), self._numbers, 0, self._table, self._codes)
+            self.count = loader.code_numbers()(_bits(values), self._numbers, 0, self._table, self.codes)
             self._numbers = self._numbers[: self.count]
 
     @property
@@ -172,10 +198,14 @@ class Entries:
         self.values = values
         self._answer: tuple[Test, Mask] | None = None
         self.bits = np.empty(0, np.uint8)
+        self.has_negative = False
+        # What a reader has made of the values for its own use, if anything.
+        self.shown: Any = None
         if isinstance(values, Strings):
             self.values = Strings(np.concatenate([values.data, np.zeros(16, np.uint8)]), values.offsets)
         else:
             self.bits = values.view(f"<u{values.dtype.itemsize}").copy()
+            self.has_negative = bool((values < 0).any())
 
     def passing(self, test: Test) -> Mask:
         """Which values pass; remembered for the next block of a scan."""
@@ -206,19 +236,15 @@ class Dictionary:
         count = sum(map(count_of, sample.page))
         if count < 2 or _hardly_repeats(sample.page, count):
             return None
-        known = _Known(_joined(sample.page), min(count // 2, MAX_DICTIONARY_VALUES))
-        if known.count < 0 or known.nbytes > _MAX_BYTES * (
-            1 if kind.is_strings else 8 // kind.dtype.itemsize
-        ):
-            return None
-        return self._recipe(known, sample, kind, chooser)
+        known = _distinct(sample.page, count // 2, kind)
+        return None if known is None else self._recipe(known, sample, kind, chooser)
 
     def fixed(self, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
         """As long as there are no more than `MAX_DICTIONARY_VALUES` values."""
         return self._recipe(_all_known(sample.page or sample.blocks), sample, kind, chooser)
 
     def _recipe(self, known: _Known, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
-        mapping = Mapping(known, kind)
+        mapping = Mapping(known, kind, sample.page or sample.blocks)
         codes = [found for block in sample.blocks if (found := mapping.codes(block)) is not None]
         child = chooser.choose(Sample(codes), mapping.code_kind)
         distinct = [mapping.values]
@@ -230,7 +256,7 @@ class Dictionary:
         mapping: Mapping = recipe.parameters
         codes = mapping.codes(values)
         if codes is None:  # not a block of the page this was planned for: it gets a dictionary of its own
-            mapping = Mapping(_all_known([values]), kind)
+            mapping = Mapping(_all_known([values]), kind, [values])
             mapping.recipe = recipe.parameters.recipe
             codes = mapping.codes(values)
         assert codes is not None
@@ -269,6 +295,13 @@ class Dictionary:
         slot, reserved = _HEADER.unpack(payload.take(_HEADER.size, "slot of the dictionary"))
         if reserved != 0:
             raise payload.fail("reserved bytes of a dictionary stream are not zero")
+        entries = self.entries(slot, payload, kind, source)
+        codes = source.read(payload, count, entries.code_kind)
+        assert not isinstance(codes, Strings)
+        return entries, frozen(codes)
+
+    def entries(self, slot: int, payload: Cursor, kind: Kind, source: StreamReader) -> Entries:
+        """The values in a shared slot; CorruptFileError, at `payload`, if they are none of `kind`."""
 
         def parse(cursor: Cursor) -> Entries:
             size = cursor.u64("dictionary length")
@@ -281,9 +314,7 @@ class Dictionary:
         entries = source.shared(slot, parse)
         if not isinstance(entries, Entries) or (entries.kind is not kind and entries.kind != kind):
             raise payload.fail(f"shared slot {slot} is no dictionary of {kind.name}")
-        codes = source.read(payload, count, entries.code_kind)
-        assert not isinstance(codes, Strings)
-        return entries, frozen(codes)
+        return entries
 
 
 def check_codes(payload: Cursor, codes: Array, entries: Entries) -> None:
@@ -315,6 +346,13 @@ def _joined(blocks: Sequence[Values]) -> Values:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return Strings(np.concatenate([block.data for block in strings]), offsets)
+
+
+def _distinct(page: Sequence[Values], limit: int, kind: Kind) -> _Known | None:
+    """The distinct values of a page; None if there are more than `limit`, or than a dictionary takes."""
+    known = _Known(_joined(page), min(limit, MAX_DICTIONARY_VALUES))
+    most = _MAX_BYTES * (1 if kind.is_strings else 8 // kind.dtype.itemsize)
+    return None if known.count < 0 or known.nbytes > most else known
 
 
 def _all_known(blocks: Sequence[Values]) -> _Known:

@@ -6,6 +6,7 @@ streams of plain values before it asks here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -80,12 +81,25 @@ def nbytes_of(values: Values) -> int:
     return len(values.data) + len(values.offsets) - 1 if isinstance(values, Strings) else values.nbytes
 
 
+class PageParameters(ABC):
+    """Parameters of a recipe that hold for one page only, unlike those that serve every page alike."""
+
+    @abstractmethod
+    def renewed(self, page: Sequence[Values]) -> PageParameters | None:
+        """Those of another page of like values, given by all its blocks; None: they are not alike."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what only writing this page needs: the recipe is kept for the next one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """A tree of encodings: how the streams of a page are written.
 
     `children` are the recipes of the streams within the payload, in the order of the encoding's specification;
-    `parameters` is what planning learnt from the page and encoding needs again (its type is the encoding's own).
+    `parameters` is what planning learnt from the page and encoding needs again (its type is the encoding's own;
+    `PageParameters` if it goes with that page only).
     """
 
     id: StreamId

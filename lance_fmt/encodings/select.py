@@ -3,13 +3,14 @@
 A choice is deterministic. Every encoding that accepts the values plans how it would write them, down to the
 streams inside its payload, and writes the sample; its score is the bytes that took plus the time that decoding
 takes by the table below, priced in bytes by the level. The lowest score wins, ties go to the lower id. What was
-considered is kept as text for the inspector.
+considered is kept as text for the inspector. Pages after the first are written as the one before and only measured
+(`Habit`): they are weighed when they do not come to what the first came to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,7 +18,18 @@ import numpy as np
 from lance_fmt.checksum import crc32c
 from lance_fmt.constants import StreamId
 from lance_fmt.encodings import ENCODINGS
-from lance_fmt.encodings.protocol import Encoding, Kind, Recipe, Sample, Values, nbytes_of
+from lance_fmt.encodings.constant import is_constant
+from lance_fmt.encodings.protocol import (
+    Encoding,
+    Kind,
+    PageParameters,
+    Recipe,
+    Sample,
+    Strings,
+    Values,
+    count_of,
+    nbytes_of,
+)
 from lance_fmt.encodings.streams import PageWriter
 from lance_fmt.errors import InvalidDataError
 
@@ -48,8 +60,14 @@ _SAMPLE_BLOCKS = 2
 # Streams inside others are not weighed at all up to this many bytes, and not for compression up to the next.
 _TINY = 64
 _SMALL = 2048
-# A page this much like the one before is encoded alike without weighing everything again.
-_ALIKE = 1.1
+# A page is as good as the first one written alike if its score for each raw byte is at most so much worse or better.
+_WORSE = 1.04
+_BETTER = 1.1
+# A column best left plain may have become one that is not without plain pages showing it: it is weighed again after
+# so many pages, and then after as many as there were, up to the last.
+_MOST_UNWEIGHED = 16
+
+Trace = list[tuple[StreamId, Kind, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +76,37 @@ class Choice:
 
     recipe: Recipe
     evidence: str
-    share: float = 0.0  # of the raw bytes that the score comes to
+
+
+class Habit:
+    """What was chosen for a stream of a column's pages, and how well it does: like pages need no weighing.
+
+    `share` is `LevelChooser.share` of the first page written by `recipe`, `before` the habit given up for it.
+    """
+
+    def __init__(self, recipe: Recipe, share: float, before: Habit | None) -> None:
+        self._recipe = recipe
+        self._share = share
+        self._plain = recipe.id is StreamId.PLAIN
+        self._patience: int = min(2 * before._patience, _MOST_UNWEIGHED) if before and before._plain else 1
+        self._pages = 0
+        if isinstance(recipe.parameters, PageParameters):
+            recipe.parameters.forget()
+
+    def recipe(self, page: Sequence[Values]) -> Recipe | None:
+        """The recipe for the next page; None if that is to be weighed."""
+        self._pages += 1
+        if self._plain and self._pages > self._patience:
+            return None
+        parameters = self._recipe.parameters
+        if not isinstance(parameters, PageParameters):
+            return self._recipe
+        renewed = parameters.renewed(page)
+        return None if renewed is None else replace(self._recipe, parameters=renewed)
+
+    def holds(self, share: float) -> bool:
+        """Whether a page that came to `share` was written as well as the first."""
+        return self._share / _BETTER <= share <= self._share * _WORSE
 
 
 def check_level(level: str) -> Level:
@@ -108,49 +156,35 @@ class LevelChooser:
         self._seen[key] = recipe = self.weigh(sample, kind, without).recipe
         return recipe
 
-    def weigh(
-        self,
-        sample: Sample,
-        kind: Kind,
-        without: frozenset[StreamId] = frozenset(),
-        last: Choice | None = None,
-    ) -> Choice:
-        """The best recipe, with evidence. `last` is the choice for the page before.
-
-        What was best there is taken again, unweighed, where it still does about as well.
-        """
-        if last is not None and last.recipe.id is not StreamId.PLAIN:
-            again = self._again(sample, kind, last)
-            if again is not None:
-                return again
+    def weigh(self, sample: Sample, kind: Kind, without: frozenset[StreamId] = frozenset()) -> Choice:
+        """The best recipe, with evidence."""
         raw = sum(map(nbytes_of, sample.blocks))
+        # A block of one value is written so under every recipe: the others decide.
+        varied = [block for block in sample.blocks if not is_constant(block)]
+        if not varied:
+            return Choice(
+                _PLAIN_STRINGS if kind.is_strings else _PLAIN, f"plain; of {raw} bytes sampled: one value"
+            )
+        sample = replace(sample, blocks=varied)
         best: tuple[float, Recipe] | None = None
         lines = []
         for encoding in self._candidates(kind, without, raw):
+            if best is not None and self._score(0, _least(encoding.id, sample, kind)) >= best[0]:
+                lines.append(f"{encoding.name} no better in no bytes")
+                continue
             recipe = encoding.plan(sample, kind, self._below(encoding))
             if recipe is None:
                 continue
             size, nanoseconds = self._measure(sample, kind, recipe)
-            score = size + nanoseconds * BYTES_PER_NS[self._level]
+            score = self._score(size, nanoseconds)
             lines.append(f"{recipe} {size} bytes, {nanoseconds / 1000:.0f} us")
             if best is None or score < best[0]:
                 best = (score, recipe)
         assert best is not None  # plain accepts every kind and every value
-        evidence = f"{best[1]}; of {raw} bytes sampled: {'; '.join(lines)}"
-        return Choice(best[1], evidence, best[0] / max(raw, 1))
+        return Choice(best[1], f"{best[1]}; of {raw} bytes sampled: {'; '.join(lines)}")
 
-    def _again(self, sample: Sample, kind: Kind, last: Choice) -> Choice | None:
-        encoding = ENCODINGS[last.recipe.id]
-        recipe = encoding.plan(sample, kind, self._below(encoding))
-        if recipe is None:
-            return None
-        size, nanoseconds = self._measure(sample, kind, recipe)
-        raw = sum(map(nbytes_of, sample.blocks))
-        share = (size + nanoseconds * BYTES_PER_NS[self._level]) / max(raw, 1)
-        if not last.share / _ALIKE <= share <= last.share * _ALIKE:
-            return None
-        evidence = f"{recipe}; as the page before: {size} of {raw} bytes sampled"
-        return Choice(recipe, evidence, last.share)
+    def _score(self, size: int, nanoseconds: float) -> float:
+        return size + nanoseconds * BYTES_PER_NS[self._level]
 
     def _candidates(self, kind: Kind, without: frozenset[StreamId], raw: int) -> list[Encoding]:
         banned = set(without) | self._above - {StreamId.PLAIN}
@@ -173,13 +207,18 @@ class LevelChooser:
 
     def _measure(self, sample: Sample, kind: Kind, recipe: Recipe) -> tuple[int, float]:
         """Bytes of the sample written by `recipe`, and nanoseconds to read it again."""
-        trace: list[tuple[StreamId, Kind, int, int]] = []
+        trace: Trace = []
         writer = PageWriter(trace=trace)
         size = sum(len(writer.write(block, kind, recipe)) for block in sample.blocks)
         # Shared bytes serve the whole page: only the sample's share of them counts.
         if sample.page is not None and writer.shared.slots:
             size += sum(map(len, writer.shared.slots)) * len(sample.blocks) // len(sample.page)
         return size, sum(_cost(*entry) for entry in trace)
+
+    def share(self, blocks: Sequence[Values], size: int, trace: Trace) -> float:
+        """The score of blocks written in `size` bytes as `trace` says, for each of their raw bytes."""
+        nanoseconds = sum(_cost(*entry) for entry in trace)
+        return self._score(size, nanoseconds) / max(sum(map(nbytes_of, blocks)), 1)
 
     def fixed(self, name: str, sample: Sample, kind: Kind) -> Choice:
         """The recipe of an encoding that the user chose."""
@@ -213,6 +252,15 @@ def _cost(stream: StreamId, kind: Kind, count: int, string_bytes: int) -> float:
     return each + value * count + byte * string_bytes
 
 
+def _least(stream: StreamId, sample: Sample, kind: Kind) -> float:
+    """Nanoseconds to read the sample, without the streams inside."""
+    return sum(
+        _cost(stream, kind, count_of(b), len(b.data) if isinstance(b, Strings) else 0) for b in sample.blocks
+    )
+
+
+_PLAIN = Recipe(StreamId.PLAIN)
+_PLAIN_STRINGS = Recipe(StreamId.PLAIN, (_PLAIN,))
 _BY_BYTES = frozenset({StreamId.SNAPPY, StreamId.ZSTD, StreamId.PLAIN})
 
 

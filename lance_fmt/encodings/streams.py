@@ -40,6 +40,11 @@ class SharedSlots:
             self.slots.append(data)
         return place
 
+    def cut(self, count: int) -> None:
+        """Forget all but the first `count` slots."""
+        del self.slots[count:]
+        self._places = {key: place for key, place in self._places.items() if place < count}
+
 
 class PageWriter:
     """Writes the streams of one page. `trace` lists (encoding, kind, values, bytes) of every stream written."""

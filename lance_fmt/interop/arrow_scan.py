@@ -90,7 +90,7 @@ class ArrowScan:
     def batches(self) -> Iterator[Any]:
         """The record batches, in the order of the rows; none is empty."""
         starts = range(self._rows.start, self._rows.stop, self._batch_rows)
-        if self._threads == 1:
+        if self._threads == 1 or len(starts) == 1:
             for start in starts:
                 batch = self._batch(start)
                 if batch is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,29 +18,30 @@ import numpy as np
 from lance_fmt import arrow, block
 from lance_fmt.arena import Arena
 from lance_fmt.arrow_types import arrow_field
+from lance_fmt.block_runs import BlockRun
 from lance_fmt.column import Column
 from lance_fmt.column_reader import ColumnReader
 from lance_fmt.constants import STREAM_ALIGNMENT, EncodingId, StreamId, TypeId
-from lance_fmt.encodings.bitpacked import frozen
-from lance_fmt.encodings.dictionary import Dictionary, Entries, check_codes
+from lance_fmt.encodings.dictionary import NO_STRINGS, Dictionary, Entries, check_codes
 from lance_fmt.encodings.frame_of_reference import unpack_frame
 from lance_fmt.encodings.protocol import STRINGS, Mask, Strings, kind_of
 from lance_fmt.encodings.streams import PageReader
 from lance_fmt.encodings.text import valid_text
 from lance_fmt.errors import InvalidDataError
-from lance_fmt.kernels import loader
+from lance_fmt.numbers import are_numbers, read_range
 from lance_fmt.schema import int32, int64
-from lance_fmt.source import read_exactly
 from lance_fmt.wire import FRAME, Cursor
 
 Array = np.ndarray[Any, Any]
 
 _WORD_DIGITS = 18  # of the decimals that 64 bits hold, whatever the digits are
 _WORDS = kind_of("<i8")
+_INT32, _INT64 = int32(), int64()
 # The stream of high words where none of a block's decimals is negative: a constant 0.
 _NO_HIGH_WORDS = bytes([StreamId.CONSTANT, 0, 0, 0, 8, 0, 0, 0]) + bytes(8)
-_NO_HIGH = np.frombuffer(_NO_HIGH_WORDS, np.uint64)
 _DICTIONARY = Dictionary()
+# Dictionaries up to so many bytes are the same where their bytes are: many columns have the same one in each page.
+_SMALL = 1 << 16
 
 
 class Layout(Enum):
@@ -72,6 +74,40 @@ class _Block:
     nulls: int
     cursor: Cursor
     reader: PageReader
+
+
+class _Values:
+    """The values of a dictionary as an Arrow array; small ones are known by their bytes too."""
+
+    __slots__ = ("array", "key")
+
+    def __init__(self, array: Any, content: bytes | None) -> None:
+        self.array = array
+        self.key: Any = content or self
+
+
+class _Dictionary:
+    """The dictionary of a batch: those of its blocks one behind another, each of them once."""
+
+    def __init__(self, pa: Any) -> None:
+        self._pa = pa
+        self._starts: dict[Any, int] = {}
+        self._parts: list[_Values] = []
+        self._size = 0
+
+    def add(self, values: _Values) -> int:
+        """What is to be added to codes of `values`."""
+        start = self._starts.get(values.key)
+        if start is None:
+            start = self._starts[values.key] = self._size
+            self._parts.append(values)
+            self._size += len(values.array)
+        return start
+
+    def array(self) -> Any:
+        """The values."""
+        parts = [part.array for part in self._parts]
+        return parts[0] if len(parts) == 1 else self._pa.concat_arrays(parts)
 
 
 def layout_of(reader: ColumnReader) -> Layout:
@@ -108,24 +144,22 @@ class ArrowColumn:
         self._pa = pa
         self._reader = reader
         self._layout = layout
-        self._dictionaries: dict[int, Any] = {}
         usual = arrow_field(pa, reader.field)
         kind = reader.type
         changed = {
             Layout.WORDS: lambda: pa.decimal64(kind.precision, kind.scale),
             Layout.CODES: lambda: pa.dictionary(pa.int32(), pa.large_string()),
         }.get(layout)
-        self._kind = _WORDS if layout is Layout.WORDS else kind_of(kind.dtype)
         streams = all(encoding is EncodingId.STREAMS for encoding in reader.meta.encodings)
-        integers = kind.is_integer and kind.stride == 8 and layout is Layout.USUAL
-        self._in_frames = (integers or layout is Layout.WORDS) and streams and not reader.null_count
+        self._of_runs = (are_numbers(reader) or layout is Layout.WORDS) and streams and not reader.null_count
         self.field = usual if changed is None else usual.with_type(changed())
 
     def read(self, start: int, stop: int, arena: Arena) -> Held:
         """Rows `start..stop`, in memory of `arena`."""
-        if start < stop and self._in_frames and self._whole_blocks(start, stop):
-            kind = self._reader.type if self._layout is Layout.USUAL else int64()
-            return Held(Column(kind, self._frames(start, stop, arena).view(kind.dtype)))
+        if start < stop and self._of_runs:
+            if self._layout is Layout.USUAL:
+                return Held(read_range(self._reader, start, stop, arena))
+            return Held(Column(_INT64, self._low_words_in_runs(start, stop, arena)))
         if self._layout is Layout.USUAL or start >= stop:
             return self._narrowed(self._reader.read(start, stop, arena=arena))
         return (self._words if self._layout is Layout.WORDS else self._codes)(start, stop, arena)
@@ -152,10 +186,10 @@ class ArrowColumn:
             words = column.array.view(np.int64)
             low = np.ascontiguousarray(words[:, 0])
             self._check_words(low, words[:, 1], column.validity)
-            return Held(Column(int64(), low, None, column.validity))
+            return Held(Column(_INT64, low, None, column.validity))
         coded = arrow.array_of(self._pa, column, self._pa.large_string()).dictionary_encode()
         codes = np.frombuffer(coded.indices.buffers()[1] or b"", np.int32, len(column))
-        return Held(Column(int32(), codes, None, column.validity), coded.dictionary)
+        return Held(Column(_INT32, codes, None, column.validity), coded.dictionary)
 
     def _check_words(self, low: Array, high: Array, validity: Mask | None) -> None:
         wrong = high != low >> 63
@@ -178,79 +212,30 @@ class ArrowColumn:
                 rows, nulls = reader.rows_of(page, place), page.index.null_count(place)
                 yield _Block(number, at, at + rows, nulls, cursor, PageReader(views))
 
-    def _whole_blocks(self, start: int, stop: int) -> bool:
-        inside = self._reader.slot_mask
-        return not start & inside and (not stop & inside or stop == self._reader.num_rows)
-
-    def _frames(self, start: int, stop: int, arena: Arena) -> Array:
-        """Whole blocks of 64-bit integers or low words without nulls, those of a page in one call mostly."""
+    def _run(self, start: int, stop: int) -> tuple[BlockRun, slice]:
+        """The blocks that hold rows `start..stop`, and where those rows are in them."""
         reader = self._reader
-        out = arena.take(8 * (stop - start)).view(np.uint64)
-        at = 0
-        for number, first, last in reader.spans(start, stop):
-            page = reader.page(number)
-            begin, end = page.index.span(first, last)
-            raw = read_exactly(reader.source, page.offset + begin, end - begin, reader.place(number, first))
-            numbers = range(first, last + 1)
-            places = [page.index.span(place, place) for place in numbers]
-            for place, (a, b) in zip(numbers, places, strict=True):
-                reader.check(number, page.index, place, raw[a - begin : b - begin], page.offset + a)
-            rows = [reader.rows_of(page, place) for place in numbers]
-            sizes = [page.index.size(place) for place in numbers]
-            views = page.index.views
-            assert views is not None
-            done = 0
-            while done < len(rows):
-                starts = [a - begin for a, _ in places[done:]]
-                found = self._run(raw, starts, sizes[done:], rows[done:], out[at:])
-                at += sum(rows[done : done + found])
-                done += found
-                if done < len(rows):
-                    low = places[done][0]
-                    rest = raw[low - begin : low - begin + sizes[done]]
-                    cursor = Cursor(rest, path=reader.source.name, base=page.offset + low)
-                    part = _Block(number, 0, rows[done], 0, cursor, PageReader(views))
-                    out[at : at + rows[done]] = self._one_block(part, rows[done]).view(np.uint64)
-                    at += rows[done]
-                    done += 1
-        return out
+        run = BlockRun(reader, [(n, reader.page(n), a, b) for n, a, b in reader.spans(start, stop)])
+        skipped = start & reader.slot_mask
+        return run, slice(skipped, skipped + stop - start)
 
-    def _run(self, raw: memoryview, starts: list[int], sizes: list[int], rows: list[int], out: Array) -> int:
-        """Decode the blocks up to the first that is no frame of reference; their number."""
-        words = frozen(np.frombuffer(raw[: len(raw) & -8], np.uint64))
-        begins, lengths = np.array(starts, np.int64) >> 3, np.array(sizes, np.int64) >> 3
-        if any(place & 7 for place in starts):
-            return 0
-        narrow = self._layout is Layout.WORDS
-        count = len(rows)
-        if narrow:
-            # Low words are read so where the high ones are a constant 0.
-            high = words[np.add.outer(begins + lengths - 2, np.arange(2))]
-            other = np.flatnonzero((high != _NO_HIGH).any(axis=1))
-            count = int(other[0]) if len(other) else count
-            lengths = lengths - 2
-        ends = (begins + lengths)[:count]
-        found = loader.unpack_frames()(words, begins[:count], ends, np.array(rows[:count], np.int64), out)
-        if narrow and found:
-            low = out[: sum(rows[:found])].view(np.int64)
-            if int(low.min()) < 0:
-                self._check_words(low, np.zeros(len(low), np.int64), None)
-        return int(found)
+    def _low_words_in_runs(self, start: int, stop: int, arena: Arena) -> Array:
+        run, wanted = self._run(start, stop)
+        out = arena.take(8 * run.num_rows).view(np.uint64)
+        run.read_numbers(_WORDS, out, partial(self._low_words_of, run), low_words=True)
+        return out[wanted].view(np.int64)
 
-    def _one_block(self, part: _Block, count: int) -> Array:
-        """A block without nulls, whatever its streams are."""
-        if self._layout is Layout.WORDS:
-            return self._low_words(part, count)
-        values = _numbers(part.reader.read(part.cursor, count, self._kind))
-        part.cursor.expect_end("block")
-        return values
+    def _low_words_of(self, run: BlockRun, block: int) -> Array:
+        cursor, reader = run.cursor(block)
+        rows = run.row(block + 1) - run.row(block)
+        return self._low_words(_Block(0, 0, rows, 0, cursor, reader), rows)
 
     def _words(self, start: int, stop: int, arena: Arena) -> Held:
         values, validity = arena.take(8 * (stop - start)).view(np.int64), self._validity(start, stop)
         for part in self._blocks(start, stop):
             places, count = _places(part)
             _put(self._low_words(part, count), places, part, values, validity)
-        return Held(Column(int64(), values, None, validity))
+        return Held(Column(_INT64, values, None, validity))
 
     def _low_words(self, part: _Block, count: int) -> Array:
         """The low words of the valid rows of a block, which the high ones only extend."""
@@ -273,63 +258,75 @@ class ArrowColumn:
         return low
 
     def _codes(self, start: int, stop: int, arena: Arena) -> Held:
-        codes, validity = arena.take(4 * (stop - start)).view(np.int32), self._validity(start, stop)
-        known: dict[int, int] = {}
-        dictionaries: list[Any] = []
-        size = 0
+        if not self._reader.null_count:
+            return self._codes_in_runs(start, stop, arena)
+        codes, dictionary = arena.take(4 * (stop - start)).view(np.int32), _Dictionary(self._pa)
+        validity = self._validity(start, stop)
         for part in self._blocks(start, stop):
             places, count = _places(part)
-            found, key, values = self._block_codes(part, count)
-            part.cursor.expect_end("block")
-            if key not in known:
-                known[key] = size
-                dictionaries.append(values)
-                size += len(values)
-            _put(found if not known[key] else found + np.int32(known[key]), places, part, codes, validity)
-        dictionary = dictionaries[0] if len(dictionaries) == 1 else self._pa.concat_arrays(dictionaries)
-        return Held(Column(int32(), codes, None, validity), dictionary)
+            found, values = self._block_codes(part, count)
+            _put(found + np.int32(dictionary.add(values)), places, part, codes, validity)
+        return Held(Column(_INT32, codes, None, validity), dictionary.array())
 
-    def _block_codes(self, part: _Block, count: int) -> tuple[Array, int, Any]:
-        """int32 or narrower codes of the valid rows of a block, a key of their dictionary, and that."""
-        rest = part.cursor.rest
+    def _codes_in_runs(self, start: int, stop: int, arena: Arena) -> Held:
+        run, wanted = self._run(start, stop)
+        codes, dictionary = arena.take(4 * run.num_rows).view(np.int32), _Dictionary(self._pa)
+        done = 0
+        while done < run.count:
+            coded = run.read_codes(done, STRINGS)
+            if coded is None:
+                rows = run.row(done + 1) - run.row(done)
+                part = _Block(0, 0, rows, 0, *run.cursor(done))
+                (found, values), blocks = self._block_codes(part, rows), 1
+            else:
+                entries, found, blocks = coded
+                values = self._values(entries, run.cursor(done)[0])
+            here = codes[run.row(done) : run.row(done + blocks)]
+            here[:] = found  # codes may be narrower than what is added to them
+            here += dictionary.add(values)
+            done += blocks
+        return Held(Column(_INT32, codes[wanted]), dictionary.array())
+
+    def _block_codes(self, part: _Block, count: int) -> tuple[Array, _Values]:
+        """int32 codes of the valid rows of a block, all of it, and their values."""
+        cursor, rest = part.cursor, part.cursor.rest
         if not count:
-            return (
-                np.empty(0, np.int32),
-                -1,
-                self._strings(Strings(np.empty(0, np.uint8), np.zeros(1, np.int64))),
-            )
+            cursor.expect_end("block")
+            return np.empty(0, np.int32), self._own_values(NO_STRINGS, cursor)
         if rest[0] == StreamId.DICTIONARY:
-            _, payload = part.cursor.framed(STREAM_ALIGNMENT, "stream")
+            _, payload = cursor.framed(STREAM_ALIGNMENT, "stream")
             entries, codes = _DICTIONARY.read_codes(payload, count, STRINGS, part.reader)
             payload.expect_end("stream")
+            cursor.expect_end("block")
             check_codes(payload, codes, entries)
-            return codes.astype(np.int32), id(entries), self._values(part, entries)
+            return codes.astype(np.int32), self._values(entries, cursor)
         constant = rest[0] == StreamId.CONSTANT
-        strings = part.reader.read(part.cursor, count, STRINGS)
+        strings = part.reader.read(cursor, count, STRINGS)
+        cursor.expect_end("block")
         assert isinstance(strings, Strings)
         if constant:
             strings = Strings(strings.data[: strings.offsets[1]], strings.offsets[:2])
-        values = self._strings(strings, part.cursor)
         codes = np.zeros(count, np.int32) if constant else np.arange(count, dtype=np.int32)
-        return codes, id(values), values
+        return codes, self._own_values(strings, cursor)
 
-    def _values(self, part: _Block, entries: Entries) -> Any:
-        """The Arrow array of a page's dictionary, made once."""
-        known = self._dictionaries.get(id(entries))
-        if known is None or known[0] is not entries:
+    def _values(self, entries: Entries, cursor: Cursor) -> _Values:
+        """The values of a page's dictionary; made once and kept with it."""
+        known = entries.shown
+        if not isinstance(known, _Values):
             strings = entries.values
             assert isinstance(strings, Strings)
             data = strings.data[: int(strings.offsets[-1])]
-            known = entries, self._strings(Strings(data, strings.offsets), part.cursor)
-            self._dictionaries[id(entries)] = known
-        return known[1]
+            known = entries.shown = self._own_values(Strings(data, strings.offsets), cursor)
+        return known
 
-    def _strings(self, strings: Strings, cursor: Cursor | None = None) -> Any:
-        if cursor is not None and not valid_text(strings.data, strings.offsets):
+    def _own_values(self, strings: Strings, cursor: Cursor) -> _Values:
+        if not valid_text(strings.data, strings.offsets):
             raise cursor.fail("text is not UTF-8")
         pa = self._pa
         buffers = [None, pa.py_buffer(strings.offsets), pa.py_buffer(np.ascontiguousarray(strings.data))]
-        return pa.Array.from_buffers(pa.large_string(), len(strings.offsets) - 1, buffers)
+        array = pa.Array.from_buffers(pa.large_string(), len(strings.offsets) - 1, buffers)
+        small = strings.data.nbytes + strings.offsets.nbytes <= _SMALL
+        return _Values(array, strings.data.tobytes() + strings.offsets.tobytes() if small else None)
 
     def _validity(self, start: int, stop: int) -> Mask | None:
         return np.ones(stop - start, np.bool_) if self._reader.null_count else None

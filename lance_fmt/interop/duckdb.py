@@ -17,13 +17,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from lance_fmt.filter import And, Expression
-from lance_fmt.interop.arrow_scan import BATCH_ROWS, ArrowScan, rows_left
+from lance_fmt.interop.arrow_scan import BATCH_ROWS, ArrowScan, default_threads, rows_left
 from lance_fmt.interop.expressions import translate
 from lance_fmt.optional import need
-from lance_fmt.reader import File
+from lance_fmt.reader import File, open
 
 # A filter is taken over where it leaves no more than this share of the rows to be read.
 _WORTH_PUSHING = 0.75
+# Larger batches cost less where they still are so many for each thread.
+_BATCHES = 8
 
 
 def register(
@@ -31,18 +33,25 @@ def register(
     name: str,
     source: File | str | os.PathLike[str],
     *,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int | None = None,
     threads: int | None = None,
 ) -> None:
     """Make `source`, a File or the path of one, the view `name` of a DuckDB connection.
 
-    The file stays open as long as the view. `threads` decode (None: one for each processor). Raises
+    The file stays open as long as the view. `batch_rows` are decoded together (None: as suits the number of rows),
+    and `threads` decode (None: one for each processor). Raises
     MissingPackageError, what `lance_fmt.open` raises, and DuckDB's errors.
     """
     need("duckdb", "duckdb")
     from lance_fmt.interop.dataset import Dataset
 
-    dataset = Dataset(source, batch_rows=batch_rows, threads=threads)
+    file = source if isinstance(source, File) else open(source, mmap=True)
+    if batch_rows is None:
+        many = file.num_rows >= _BATCHES * 2 * BATCH_ROWS * (
+            default_threads() if threads is None else threads
+        )
+        batch_rows = 2 * BATCH_ROWS if many else BATCH_ROWS
+    dataset = Dataset(file, batch_rows=batch_rows, threads=threads)
     adopt = getattr(connection, "_register_arrow_source", None)
     made = None if adopt is None else _source(dataset, batch_rows, threads)
     if adopt is None or made is None:

@@ -34,6 +34,14 @@ def prefix_numbers() -> Callable[..., None]:
 
 
 @cache
+def extreme_strings() -> Callable[..., bool]:
+    """`lance_fmt.kernels.bounds.extreme_strings`."""
+    from lance_fmt.kernels.bounds import extreme_strings as function
+
+    return function  # type: ignore[no-any-return]
+
+
+@cache
 def offsets_of_indices() -> Callable[..., int]:
     """`lance_fmt.kernels.gather.offsets_of_indices`."""
     from lance_fmt.kernels.gather import offsets_of_indices as function
@@ -282,8 +290,16 @@ def spread_offsets() -> Callable[..., None]:
 
 
 @cache
-def unpack_frames() -> Callable[..., int]:
-    """`lance_fmt.kernels.frames.unpack_frames`."""
-    from lance_fmt.kernels.frames import unpack_frames as function
+def unpack_blocks() -> Callable[..., int]:
+    """`lance_fmt.kernels.block_runs.unpack_blocks`."""
+    from lance_fmt.kernels.block_runs import unpack_blocks as function
+
+    return function  # type: ignore[no-any-return]
+
+
+@cache
+def unpack_runs() -> Callable[..., int]:
+    """`lance_fmt.kernels.block_runs.unpack_runs`."""
+    from lance_fmt.kernels.block_runs import unpack_runs as function
 
     return function  # type: ignore[no-any-return]

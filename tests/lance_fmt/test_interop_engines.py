@@ -257,33 +257,6 @@ def test_words_too_long_for_their_type_are_refused(tmp_path: Path, too_long: lis
         ArrowScan(file, narrow=True).reader().read_all()
 
 
-def test_only_whole_frames_are_decoded_by_the_kernel() -> None:
-    """1,024 residuals of one bit: what the specification says of their stream, and streams that are not quite it."""
-    from lance_fmt.kernels import loader
-
-    def decoded(words: list[int], stop: int = 20, rows: int = 1024) -> tuple[int, Any]:
-        out = np.zeros(1024, np.uint64)
-        given = np.array([*words, *[0] * 16], np.uint64)
-        given.flags.writeable = False
-        places = (np.array([n], np.int64) for n in (0, stop, rows))
-        return loader.unpack_frames()(given, *places, out), out
-
-    good = [4 | (19 * 8) << 32, 7, 3 | (17 * 8) << 32, 1]
-    done, out = decoded(good)
-    assert done == 1
-    assert (out == 7).all()
-    for place in range(4):
-        bad = good.copy()
-        bad[place] += 1 if place in (0, 2) else 64
-        if place != 1:  # any base is one
-            assert decoded(bad)[0] == 0
-    assert decoded([*good[:3], 0])[0] == 0
-    assert decoded(good, stop=19)[0] == 0
-    assert decoded(good, rows=1023)[0] == 0
-    # A length that fits the stream's header, and not the packed words.
-    assert decoded([4 | (18 * 8) << 32, *good[1:]], stop=19)[0] == 0
-
-
 def test_damage_comes_through(tmp_path: Path) -> None:
     path = tmp_path / "x.lfmt"
     lance_fmt.write(path, {"n": np.random.default_rng(0).integers(0, 1 << 60, 300_000)})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +18,7 @@ import lance_fmt
 from lance_fmt import Column, InvalidDataError, SchemaError
 from lance_fmt.constants import StreamId
 from lance_fmt.encodings import ENCODINGS
+from lance_fmt.encodings.protocol import Sample
 from lance_fmt.encodings.select import (
     BYTES_PER_NS,
     DECODE_COST,
@@ -24,6 +27,7 @@ from lance_fmt.encodings.select import (
     encoding_named,
     sample_of,
 )
+from lance_fmt.page import PageBuilder
 from tests.support.format_values import file_of
 from tests.support.stream_values import depth_of
 
@@ -252,6 +256,7 @@ def test_equal_input_gives_equal_bytes() -> None:
 
 _PROGRAM = """
 import sys
+import tracemalloc
 from hashlib import sha256
 from tests.lance_fmt.test_select import DATA
 from tests.support.format_values import file_of
@@ -272,3 +277,106 @@ def test_another_process_writes_the_same_bytes() -> None:
         cwd=root,
     )
     assert found.stdout.strip() == expected
+
+
+def _pages(*parts: Column) -> tuple[list[str], str]:
+    """The recipe of each page of a column written in parts, which reads as it was; and the evidence."""
+    sink = io.BytesIO()
+    with lance_fmt.Writer(sink, lance_fmt.Schema([lance_fmt.Field("c", parts[0].type)])) as writer:
+        for part in parts:
+            writer.write({"c": part})
+    with lance_fmt.open(sink.getvalue()) as file:
+        assert file.read(["c"])["c"].equals(Column.concat(parts))
+        info = file.column("c")
+        return [page.encoding for page in info.pages], info.evidence
+
+
+PAGE = 131_072  # rows of a page of int64
+
+
+def test_like_pages_are_written_alike_and_explained_once() -> None:
+    recipes, evidence = _pages(*(Column.from_numpy(_rng().integers(0, 1000, PAGE)) for _ in range(4)))
+    assert recipes == [recipes[0]] * 4
+    assert evidence.startswith("page 0: ")
+    assert "\n" not in evidence
+
+
+def test_a_page_of_other_data_is_weighed_again() -> None:
+    small, runs = _rng().integers(0, 1000, PAGE), np.repeat(_rng().integers(0, 2**40, PAGE // 128), 128)
+    recipes, evidence = _pages(*map(Column.from_numpy, (small, small, runs, runs, small)))
+    assert recipes[0] == recipes[1] == recipes[4]
+    assert recipes[2] == recipes[3] != recipes[0]
+    assert recipes[2].startswith("run_length(")
+    assert [line.partition(":")[0] for line in evidence.splitlines()] == ["page 0", "page 2", "page 4"]
+
+
+def test_plain_pages_are_weighed_again_now_and_then() -> None:
+    wide = [Column.from_numpy(_rng().integers(-(2**63), 2**63 - 1, PAGE)) for _ in range(3)]
+    # Decimals as bits: full width as plain shows it, but of few values.
+    few = [
+        Column.from_numpy(_rng().choice(_rng().integers(-(2**63), 2**63 - 1, 100), PAGE)) for _ in range(20)
+    ]
+    recipes, _ = _pages(*wide, *few)
+    assert set(recipes[:3]) == {"plain"}
+    found = [recipe.startswith("dictionary(") for recipe in recipes]
+    assert found.index(True) < 8
+    assert all(found[found.index(True) :])
+
+
+def test_the_dictionary_of_each_page_is_its_own() -> None:
+    words = [[f"{k}: {i}" for i in range(60)] for k in range(3)]
+    parts = [
+        _strings([few[i] for i in _rng().integers(0, 60, 20_000).tolist()]) for few in words for _ in range(8)
+    ]
+    recipes, _ = _pages(*parts)
+    assert len(recipes) > 3
+    assert all(recipe.startswith("dictionary(") for recipe in recipes)
+
+
+def test_what_was_given_up_leaves_nothing_in_the_page() -> None:
+    """A page whose habit does not hold is, byte for byte, as the page of a column that has no habit."""
+    few = _strings([f"word {i}" for i in _rng().integers(0, 60, 4096).tolist()])
+    more = _strings([f"word {i}" for i in _rng().integers(0, 100, 4096).tolist()])
+    builder = PageBuilder("balanced", None)
+    assert builder.build(few, 12).evidence.startswith("dictionary(")
+    found, expected = builder.build(more, 12), PageBuilder("balanced", None).build(more, 12)
+    assert "as the page before" not in found.evidence
+    assert [bytes(part) for part in found.data] == [bytes(part) for part in expected.data]
+    assert found.index == expected.index
+
+
+def test_blocks_that_the_sample_missed_are_written_however_they_are() -> None:
+    """The sampled blocks hold one value each, the first block does not."""
+    texts = [f"text {i}" for i in range(256)] + ["same"] * 256 * 7
+    image = PageBuilder("balanced", None).build(_strings(texts), 8)
+    assert "one value" in image.evidence
+    # Four blocks of them are what a page of text has.
+    whole = [f"{'x' * 200} {i}" for i in range(1024)] + ["same"] * 120_000
+    with lance_fmt.open(file_of({"c": _strings(whole)})) as file:
+        assert file.read(["c"])["c"].to_pylist() == whole
+
+
+def test_a_dictionary_of_wider_codes_is_no_renewal_of_one_of_narrow_codes() -> None:
+    page = [np.arange(400, dtype=np.int64) % 200 * 2**40]
+    kind = lance_fmt.encodings.protocol.kind_of("<i8")
+    recipe = encoding_named("dictionary").fixed(Sample(page, page), kind, LevelChooser("small"))
+    mapping = recipe.parameters
+    mapping.forget()
+    again = mapping.renewed([page[0] + 1])
+    assert again is not None
+    assert again.codes(page[0] + 1).tolist() == (np.arange(400) % 200).tolist()
+    assert mapping.renewed([np.arange(800, dtype=np.int64) % 300]) is None
+
+
+def test_what_is_remembered_of_a_page_is_not_its_values() -> None:
+    builder = PageBuilder("balanced", None)
+    builder.build(_strings([f"word {i % 50}" for i in range(5000)]), 12)  # loads what is loaded once
+    tracemalloc.start()
+    page = _strings([f"a longer word {i % 50}" for i in range(50_000)])
+    builder = PageBuilder("balanced", None)
+    assert "dictionary(" in builder.build(page, 14).evidence
+    size = page.nbytes
+    del page
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < size / 4

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from lance_fmt.encodings.fsst import compress, read_symbols, train
 from lance_fmt.encodings.protocol import Strings
 from lance_fmt.encodings.text import valid_text
+from lance_fmt.kernels.bounds import extreme_strings
 from lance_fmt.kernels.distinct import code_numbers, code_strings
 from lance_fmt.kernels.fsst import count_symbols, decompress, knows_codes
 from lance_fmt.kernels.gather import gather_bytes, offsets_of_indices, take_numbers
+from lance_fmt.kernels.prefixes import prefix_numbers
 from lance_fmt.wire import Cursor
 
 GUARD = 0xA5
@@ -281,3 +283,30 @@ def decodes(row: bytes) -> bool:
 @given(st.lists(st.text(max_size=5).map(str.encode) | st.binary(max_size=5), max_size=8))
 def test_text_is_what_python_decodes(rows: list[bytes]) -> None:
     assert valid_text(*joined(rows)) is all(map(decodes, rows))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(max_size=20)
+            | st.sampled_from(
+                [b"", b"\0", b"a\0", b"abcdefgh", b"abcdefgh\0", b"abcdefgh\xff", b"abcdefghabcdefgh"]
+            ),
+            st.booleans(),
+        ),
+        max_size=40,
+    ),
+    st.booleans(),
+)
+def test_extreme_strings_does_as_its_twin(drawn: list[tuple[bytes, bool]], every: bool) -> None:
+    rows = [row for row, _ in drawn]
+    valid = np.array([] if every else [ok for _, ok in drawn], np.bool_)
+    counted = [row for row, ok in drawn if ok or every]
+    data, offsets = joined(rows, 0)
+    keys, out = np.empty(len(rows), np.uint64), np.empty(2, np.int64)
+    prefix_numbers(data, offsets, keys)
+    found = extreme_strings(data, offsets, keys, valid, out)
+    assert found == bool(counted)
+    if counted:
+        assert [rows[row] for row in out.tolist()] == [min(counted), max(counted)]
+        assert every or valid[out].all()

@@ -215,3 +215,49 @@ def test_text_that_grows_after_the_first_page_is_still_cut_in_pages() -> None:
         assert file.num_rows == 120_000
         assert file.row(119_999) == {"s": "x" * 1000}
         assert file.take([99_999, 100_000])["s"].to_pylist() == ["short", "x" * 1000]
+
+
+@pytest.mark.parametrize("level", ["speed", "balanced", "small"])
+def test_threads_write_the_same_bytes(level: str) -> None:
+    rng = np.random.default_rng(3)
+    batches = [
+        {
+            "price": rng.integers(0, 10_000, 40_000) / 100,
+            "single": (rng.integers(0, 10_000, 40_000) / 100).astype(np.float32),
+            "word": Column.from_pylist([f"word {i % 90}" for i in range(40_000)], lance_fmt.string()),
+            "text": Column.from_pylist([f"text {i * i} of {k}" for i in range(40_000)], lance_fmt.string()),
+            "id": np.arange(40_000) + 40_000 * k,
+            "far": rng.integers(0, 2**60, 40_000),
+        }
+        for k in range(6)
+    ]
+
+    def written(threads: int, *, copy: bool = True) -> bytes:
+        sink = io.BytesIO()
+        with Writer(
+            sink, Table.of(batches[0]).schema, level=level, row_index=["id"], threads=threads
+        ) as writer:
+            for batch in batches:
+                writer.write(batch, copy=copy)
+        return sink.getvalue()
+
+    expected = written(1)
+    assert [written(2), written(3), written(1, copy=False)] == [expected] * 3
+    with lance_fmt.open(expected) as file:
+        assert file.column("price").pages[1:]
+        assert file.read(["text"])["text"].equals(Column.concat([batch["text"] for batch in batches]))
+
+
+def test_an_error_in_a_thread_comes_through_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lance_fmt.page.MAX_BLOCK_BYTES", 1 << 18)
+    schema = Schema([Field("a", lance_fmt.int64()), Field("b", lance_fmt.string())])
+    with (
+        pytest.raises(InvalidDataError, match="split such values"),
+        Writer(tmp_path / "a.lfmt", schema, threads=2) as writer,
+    ):
+        writer.write({"a": np.arange(4), "b": ["x" * (1 << 20)] * 4})
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InvalidDataError, match="threads is 0; at least 1"):
+        Writer(tmp_path / "a.lfmt", schema, threads=0)

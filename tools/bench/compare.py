@@ -1,7 +1,9 @@
 """Two results side by side, and whether Vego got worse.
 
 Compares ratios, not figures: a ratio is taken within one run, so the mood of the machine mostly cancels out. What does
-not cancel shows in the rounds of a run, which ought to agree: a ratio that fell by no more than they differ is noise.
+not cancel shows in the rounds of a run, which ought to agree. A change counts where the best rounds and the median ones
+moved by more than the threshold, and by more than the rounds of either run differ: their ranges do not overlap then.
+What most of the peers do not show is a change of the peer that does.
 """
 
 from __future__ import annotations
@@ -10,24 +12,26 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from vego.errors import InvalidArgumentError
 
 THRESHOLD = 0.10  # a change of a ratio by less than this share is nothing
 RECALL_LOSS = 0.01
+TRIM = 7  # of so many rounds, the best and the worst are left out: accidents
 Described = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One ratio, or one recall, of two runs. `verdict`: "same", "noise", "better" or "worse"."""
+    """One ratio, or one recall, of two runs. `verdict`: "same", "noise", "peer", "better" or "worse"."""
 
     what: str
     old: float
     new: float
     change: float  # share by which it grew
-    noise: float  # share by which rounds of one run differ
+    noise: float  # share by which the ratios of the rounds of one run differ
     verdict: str
 
     def to_json(self) -> dict[str, Any]:
@@ -36,7 +40,12 @@ class Change:
 
     def line(self) -> str:
         """For people, 100 columns wide."""
-        mark = {"same": "", "noise": f"  within noise ({self.noise:.0%})", "worse": "  WORSE"}
+        mark = {
+            "same": "",
+            "noise": f"  within noise ({self.noise:.0%})",
+            "peer": "  beside this one only",
+            "worse": "  WORSE",
+        }
         return (
             f"{self.what:<45} {self.old:8.2f} -> {self.new:8.2f}  {self.change:+6.0%}"
             f"{mark.get(self.verdict, '  better')}"
@@ -82,8 +91,14 @@ def worse(changes: list[Change]) -> list[Change]:
 
 def _ratios(old: Described, new: Described, threshold: float) -> Iterator[Change]:
     for subject, peers in old["ratios"].items():
+        after = new["ratios"].get(subject, {})
+        moved = [
+            _direction(after[peer] / before, threshold)
+            for peer, before in peers.items()
+            if before and after.get(peer)
+        ]
         for peer, before in peers.items():
-            now = new["ratios"].get(subject, {}).get(peer)
+            now = after.get(peer)
             name = f"{new['measure']}: {subject} / {peer}"
             if not before:
                 continue
@@ -91,28 +106,49 @@ def _ratios(old: Described, new: Described, threshold: float) -> Iterator[Change
                 if subject not in new["figures"] and peer in new["figures"]:
                     yield Change(f"{name}: no figure", before, 0.0, -1.0, 0.0, "worse")
                 continue
-            noise = max(_noise(run, engine) for run in (old, new) for engine in (subject, peer))
-            change = now / before - 1
-            yield Change(name, before, now, change, noise, _verdict(now / before, threshold, noise))
+            rounds = [_rounds(run, subject, peer) or [whole] for run, whole in ((old, before), (new, now))]
+            noise = max(many[-1] / many[0] - 1 for many in rounds)
+            verdict = _verdict(now / before, rounds, threshold, noise)
+            alone = 2 * moved.count(_direction(now / before, threshold)) <= len(moved)
+            if alone and verdict in ("better", "worse"):
+                verdict = "peer"
+            yield Change(name, before, now, now / before - 1, noise, verdict)
 
 
-def _verdict(quotient: float, threshold: float, noise: float) -> str:
-    off = max(quotient, 1 / quotient) - 1  # the same for twice and for half
-    if off <= threshold:
+def _verdict(best: float, rounds: list[list[float]], threshold: float, noise: float) -> str:
+    if _distance(best) <= threshold:
         return "same"
-    if off <= noise:
+    old, new = rounds
+    middle = median(new) / median(old)
+    agree = (best > 1) == (middle > 1)
+    if not agree or min(_distance(best), _distance(middle)) <= max(threshold, noise):
         return "noise"
-    return "better" if quotient > 1 else "worse"
+    return "better" if best > 1 else "worse"
 
 
-def _noise(result: Described, engine: str) -> float:
-    """By what share the best two rounds of an engine differ; 0 for what is not timed."""
+def _direction(quotient: float, threshold: float) -> int:
+    """-1, 0 or 1 as a ratio fell, stayed or grew."""
+    return 0 if _distance(quotient) <= threshold else 1 if quotient > 1 else -1
+
+
+def _distance(quotient: float) -> float:
+    """By what share two figures differ: the same for twice and for half."""
+    return max(quotient, 1 / quotient) - 1
+
+
+def _rounds(result: Described, subject: str, peer: str) -> list[float]:
+    """The ratio in each round, in which both ran one after the other, ascending; accidents left out."""
     key = result.get("key", "")
-    many = [one[key] for one in result["rounds"].get(engine, []) if one.get(key)]
-    if len(many) < 2:
-        return 0.0
-    first, second = sorted(many, reverse=bool(result.get("more_is_better")))[:2]
-    return float(max(first, second) / min(first, second) - 1)
+    sides = (result["rounds"].get(engine, []) for engine in (subject, peer))
+    pairs = [
+        (ours[key], theirs[key])
+        for ours, theirs in zip(*sides, strict=False)
+        if ours.get(key) and theirs.get(key)
+    ]
+    more = result.get("more_is_better")
+    ratios = sorted(ours / theirs if more else theirs / ours for ours, theirs in pairs)
+    cut = len(ratios) // TRIM
+    return ratios[cut : len(ratios) - cut]
 
 
 def _recalls(old: Described, new: Described) -> Iterator[Change]:

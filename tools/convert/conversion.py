@@ -46,7 +46,7 @@ def convert(
     """Write what `source` holds to `destination`, in the format of its name or `destination_format`.
 
     `columns` (None: all) and the rows from `rows[0]` up to but not including `rows[1]` (None: to the end) are
-    taken. Memory is that of a few batches of `batch_rows` rows (None: about 4 MB). `level`, `row_index` and
+    taken. Memory is that of a few batches of `batch_rows` rows (None: 4 to 8 MB). `level`, `row_index` and
     `bloom` are those of `lance_fmt.Writer` and go with `.lfmt` only. `check` reads the destination back before
     it takes its name and compares every value. `progress` is True for a bar on standard error, or a function
     of (done, total).
@@ -68,7 +68,7 @@ def convert(
         window = _known(reader, window)
         report = Report(str(src), str(dst), came_from.title, to.title, source_bytes=_size(src))
         with new_place(dst) as place, progress_of(progress, "converting") as bar:
-            batches = _Batches(reader, window, bar)
+            batches = _Batches(reader, replace(window, stored=to.name == "lfmt"), bar)
             written = _write(to, place, dst, batches, options)
             report.notes = [*reader.notes, *written]
             report.rows, report.columns = batches.rows, len(batches.schema)

@@ -11,19 +11,21 @@ import lance_fmt
 from vego_tools.convert.errors import ConversionError
 from vego_tools.convert.retype import retype_batch
 from vego_tools.convert.source import (
-    BATCH_BYTES,
     MOST_ROWS,
     Source,
     Window,
     WriteOptions,
     chosen,
     empty_batch,
+    processors,
 )
 
 ARROW_SCHEMA = "lance_fmt:arrow_schema"
 """Reserved key of a file's key-values: the serialised Arrow schema of what was converted, in base64."""
 _FILE_KEY = "lance_fmt:file:"  # before the file's own keys, where they go among a schema's
 _FIRST_ROWS = 4096
+_THREADS = 2  # each encodes pages in memory of its own
+_READ_BYTES = 4 << 20
 _CACHE_BYTES = 8 << 20  # enough for blocks that two batches share
 
 
@@ -46,15 +48,15 @@ class _LfmtSource(Source):
         stop, start = window.end(self.num_rows), window.start
         rows = window.batch_rows or _FIRST_ROWS
         while start < stop:
-            table = self._file.read(names, slice(start, min(start + rows, stop)))
-            size = 0
-            for batch in table.to_arrow().to_batches():
-                size += batch.nbytes
-                yield retype_batch(batch, target)
-            start += rows
+            end = min(start + rows, stop)
+            batches = self._file.read(names, slice(start, end)).to_arrow().to_batches()
+            width = max(sum(batch.nbytes for batch in batches) / (end - start), 1)
+            # None is held while the next are read.
+            while batches:
+                yield retype_batch(batches.pop(0), target)
+            start = end
             if window.batch_rows is None:  # as long as rows prove short enough, larger batches
-                width = max(size / max(table.num_rows, 1), 1)
-                rows = max(min(rows * 4, int(BATCH_BYTES / width), MOST_ROWS), 64)
+                rows = max(min(rows * 4, int(_READ_BYTES / width), MOST_ROWS), 64)
 
     def close(self) -> None:
         self._file.close()
@@ -85,22 +87,22 @@ def _restored(native: Any, metadata: dict[str, str]) -> Any:
         fields = {f.name: f for f in stored}
     except (ValueError, OSError, pa.ArrowException):
         return native.with_metadata(text or None)
-    kept = []
-    for field in native:
-        was = fields.get(field.name)
-        kept.append(was if was is not None and _stands_for(was, field) else field)
+    written = _written_as(stored)
+    kept = [fields[f.name] if f.name in written and f.type.equals(written[f.name]) else f for f in native]
     return pa.schema(kept, {**text, **(stored.metadata or {})} or None)
 
 
-def _stands_for(was: Any, native: Any) -> bool:
-    """Whether a column of the Arrow field `was` is written as one of `native`."""
+def _written_as(stored: Any) -> dict[str, Any]:
+    """The Arrow types that our types for the columns of an Arrow schema have; not of those that have none."""
     import pyarrow as pa
 
     try:
-        written = lance_fmt.Table.from_arrow(empty_batch(pa.schema([was]))).schema
+        native = _native(lance_fmt.Table.from_arrow(empty_batch(stored)).schema)
     except lance_fmt.FormatError:
-        return False
-    return bool(_native(written).field(0).type.equals(native.type))
+        if len(stored) == 1:
+            return {}
+        return {name: kind for field in stored for name, kind in _written_as(pa.schema([field])).items()}
+    return {field.name: field.type for field in native}
 
 
 def write(path: Path, schema: Any, batches: Iterator[Any], options: WriteOptions) -> list[str]:
@@ -118,7 +120,13 @@ def write(path: Path, schema: Any, batches: Iterator[Any], options: WriteOptions
         if not _native(described).equals(schema, check_metadata=True):
             own[ARROW_SCHEMA] = base64.b64encode(schema.serialize()).decode()
         writer = lance_fmt.Writer(
-            path, described, own, options.level, row_index=options.row_index, bloom=options.bloom
+            path,
+            described,
+            own,
+            options.level,
+            row_index=options.row_index,
+            bloom=options.bloom,
+            threads=min(processors(), _THREADS),
         )
     except lance_fmt.FormatError as error:
         raise ConversionError(f"{path}: {error}") from error
@@ -127,8 +135,9 @@ def write(path: Path, schema: Any, batches: Iterator[Any], options: WriteOptions
         for batch in batches:
             try:
                 table = lance_fmt.Table.from_arrow(batch)
-                writer.write(lance_fmt.Table(dict(table), described, batch.num_rows))
+                writer.write(lance_fmt.Table(dict(table), described, batch.num_rows), copy=False)
             except lance_fmt.FormatError as error:
                 raise ConversionError(f"{path}: rows {first} to {first + batch.num_rows}: {error}") from error
             first += batch.num_rows
+            del batch, table  # not held while the next are read
     return []

@@ -6,29 +6,37 @@ as dictionaries and 64-bit offsets, survive from Parquet to Arrow IPC, and `.lfm
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 8 << 20
 MOST_ROWS = 1 << 17
 _GUESSED_TEXT = 64  # bytes of a string, a list or a binary value nothing is known of
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What of a file is wanted: columns by name (None: all), rows from `start` to `stop` (None: the end)."""
+    """What of a file is wanted: columns by name (None: all), rows from `start` to `stop` (None: the end).
+
+    `stored`: text may come as dictionaries of text, whatever the schema says, if that is how it lies in the file.
+    """
 
     columns: tuple[str, ...] | None = None
     start: int = 0
     stop: int | None = None
     batch_rows: int | None = None
+    stored: bool = False
 
     def rows_for(self, width: float) -> int:
         """Rows of a batch, where a row takes about `width` bytes."""
-        return self.batch_rows or max(min(int(BATCH_BYTES / max(width, 1)), MOST_ROWS), 64)
+        if self.batch_rows is not None:
+            return self.batch_rows
+        fitting = max(min(int(BATCH_BYTES / max(width, 1)), MOST_ROWS), 64)
+        return 1 << (fitting.bit_length() - 1)  # pages of .lfmt have such numbers of rows, too
 
     def end(self, num_rows: int) -> int:
         """The row to stop before, in a file of `num_rows`."""
@@ -112,8 +120,33 @@ def selected(batches: Iterable[Any], window: Window) -> Iterator[Any]:
 def cut(batches: Iterable[Any], rows: int | None) -> Iterator[Any]:
     """Batches of at most `rows` rows."""
     for batch in batches:
-        for start in range(0, batch.num_rows, rows or max(batch.num_rows, 1)):
-            yield batch.slice(start, rows) if rows else batch
+        step = rows or max(batch.num_rows, 1)
+        pieces = [batch.slice(at, step) for at in range(0, batch.num_rows, step)]
+        del batch  # no piece is held while the next are read
+        while pieces:
+            yield pieces.pop(0)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches, each read by another thread while the one before it is in use, where there are processors."""
+    if processors() == 1:
+        yield from batches
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, "convert-reader") as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield batch
+            del batch
 
 
 def chosen(schema: Any, columns: Sequence[str] | None) -> Any:

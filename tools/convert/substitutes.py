@@ -25,9 +25,21 @@ def write_fitted(path: Path, schema: Any, batches: Iterator[Any], put: Put) -> N
     first = next(batches, None)
     if first is None:
         first = empty_batch(schema)
-    sample = first.slice(0, _TRIED)
-    target = _fitting(path, schema, sample, put)
-    put(target, (retype_batch(batch, target) for batch in chain([first], batches)), path)
+    target = _fitting(path, schema, first.slice(0, _TRIED), put)
+    held = [first]
+    del first
+    put(target, _retyped(chain(_drained(held), batches), target), path)
+
+
+def _drained(items: list[Any]) -> Iterator[Any]:
+    while items:
+        yield items.pop(0)
+
+
+def _retyped(batches: Iterator[Any], schema: Any) -> Iterator[Any]:
+    for batch in batches:
+        yield retype_batch(batch, schema)
+        del batch  # not held while the next is read
 
 
 def _fitting(path: Path, schema: Any, sample: Any, put: Put) -> Any:

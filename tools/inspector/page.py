@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import lance_fmt
 from lance_fmt import Anatomy, InvalidDataError, Part
+from vego_tools.inspector.report import positions_of
 from vego_tools.terminal import display_width, printable, shorten
 
 Report = dict[str, Any]
@@ -19,23 +22,30 @@ _NAME = 46
 _TITLES = {"handle": "page handle, in the column's metadata", "index": "page index", "data": "page data"}
 
 
-def page_of(path: Path, place: str) -> Anatomy:
-    """The page named by `place`, such as "price:0". Raises InvalidDataError, SchemaError, CorruptFileError, OSError."""
-    found = re.fullmatch(r"(.+):(\d{1,9})", place, re.DOTALL)
+def page_of(path: Path, place: str, columns: Sequence[str] = ()) -> Anatomy:
+    """The page named by `place`: "price:0" is the first of a column, "0" the first of the file or of `columns`.
+
+    A plain number counts the pages of one column after the other, as the view of pages lists them. Raises
+    InvalidDataError for a page that there is not, SchemaError for a column, CorruptFileError, OSError.
+    """
+    found = re.fullmatch(r"(?:(.+):)?(\d{1,9})", place, re.DOTALL)
     if found is None:
-        raise InvalidDataError(f"{place!r} is not COLUMN:NUMBER, such as price:0 for the first page of price")
+        raise InvalidDataError(
+            f"{place!r} is not COLUMN:N, such as price:0 for the first page of price, nor the number of a page"
+        )
     name, number = found[1], int(found[2])
     with lance_fmt.examine(path) as survey:
-        if name not in survey.names:
-            from vego_tools.inspector.report import positions_of
-
-            positions_of(survey, [name])
-        position = survey.names.index(name)
-        count = len(survey.column(position).pages)
-        if not survey.is_lost(position) and number >= count:
-            there = f"there are {count:,}, from 0 on" if count else "there are none"
-            raise InvalidDataError(f"{path}: no page {number:,} of column {name!r}; {there}")
-        return lance_fmt.dissect(survey, position, number)
+        among = positions_of(survey, columns if name is None else [name])
+        counts = np.diff(survey.first_page)[among]
+        if name is not None and survey.lost[among[0]]:
+            return lance_fmt.dissect(survey, among[0], number)  # says what the damage is
+        if number >= counts.sum():
+            whose = f" of column {name!r}" if name is not None else f" of {columns}" if columns else ""
+            there = f"there are {counts.sum():,}, from 0 on" if counts.any() else "there are none"
+            raise InvalidDataError(f"{path}: no page {number:,}{whose}; {there}")
+        last = np.cumsum(counts)
+        at = int(last.searchsorted(number, "right"))
+        return lance_fmt.dissect(survey, among[at], number - int(last[at] - counts[at]))
 
 
 def report(anatomy: Anatomy, *, raw: bool) -> Report:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import lance_fmt
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ BATCH_ROWS = 65536
 MANY_PAGES = 50_000
 
 Report = dict[str, Any]
+Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 
 
@@ -47,7 +50,7 @@ def inspect(
         return _other(path)
     with lance_fmt.examine(path) as survey:
         positions = positions_of(survey, columns)
-        found, raw = _verified(path, [survey.names[p] for p in positions], progress) if verify else ([], {})
+        found, raw = _verified(path, [survey.name(p) for p in positions], progress) if verify else ([], {})
         report = _columnar(survey, positions, largest, raw, found, verified=verify)
         if page_map:
             report["page_map"] = _page_map(survey)
@@ -125,10 +128,11 @@ def _columnar(
     sizes = survey.column_bytes()
     shown = list(positions)
     if largest is not None and len(shown) > largest:
-        shown = sorted(sorted(shown, key=lambda p: -sizes[p])[:largest])
+        order = np.argsort(-sizes[shown], kind="stable")[:largest]
+        shown = sorted(shown[place] for place in order.tolist())
     recipes = _Recipes(survey, shown)
     columns = [_column(survey, position, recipes, raw) for position in shown]
-    lost = [_lost_column(survey, p) for p in range(survey.num_columns) if survey.is_lost(p)]
+    lost = [_lost_column(survey, p) for p in np.flatnonzero(survey.lost).tolist()]
     return {
         "path": survey.path,
         "kind": "columns",
@@ -154,16 +158,17 @@ class _Recipes:
     def __init__(self, survey: Survey, shown: Sequence[int]) -> None:
         self.damage: list[Report] = []
         self._survey = survey
-        first = survey.first_page.tolist()
-        every = len(survey.handles) <= MANY_PAGES
-        if every:
-            self.pages = list(range(len(survey.handles)))
-        else:
-            starts = {first[p] for p in range(survey.num_columns) if first[p] < first[p + 1]}
-            inside = {page for p in shown for page in range(first[p], first[p + 1])}
-            self.pages = sorted(starts | inside if len(inside) <= MANY_PAGES else starts)
-        self._of = dict(zip(self.pages, survey.recipes(self.pages), strict=True))
-        for page in (page for page, recipe in self._of.items() if recipe == "?"):
+        first, count = survey.first_page, len(survey.handles)
+        self.pages = np.arange(count)
+        if count > MANY_PAGES:
+            starts = first[:-1][first[:-1] < first[1:]]
+            inside = [np.arange(first[p], first[p + 1]) for p in shown]
+            few = sum(map(len, inside)) <= MANY_PAGES
+            self.pages = np.unique(np.concatenate([starts, *inside] if few else [starts]))
+        # By page, a place in `names`, and -1 for those that were not fetched.
+        self.codes = np.full(len(survey.handles), -1)
+        self.codes[self.pages], self.names = survey.recipe_codes(self.pages)
+        for page in np.flatnonzero(self.codes == 0).tolist():
             self.damage.append(self._place(page))
 
     def _place(self, page: int) -> Report:
@@ -172,28 +177,34 @@ class _Recipes:
         number = page - int(survey.first_page[position])
         handle = survey.handles[page]
         start = number << survey.column(position).page_shift
-        what = f"index of page {number} of column {survey.names[position]!r} does not match its checksum"
-        name, offset, rows = survey.names[position], int(handle["index_offset"]), int(handle["rows"])
+        name, offset, rows = survey.name(position), int(handle["index_offset"]), int(handle["rows"])
+        what = f"index of page {number} of column {name!r} does not match its checksum"
         return _damage(lance_fmt.Damage(name, number, None, start, rows, offset, what))
 
     def of_column(self, position: int) -> list[str | None]:
         """One for each page of the column; None where it was not fetched."""
         first = self._survey.first_page
-        return [self._of.get(page) for page in range(int(first[position]), int(first[position + 1]))]
+        codes = self.codes[int(first[position]) : int(first[position + 1])]
+        return [self.name(code) for code in codes.tolist()]
 
-    def first(self, page: int) -> str:
-        """That of one page."""
-        return self._of.get(page, "?")
+    def name(self, code: int) -> str | None:
+        """The recipe of a page with this code."""
+        return None if code < 0 else self.names[code]
 
     def summary(self) -> list[Report]:
         """Bytes and pages by encoding, most bytes first."""
-        sizes = self._survey.handles["data_length"].tolist()
-        pages: Counter[str] = Counter()
-        total: Counter[str] = Counter()
-        for page, recipe in self._of.items():
-            pages[recipe] += 1
-            total[recipe] += sizes[page]
-        return [{"encoding": name, "pages": pages[name], "bytes": size} for name, size in total.most_common()]
+        sizes = self._survey.handles["data_length"][self.pages]
+        groups = _totals(self.codes[self.pages], sizes)
+        return [{"encoding": self.names[code], "pages": count, "bytes": size} for code, count, size in groups]
+
+
+def _totals(keys: Array, sizes: Array) -> list[tuple[int, int, int]]:
+    """(key, how often, sum of its sizes) of each key, largest sums first; of equal ones, which came first."""
+    each, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    total = np.zeros(len(each), np.int64)
+    np.add.at(total, inverse, sizes.astype(np.int64))
+    order = np.lexsort((first, -total))
+    return list(zip(each[order].tolist(), counts[order].tolist(), total[order].tolist(), strict=True))
 
 
 def _column(survey: Survey, position: int, recipes: _Recipes, raws: dict[str, int]) -> Report:
@@ -228,6 +239,7 @@ def _column(survey: Survey, position: int, recipes: _Recipes, raws: dict[str, in
         "raw_bytes": raw,
         "ratio": round(raw / stored, 3) if raw is not None and stored else None,
         "share": round(stored / survey.length, 6),
+        "first_page": int(survey.first_page[position]),
         "page_rows": 1 << column.page_shift,
         "block_rows": 1 << column.block_shift,
         "blocks": sum(page["blocks"] for page in pages),
@@ -240,7 +252,8 @@ def _column(survey: Survey, position: int, recipes: _Recipes, raws: dict[str, in
 def _meta(survey: Survey, position: int) -> tuple[list[str], Callable[[int], tuple[Any, Any] | None]]:
     """The evidence of a column, and what tells the bounds of a page; nothing where the metadata is damaged."""
     try:
-        return survey.evidence(position).splitlines(), survey.bounds_of(position)
+        meta = survey.meta(position)
+        return meta.evidence.splitlines(), survey.bounds_of(position, meta)
     except lance_fmt.CorruptFileError:
         return [], lambda _: None
 
@@ -302,8 +315,6 @@ def plain(value: Any, kind: DataType | None) -> Any:
 
 
 def _time(count: int, kind: DataType) -> str:
-    import numpy as np
-
     if kind.id is lance_fmt.TypeId.DATE:
         return str(np.array(count, "datetime64[D]"))
     if kind.id is lance_fmt.TypeId.DURATION:
@@ -316,23 +327,22 @@ def _time(count: int, kind: DataType) -> str:
 
 def _others(survey: Survey, positions: Sequence[int], sizes: Any, recipes: _Recipes) -> list[Report]:
     """Columns and bytes of those left out, by type and encoding of the first page, most bytes first."""
-    count: Counter[tuple[int, str]] = Counter()
-    total: Counter[tuple[int, str]] = Counter()
-    names: dict[int, str] = {}
-    bytes_of, first = sizes.tolist(), survey.first_page.tolist()
-    for position in positions:
-        kind = survey.fields[position]
-        # Types read from the same bytes are one object: to name each column's would take a while.
-        key = 0 if kind is None else id(kind.type)
-        if key not in names:
-            names[key] = "?" if kind is None else str(kind.type)
-        has_pages = first[position] < first[position + 1]
-        group = key, recipes.first(first[position]) if has_pages else "none"
-        count[group] += 1
-        total[group] += bytes_of[position]
+    where = np.array(positions, np.int64)
+    first, kinds = survey.first_page, survey.kinds[where]
+    codes = np.full(len(where), -1)
+    some = first[where] < first[where + 1]
+    codes[some] = recipes.codes[first[where[some]]]
+    width = len(recipes.names) + 1
+    found = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for key, count, size in _totals((kinds + 1) * width + codes + 1, sizes[where]):
+        kind, code = divmod(key, width)
+        group = survey.kind_name(kind - 1), recipes.name(code - 1) or "none"
+        found[0][group] += count
+        found[1][group] += size
+    columns, total = found
     return [
-        {"type": names[key], "encoding": encoding, "columns": count[key, encoding], "bytes": size}
-        for (key, encoding), size in total.most_common()
+        {"type": group[0], "encoding": group[1], "columns": columns[group], "bytes": size}
+        for group, size in total.most_common()
     ]
 
 
@@ -340,7 +350,8 @@ def _page_map(survey: Survey) -> list[tuple[int, int, str]]:
     recipes = _Recipes(survey, [])
     handles = survey.handles[recipes.pages]
     places = handles["data_offset"].tolist(), handles["data_length"].tolist()
-    return sorted(zip(*places, (recipes.first(page) for page in recipes.pages), strict=True))
+    names = [recipes.names[code] for code in recipes.codes[recipes.pages].tolist()]
+    return sorted(zip(*places, names, strict=True))
 
 
 def _damage(place: Damage) -> Report:
@@ -370,7 +381,7 @@ def _sections(survey: Survey, *, by_column: bool) -> list[Report]:
         {
             "offset": offset,
             "bytes": length,
-            "what": f"{kind} of {survey.names[column]}" if column >= 0 else names.get(kind, kind),
+            "what": f"{kind} of {survey.name(column)}" if column >= 0 else names.get(kind, kind),
             "kind": kind,
             "share": round(length / survey.length, 6),
         }

@@ -200,8 +200,8 @@ def _pages(report: Report, *, everything: bool) -> Iterator[str]:  # noqa: ARG00
         if number:
             yield ""
         yield (
-            f"pages of {printable(column['name'])}: up to {column['page_rows']:,} rows each, "
-            f"in blocks of {column['block_rows']:,}"
+            f"pages of {printable(column['name'])}, from page {column['first_page']:,} of the file on: "
+            f"up to {column['page_rows']:,} rows each, in blocks of {column['block_rows']:,}"
         )
         rows = [
             [
