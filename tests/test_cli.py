@@ -157,7 +157,7 @@ def test_every_option_has_a_help_text(name):
         (["stats", "/no/such/database"], "not a Vego database"),
         (["repair", "/no/such/database", "--collection", "a", "--to-version", "1"], "not a Vego database"),
         (["repair", "x", "--collection", "a", "--to-version", "one"], "invalid int value"),
-        (["verify"], "required: FILE"),
+        (["verify"], "required: PATH"),
         (["salvage", "x.lfmt"], "required: OUT"),
         (["salvage", "/no/such/file.lfmt", "/no/such/copy.lfmt"], "/no/such/file.lfmt: No such file"),
     ],
@@ -244,7 +244,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments):
     assert process.returncode in (0, 128 + signal.SIGPIPE)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["inspect", str(PACKAGES), "--pages"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["inspect", str(PACKAGES), "pages"]])
 def test_starting_is_light(arguments):
     """numba alone takes longer to import than these commands take to run."""
     code = (

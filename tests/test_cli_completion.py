@@ -71,6 +71,11 @@ def test_bash_offers_values_and_leaves_files_to_the_shell(scripts):
     assert bash(script, "vego", "shell", "--mode", "=") == ["table", "line", "json", "jsonl", "csv"]
     assert bash(script, "vego", "shell", "-c", "--") == []  # any text
     assert bash(script, "vego", "inspect", "") == []
+    views = ["tree", "pages", "map", "page", "head"]
+    assert bash(script, "vego", "inspect", "f.lfmt", "") == views
+    assert bash(script, "vego", "inspect", "--json", "f.lfmt", "tree", "pa") == ["pages", "page"]
+    assert bash(script, "vego", "inspect", "--column", "price", "") == []  # FILE stands behind it
+    assert bash(script, "vego", "inspect", "diff", "a", "") == []
     assert "complete -o bashdefault -o default -F _vego vego" in script
 
 
@@ -96,7 +101,9 @@ def test_zsh_accepts_the_script_and_its_rules(scripts, tmp_path):
             for option in action.option_strings:
                 assert re.search(rf"^(\(.*\))?{re.escape(option)}\[", text, re.MULTILINE), (name, option)
     assert "1:SHELL:(bash zsh)" in rules[list(COMMANDS).index("completion")]
-    assert "*:FILE:_files" in rules[list(COMMANDS).index("verify")]
+    views = "{(( $words[(I)diff] )) && _files || compadd tree pages map page head}"
+    assert f"1:FILE:_files\n*:VIEW:{views}" in rules[list(COMMANDS).index("inspect")]
+    assert "*:PATH:_files" in rules[list(COMMANDS).index("verify")]
 
 
 def nasty() -> Command:
@@ -141,19 +148,22 @@ def test_zsh_completes_for_real(scripts, tmp_path):
     from tests.support.terminals import Terminal
 
     (tmp_path / "_vego").write_text(scripts["zsh"])
-    setup = (
-        f"fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -d {tmp_path}/dump; PS1='ready> '\n"
-    )
+    (tmp_path / "other-file.lfmt").touch()
+    setup = f"cd {tmp_path}; fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -d dump; PS1='ready> '\n"
     environment = {"TERM": "vt100", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     with Terminal([ZSH, "-f", "-i"], environment) as terminal:
         terminal.type(setup)
-        at = terminal.wait_for("ready> ", after=terminal.wait_for("dump; PS1='ready> '"))
+        at = terminal.wait_for("ready> ", after=terminal.wait_for("PS1='ready> '"))
         terminal.type("vego comple\t")
         at = terminal.wait_for("completion", after=at)
         terminal.type(" z\t")
         at = terminal.wait_for("zsh", after=at)
         terminal.type("\x15vego repair --drop\t")
         terminal.wait_for("--drop-index", after=at)
+        terminal.type("\x15vego inspect some.lfmt tr\t")
+        at = terminal.wait_for("tree", after=at)
+        terminal.type("\x15vego inspect diff some.lfmt other-fi\t")
+        terminal.wait_for("other-file.lfmt", after=at)
         terminal.type("\x15exit\r")
 
 

@@ -17,6 +17,8 @@ GUIDES = {  # and the libraries they are about
     "getting-started.md": (),
     "format-guide.md": (),
     "performance.md": (),
+    "versions.md": (),
+    "sharing.md": (),
     "migrate-from-parquet.md": ("pyarrow",),
     "migrate-from-chroma.md": ("chromadb",),
     "migrate-from-lancedb.md": ("lancedb", "pyarrow"),

@@ -32,22 +32,30 @@ from vego.errors import (
 )
 
 if TYPE_CHECKING:
+    from vego.backup import BackupReport, RestoreReport, restore
     from vego.collection import Collection
     from vego.database import Database, Open, open
     from vego.document import Document
     from vego.hits import BatchResult, Hit, Hits
+    from vego.index.indexed_rows import CompactionReport
+    from vego.inputs import Outcome, Rejected
     from vego.planner import Plan
     from vego.query import Expr, field
+    from vego.table.versions import Version
+    from vego.transaction import Transaction
+    from vego.verification import Finding, VerifyReport, verify
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "BackupReport",
     "BatchResult",
     "ClosedError",
     "Collection",
     "CollectionNotFoundError",
     "CommitConflictError",
     "CommitUncertainError",
+    "CompactionReport",
     "CorruptionError",
     "Database",
     "DatabaseError",
@@ -59,6 +67,7 @@ __all__ = [
     "Expr",
     "FilterError",
     "FilterSyntaxError",
+    "Finding",
     "Hit",
     "Hits",
     "InvalidArgumentError",
@@ -69,24 +78,38 @@ __all__ = [
     "NotADatabaseError",
     "NotFoundError",
     "Open",
+    "Outcome",
     "Plan",
     "PoisonedError",
     "ReadOnlyError",
+    "Rejected",
+    "RestoreReport",
     "StorageError",
+    "Transaction",
     "UnknownFieldError",
     "UnknownOptionError",
     "VegoError",
+    "VerifyReport",
+    "Version",
     "__version__",
     "field",
     "open",
+    "restore",
+    "verify",
 ]
 
 _HOMES = {
+    "vego.backup": "BackupReport RestoreReport restore",
     "vego.collection": "Collection",
     "vego.database": "Database open Open",
     "vego.document": "Document",
     "vego.hits": "BatchResult Hit Hits",
+    "vego.index.indexed_rows": "CompactionReport",
+    "vego.inputs": "Outcome Rejected",
     "vego.planner": "Plan",
     "vego.query": "Expr field",
+    "vego.table.versions": "Version",
+    "vego.transaction": "Transaction",
+    "vego.verification": "Finding VerifyReport verify",
 }
 __getattr__, __dir__ = exports(__name__, __all__, _HOMES)

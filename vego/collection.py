@@ -5,46 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-import lance_fmt
-from vego import display, names
-from vego.document import Document, Vector, check_id, check_metadata, check_vectors
+from vego import names
+from vego.document import Document, check_id, check_metadata, check_vectors
 from vego.errors import (
     ClosedError,
+    CommitConflictError,
     DocumentNotFoundError,
     DuplicateIdError,
     InvalidArgumentError,
     NotFoundError,
     ReadOnlyError,
 )
-from vego.hits import BatchResult, Hits
 from vego.index import Metric
-from vego.index.indexed_rows import CompactionReport, IndexedRows, Progress, State
-from vego.inputs import Given
+from vego.index.indexed_rows import CompactionReport, IndexedRows, Progress
+from vego.inputs import Given, Outcome, Rejected, valid_rows
 from vego.options import CollectionOptions, check_retained
-from vego.planner import Plan
 from vego.progress import progress_of
-from vego.queries import check_ef, check_k, check_queries
-from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
-from vego.search import Searcher
+from vego.readable import Readable
+from vego.store import disown_in_child
 from vego.table.batch import RowBatch
-from vego.table.export import schema_of, table_of
 from vego.table.garbage import Collected
 from vego.table.versions import Version
+from vego.transaction import Overlay, Step, Transaction
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-Filter = Expr | str | Mapping[str, Any] | None
-Create = Callable[[int], IndexedRows]
+ATTEMPTS = 64  # of a write that other processes are faster with, one after the other
+Changed = TypeVar("Changed")
+Create = Callable[[int, RLock], IndexedRows]
 
 
-class Collection:
+class Collection(Readable):
     """Documents of one dimension and metric. Made by `Database.collection`; any thread may use it.
 
     Readers never wait for writers: a search works on the rows and the graph as they were when it began.
@@ -61,44 +59,13 @@ class Collection:
         *,
         read_only: bool,
     ) -> None:
-        self.name = name
-        self.metric = metric
-        self.options = options
-        self._rows = rows
+        super().__init__(name, metric, options, rows)
         self._create = create
         self._new_id = new_id
         self._read_only = read_only
-        self._closed = False
-        self._lock = RLock()
+        disown_in_child(self)
+        self._lock = RLock() if rows is None else rows.lock
         self._views: WeakSet[Collection] = WeakSet()
-
-    # -- about -----------------------------------------------------------------------------------
-
-    @property
-    def dimension(self) -> int | None:
-        """Components of every vector; None until the first insert where it was not given."""
-        return None if self._rows is None else self._rows.rows.manifest.dimension
-
-    def __len__(self) -> int:
-        state = self._state()
-        return 0 if state is None else state.snapshot.view.live_count
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._find(name) is not None
-
-    def __repr__(self) -> str:
-        if self._closed:
-            return f"<vego.Collection {self.name!r}, closed>"
-        return f"<vego.Collection {self.name!r}: {len(self):,} documents, {self.dimension} x {self.metric.value}>"
-
-    def _repr_html_(self) -> str:
-        return display.collection_html(self, closed=self._closed)
-
-    def stats(self) -> dict[str, Any]:
-        """Rows, files, bytes and index coverage, as a dict."""
-        if self._state() is None or self._rows is None:
-            return {"name": self.name, "documents": 0, "dimension": None, "metric": self.metric.value}
-        return {"name": self.name, **self._rows.stats()}
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -127,7 +94,7 @@ class Collection:
         vector_column: str = "vector",
         progress: bool | Progress = False,
     ) -> list[str]:
-        """Add many documents, all or none, and return their ids.
+        """Add many documents, all or none (`insert_valid` leaves wrong ones out), and return their ids.
 
         Either `documents` (a list of Documents or dicts, a pandas DataFrame or a pyarrow Table with `id_column`
         and `vector_column`), or columns: `ids` (n strings, may be left out), `vectors` (n, d), `metadata` (a dict
@@ -162,6 +129,66 @@ class Collection:
         given = Given(documents, ids, vectors, metadata, id_column, vector_column)
         return self._put(given, "upsert_batch", replace=True, progress=progress)
 
+    def insert_valid(
+        self,
+        documents: Any = None,
+        *,
+        ids: Sequence[str] | None = None,
+        vectors: Any = None,
+        metadata: Mapping[str, Sequence[Any]] | None = None,
+        id_column: str = "id",
+        vector_column: str = "vector",
+        replace: bool = False,
+    ) -> Outcome:
+        """Add those of many documents that are right, all of them at once; arguments as for `insert_batch`.
+
+        The outcome has the ids that are in, and for each row left out its number, its id, and the error that
+        `insert` would raise: a bad vector, id or metadata, an id that occurs before in the batch or, unless `replace`,
+        exists already. Raises InvalidArgumentError where the call is wrong and not a row.
+        """
+        where = f"{self.name}.insert_valid"
+        given = Given(documents, ids, vectors, metadata, id_column, vector_column)
+        batch, numbers, rejected = valid_rows(given, self.dimension, where, self._new_id)
+
+        def put(rows: IndexedRows | None) -> Outcome:
+            kept, known = list[int](), list[Rejected]()
+            for place, name in enumerate(batch.ids):
+                if replace or rows is None or rows.rows.slot_of(name) is None:
+                    kept.append(place)
+                else:
+                    error = DuplicateIdError(f"{where}, row {numbers[place]}: id {name!r} exists already")
+                    known.append(Rejected(numbers[place], name, error))
+            chosen = batch if len(kept) == len(batch) else batch.take(kept)
+            if len(chosen):
+                self._put_batch(chosen, where, rows)
+            return Outcome(list(chosen.ids), sorted([*rejected, *known], key=lambda one: one.row))
+
+        return self._change(put)
+
+    def transaction(self) -> Transaction:
+        """Several changes at once: `with docs.transaction() as t: t.insert(...); t.delete(...)`.
+
+        They are made together when the block ends, as one batch of the log; an exception in it drops them all.
+        """
+        self._state()
+        return Transaction(self, self._new_id)
+
+    def _apply(self, steps: Iterable[Step]) -> None:
+        """Carry out the steps of a transaction on what is there now."""
+
+        def apply(rows: IndexedRows | None) -> None:
+            overlay = Overlay(lambda name: None if rows is None else rows.newest(name))
+            for step in steps:
+                step(overlay)
+            batch, deleted = overlay.batch()
+            where = f"{self.name}.transaction"
+            if batch is not None:
+                self._put_batch(batch, where, rows, deleted)
+            elif deleted and rows is not None:
+                rows.delete(deleted)
+
+        self._change(apply)
+
     def update(
         self,
         id: str,
@@ -174,15 +201,19 @@ class Collection:
         Raises DocumentNotFoundError.
         """
         where = f"{self.name}.update({id!r})"
-        with self._writing() as rows:
-            old = self.get(check_id(id, where))
-            if old is None or rows is None:
+        check_id(id, where)
+        changed = check_metadata(metadata or {}, where)
+
+        def update(rows: IndexedRows | None) -> None:
+            newest = None if rows is None else rows.rows.newest()
+            slot = None if newest is None else newest.slot_of.get(id)
+            if rows is None or newest is None or slot is None:
                 raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
-            merged = old.metadata | check_metadata(metadata or {}, where)
-            new = check_vectors(
-                np.asarray(old.vector if vector is None else vector)[None], self._width(), where, []
-            )
-            rows.put(RowBatch([id], new, rows=[merged]))
+            given = np.asarray(newest.view.vectors[slot] if vector is None else vector)
+            new = check_vectors(given[None], self._width(), where, [])
+            rows.put(RowBatch([id], new, rows=[newest.metadata(slot) | changed]))
+
+        self._change(update)
 
     def delete(self, id: str) -> bool:
         """Delete one document; False where there was none."""
@@ -196,24 +227,31 @@ class Collection:
                 f"{where}: expected a list of ids, got one string; use delete({ids!r})"
             )
         wanted = dict.fromkeys(check_id(name, f"{where}, row {row}") for row, name in enumerate(ids))
-        with self._writing() as rows:
-            found = [name for name in wanted if self._find(name) is not None]
-            if found and rows is not None:
+
+        def delete(rows: IndexedRows | None) -> int:
+            if rows is None:
+                return 0
+            found = [name for name in wanted if rows.rows.slot_of(name) is not None]
+            if found:
                 rows.delete(found)
             return len(found)
 
+        return self._change(delete)
+
     def flush(self) -> None:
         """Turn the write buffer into a segment file now. Nothing needs this to be safe."""
-        with self._writing() as rows:
-            if rows is not None:
-                rows.flush()
+        self._change(lambda rows: None if rows is None else rows.flush())
 
     def build_index(self, progress: bool | Progress = False) -> None:
         """Bring the graph up to date with every row and save it, now instead of as batches come."""
-        with self._writing() as rows, progress_of(progress, "indexing") as report:
-            if rows is not None:
-                rows.catch_up(report, all_rows=True)
-                rows.save_index()
+        with progress_of(progress, "indexing") as report:
+
+            def build(rows: IndexedRows | None) -> None:
+                if rows is not None:
+                    rows.catch_up(report, all_rows=True)
+                    rows.save_index()
+
+            self._change(build)
 
     # -- versions and maintenance ----------------------------------------------------------------
 
@@ -246,16 +284,12 @@ class Collection:
         """
         names.check_tag(name)
         self._created()
-        with self._writing() as rows:
-            assert rows is not None
-            return rows.tag(name, version)
+        return self._change(lambda rows: _there(rows).tag(name, version))
 
     def untag(self, name: str) -> None:
         """Take a tag away; raises NotFoundError where there is none of that name."""
         self._created()
-        with self._writing() as rows:
-            assert rows is not None
-            rows.untag(name)
+        self._change(lambda rows: _there(rows).untag(name))
 
     def tags(self) -> dict[str, int]:
         """Every tag and the version it names."""
@@ -269,22 +303,31 @@ class Collection:
         Nothing is lost: what was there is a version of its own. Raises NotFoundError, CorruptionError.
         """
         self._created()
-        with self._writing() as rows:
-            assert rows is not None
-            self._replace_rows(rows.restored(version, timestamp, tag))
-            assert self._rows is not None
-            return self._rows.rows.manifest.version
+
+        def restore(rows: IndexedRows | None) -> int:
+            restored = _there(rows).restored(version, timestamp, tag)
+            self._replace_rows(restored)
+            return restored.rows.manifest.version
+
+        return self._change(restore)
 
     def compact(self, *, full: bool = False, progress: bool | Progress = False) -> CompactionReport:
         """Merge small segment files and drop what was deleted; `full`: all of it, whatever it costs.
 
         Reads and writes go on meanwhile. The space comes back once no kept version needs the old files: see `vacuum`.
         """
-        with self._writing() as rows:
-            if rows is None:
-                return CompactionReport(0, 0, 0, 0, 0)
         with progress_of(progress, "compacting") as report:
-            return rows.compact(self._lock, full=full, progress=report)
+            for attempt in range(ATTEMPTS):
+                rows = self._change(lambda newest: newest)
+                if rows is None:
+                    break
+                try:
+                    return rows.compact(full=full, progress=report)
+                except CommitConflictError:
+                    if not rows.shared or attempt + 1 == ATTEMPTS:
+                        raise
+                    rows.back_off(attempt)
+        return CompactionReport(0, 0, 0, 0, 0)
 
     def vacuum(self, retain_versions: int | None = None) -> Collected:
         """Delete the files of versions that need not be kept, and say how many.
@@ -294,8 +337,7 @@ class Collection:
         """
         if retain_versions is not None:
             check_retained(retain_versions)
-        with self._writing() as rows:
-            return Collected() if rows is None else rows.vacuum(retain_versions)
+        return self._change(lambda rows: Collected() if rows is None else rows.vacuum(retain_versions))
 
     def optimize(self, progress: bool | Progress = False) -> CompactionReport:
         """Bring everything into its best shape: compact fully, complete the graph, give space back."""
@@ -304,170 +346,7 @@ class Collection:
         self.vacuum(2)
         return report
 
-    # -- reading ---------------------------------------------------------------------------------
-
-    def get(self, id: str) -> Document | None:
-        """The document of that id exactly as inserted (its vector as float32), or None."""
-        if type(id) is not str:
-            check_id(id, f"{self.name}.get")
-        found = self._find(id)
-        if found is None:
-            return None
-        state, slot = found
-        snapshot = state.snapshot
-        return Document(id, snapshot.view.vectors[slot].copy(), snapshot.metadata(slot))
-
-    def get_batch(self, ids: Iterable[str]) -> list[Document | None]:
-        """The documents of `ids`, in that order, None where there is none."""
-        if isinstance(ids, str):
-            raise InvalidArgumentError(f"{self.name}.get_batch: expected a list of ids; use get({ids!r})")
-        return [self.get(name) for name in ids]
-
-    def search(
-        self,
-        vector: ArrayLike,
-        k: int = 10,
-        *,
-        filter: Filter = None,
-        ef: int | None = None,
-        exact: bool = False,
-    ) -> Hits:
-        """The k documents nearest to `vector` (d,), of those that pass `filter`; k hits whenever k rows match.
-
-        filter: `vego.field("year") >= 2020`, "year >= 2020", or {"year": {"$gte": 2020}}.
-        ef: candidates kept in the walk of the graph (default: the collection's ef_search); `exact=True` scans.
-        Raises InvalidVectorError, FilterError, UnknownOptionError.
-        """
-        state = self._state()
-        queries, ef = self._query(vector, 1, k, ef)
-        if state is None:
-            return Hits.empty(self.metric)
-        searcher, plan, accept = self._plan(state, filter, ef, exact)
-        slots, distances = searcher.run(queries[0], k, plan, accept)
-        return Hits(state.snapshot, slots, distances, self.metric)
-
-    def search_batch(
-        self,
-        vectors: ArrayLike,
-        k: int = 10,
-        *,
-        filter: Filter = None,
-        ef: int | None = None,
-        exact: bool = False,
-        threads: int | None = None,
-    ) -> BatchResult:
-        """The k nearest documents to each of m queries (m, d): ids (m, k) and distances (m, k).
-
-        threads: how many queries are answered at a time; None uses every processor this process may run on.
-        """
-        state = self._state()
-        queries, ef = self._query(vectors, 2, k, ef)
-        if state is None:
-            return BatchResult(
-                np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32)
-            )
-        searcher, plan, accept = self._plan(state, filter, ef, exact)
-        slots, distances = searcher.run_batch(queries, k, plan, accept, threads)
-        ids = (
-            state.snapshot.view.ids[slots] if state.snapshot.view.rows else np.full(slots.shape, None, object)
-        )
-        ids[slots < 0] = None
-        return BatchResult(ids, distances)
-
-    def explain(
-        self,
-        vector: ArrayLike,
-        k: int = 10,
-        *,
-        filter: Filter = None,
-        ef: int | None = None,
-        exact: bool = False,
-    ) -> Plan:
-        """How `search` with these arguments is answered, and why."""
-        state = self._state()
-        _, ef = self._query(vector, 1, k, ef)
-        if state is None:
-            return Plan("empty", "the collection is empty", 0, 0, 0, ef)
-        return self._plan(state, filter, ef, exact)[1]
-
-    @property
-    def schema(self) -> lance_fmt.Schema:
-        """The columns of `to_table`: `id`, `vector`, and the metadata keys with their types."""
-        state = self._state()
-        return lance_fmt.Schema([]) if state is None else schema_of(state.snapshot, self._width())
-
-    def to_table(self, columns: Sequence[str] | None = None, *, filter: Filter = None) -> lance_fmt.Table:
-        """Columns (None: all of `schema`) of the documents (None: all) that pass `filter`, oldest first.
-
-        Keys whose values are of several types become JSON; a document without a key has a null there. Raises
-        UnknownFieldError, FilterError, CorruptionError.
-        """
-        state = self._state()
-        if state is None:
-            return lance_fmt.Table({})
-        view, matching = state.snapshot.view, self._matching(filter, state)
-        slots = np.flatnonzero(view.live if matching is None else matching & view.live)
-        return table_of(state.snapshot, schema_of(state.snapshot, self._width()), slots, columns)
-
     # -- inside ----------------------------------------------------------------------------------
-
-    def _state(self) -> State | None:
-        if self._closed:
-            raise ClosedError(f"collection {self.name!r} is closed; open the database again")
-        return None if self._rows is None else self._rows.state
-
-    def _created(self) -> IndexedRows:
-        """The rows; there are none before the dimension is known."""
-        self._state()
-        if self._rows is None:
-            raise NotFoundError(f"collection {self.name!r} is empty and has no version yet")
-        return self._rows
-
-    def _find(self, name: str) -> tuple[State, int] | None:
-        rows = self._rows
-        state = self._state()
-        if rows is None or state is None:
-            return None
-        slot = rows.rows.slot_of(name)
-        view = state.snapshot.view
-        if slot is not None and slot < view.rows and view.live[slot]:
-            return state, slot
-        if slot is None and view.rows == rows.state.snapshot.view.rows:
-            return None
-        with self._lock:  # a write was under way: its slot and the snapshot agree once it is done
-            slot = rows.rows.slot_of(name)
-            return None if slot is None else (rows.state, slot)
-
-    def _matching(self, filter: Filter, state: State) -> NDArray[np.bool_] | None:
-        expr = parse_filter(filter)
-        if expr is None:
-            return None
-        assert self._rows is not None
-        names = fields_of(expr)
-        known = self._rows.rows.keys
-        for name in names:
-            if name not in known:
-                raise unknown_field_error(name, list(known), self.name)
-        columns = state.filters.get(names, state.snapshot)
-        return evaluate(expr, columns, state.snapshot.view.rows)
-
-    def _plan(
-        self, state: State, filter: Filter, ef: int, exact: bool
-    ) -> tuple[Searcher, Plan, NDArray[np.bool_] | None]:
-        """What answers a search of `state`, how, and the rows to accept (None: all)."""
-        searcher = Searcher(state.snapshot.view, state.index, self.metric)
-        return searcher, *searcher.plan(ef, self._matching(filter, state), exact)
-
-    def _query(self, vectors: ArrayLike, ndim: int, k: int, ef: int | None) -> tuple[Vector, int]:
-        where = f"search in collection {self.name!r}"
-        check_k(k, where)
-        return check_queries(vectors, ndim, self.dimension, where), check_ef(
-            ef, self.options.ef_search, k, where
-        )
-
-    def _width(self) -> int:
-        assert self._rows is not None
-        return self._rows.rows.manifest.dimension
 
     def _put(
         self, given: Given, verb: str, *, replace: bool = False, progress: bool | Progress = False
@@ -476,16 +355,53 @@ class Collection:
         batch = given.rows(self.dimension, where, self._new_id)
         if len(batch) == 0:
             return []
-        with self._writing() as existing, progress_of(progress, "indexing") as report:
-            rows = existing
-            if rows is None:
-                rows = self._rows = self._create(batch.vectors.shape[1])
-            elif batch.vectors.shape[1] != self._width():  # another thread's first insert fixed the dimension
-                check_vectors(batch.vectors, self._width(), where, batch.ids)
-            if not replace:
-                _refuse_known(batch.ids, rows, where)
-            rows.put(batch, report)
+        with progress_of(progress, "indexing") as report:
+
+            def put(rows: IndexedRows | None) -> None:
+                if rows is not None and not replace:
+                    _refuse_known(batch.ids, rows, where)
+                self._put_batch(batch, where, rows, progress=report)
+
+            self._change(put)
         return list(batch.ids)
+
+    def _put_batch(
+        self,
+        batch: RowBatch,
+        where: str,
+        existing: IndexedRows | None,
+        deleted: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """Insert or replace, under the writers' lock; the first batch makes the collection."""
+        rows = existing
+        if rows is None:
+            rows = self._rows = self._create(batch.vectors.shape[1], self._lock)
+        if batch.vectors.shape[1] != self._width():  # another's first insert fixed the dimension
+            check_vectors(batch.vectors, self._width(), where, batch.ids)
+        rows.put(batch, progress, deleted)
+
+    def _change(self, change: Callable[[IndexedRows | None], Changed]) -> Changed:
+        """What `change` returns, called with the rows (None before the first insert) under the writers' lock.
+
+        Where other processes write as well, it is called with the newest rows, and again if they were faster.
+        """
+        with self._writing() as existing:
+            rows = existing
+            for attempt in range(ATTEMPTS):
+                if rows is not None and rows.shared:
+                    newest = rows.advanced()
+                    if newest is not rows:
+                        self._replace_rows(newest)
+                        rows = newest
+                try:
+                    return change(rows)
+                except CommitConflictError:
+                    if rows is None or not rows.shared or attempt + 1 == ATTEMPTS:
+                        raise
+                    rows.back_off(attempt)
+                    rows = self._rows
+            raise AssertionError("unreachable")
 
     def _writing(self) -> _Writing:
         if self._read_only:
@@ -497,10 +413,15 @@ class Collection:
         with self._lock:
             self._rows = rows
 
+    def disown(self) -> None:
+        """In a forked child the database is not open, and the lock may be held by a thread that is not there."""
+        self._closed = "was opened before this process was forked"
+        self._lock = RLock()
+
     def _close(self) -> None:
         with self._lock:
             if not self._closed:
-                self._closed = True
+                self._closed = "is closed"
                 for view in self._views:
                     view._close()
                 if self._rows is not None:
@@ -508,7 +429,11 @@ class Collection:
 
 
 class _Writing:
-    """Holds the collection's lock for one write and gives its rows (None before the first insert)."""
+    """Holds the collection's lock for one write and gives its rows (None before the first insert).
+
+    On leaving it lets go of the lock, and then waits until everything that the write did, or saw of others when it
+    refused, is durable and visible. So writes of several threads share a sync.
+    """
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -525,7 +450,18 @@ class _Writing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._collection._lock.release()
+        rows = self._collection._rows
+        try:
+            lsn = 0 if rows is None else rows.rows.last_lsn
+        finally:
+            self._collection._lock.release()
+        if rows is not None and (kind is None or issubclass(kind, InvalidArgumentError | NotFoundError)):
+            rows.wait(lsn)
+
+
+def _there(rows: IndexedRows | None) -> IndexedRows:
+    assert rows is not None
+    return rows
 
 
 def _refuse_known(ids: Sequence[str], rows: IndexedRows, where: str) -> None:

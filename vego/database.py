@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,17 @@ from vego.collection import Collection
 from vego.errors import (
     ClosedError,
     CollectionNotFoundError,
+    CommitConflictError,
+    DatabaseLockedError,
     InvalidArgumentError,
     NotFoundError,
     ReadOnlyError,
 )
 from vego.index import Metric
 from vego.index.indexed_rows import IndexedRows
-from vego.options import CollectionOptions, check_dimension, check_durability
+from vego.maintenance import Maintenance
+from vego.options import CollectionOptions, Durability, check_dimension, check_durability
+from vego.progress import progress_of
 from vego.store import LocalStore, Store
 from vego.table.commit import create_collection
 from vego.table.manifest import versions
@@ -29,6 +34,8 @@ from vego.table.opening import open_files
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from vego.backup import BackupReport
 
 
 def open(
@@ -39,14 +46,23 @@ def open(
     read_only: bool = False,
     create: bool = True,
     durability: str = "sync",
+    interval_ms: int | None = None,
+    background: bool = True,
+    shared: bool = False,
     **options: Any,
 ) -> Database:
     """Open the database in the directory `path`, creating it where there is nothing yet.
 
     dimension, metric ("cosine", "l2", "ip") and the options of `vego.options.CollectionOptions` are defaults for
     the collections created later. read_only: no lock is taken and nothing is written; what another process writes
-    afterwards shows after `refresh()`. durability: "sync" (a call returns when its data is on the disk) or "none"
-    (when the operating system has it: survives a killed process, not a power cut).
+    afterwards shows after `refresh()`. durability: "sync" (a call returns when its data is on the disk), "interval"
+    (when the operating system has it; a thread puts it on the disk within `interval_ms` milliseconds, 100 unless
+    given, so a power cut costs no more than that) or "none" (when the operating system has it: survives a killed
+    process, not a power cut). background: extend graphs and
+    merge segments in a thread; with False the call that makes it necessary does so. shared: other processes may
+    write to the database as well, each with shared=True. Every call is a commit then, so batches pay; it works on
+    the newest version, is tried again where another process was faster, and an id exists once all the same. What
+    others write shows after a write of one's own or `refresh()`.
 
     Raises NotADatabaseError, DatabaseLockedError (naming the process that writes), NewerVersionError,
     ReadOnlyError, StorageError, CorruptionError, UnknownOptionError.
@@ -54,14 +70,28 @@ def open(
     defaults = CollectionOptions.of(options)
     if dimension is not None:
         check_dimension(dimension)
+    lasting = check_durability(durability, interval_ms)
     store = LocalStore(Path(path).expanduser(), read_only=read_only)
     try:
         if not load_marker(store, missing_ok=create and not read_only):
             create_marker(store)
-        if not read_only:
+        if not read_only and store.exists(names.BACKUP):
+            raise ReadOnlyError(
+                f"{store.name}: this is a backup, and writing to it would spoil it; open it with read_only=True, or "
+                f"restore it to another directory: `vego restore {store.name} NEW_DIR`"
+            )
+        if shared:
+            _share(store)
+        elif not read_only:
             store.lock(names.LOCK)
         return Database(
-            store, dimension, Metric.parse(metric), defaults, durable=check_durability(durability) == "sync"
+            store,
+            dimension,
+            Metric.parse(metric),
+            defaults,
+            durability=lasting,
+            background=background,
+            shared=shared,
         )
     except BaseException:
         store.close()
@@ -81,16 +111,20 @@ class Database:
         metric: Metric,
         options: CollectionOptions,
         *,
-        durable: bool,
+        durability: Durability,
+        background: bool,
+        shared: bool,
     ) -> None:
         self._store = store
         self._dimension = dimension
         self._metric = metric
         self._options = options
-        self._durable = durable
+        self._durability = durability
+        self._shared = shared
         self._lock = RLock()
         self._open: dict[str, Collection] = {}
         self._closed = False
+        self._maintenance = Maintenance(background=background)
         # A script that just ends has its WAL sealed like one that calls close().
         reference = weakref.ref(self)
         self._at_exit = lambda: _close_quietly(reference)
@@ -157,10 +191,13 @@ class Database:
             self._store.remove_tree(doomed)
 
     def refresh(self) -> None:
-        """Where the database is open for reading: see what the writer has written since."""
+        """Where the database is open for reading, or shared: see what others have written since."""
         self._check_open()
         with self._lock:
-            if self.read_only:
+            if self._shared:
+                for collection in self._open.values():
+                    collection._change(lambda _: None)
+            elif self.read_only:
                 for name, collection in self._open.items():
                     rows = self._rows(name)
                     if rows is None:
@@ -174,6 +211,59 @@ class Database:
             "collections": [self.collection(name).stats() for name in self.collections()],
         }
 
+    def backup(
+        self,
+        path: str | Path,
+        *,
+        base: str | Path | None = None,
+        link: bool = False,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> BackupReport:
+        """Copy the whole database to the new or empty directory `path`, while others go on writing.
+
+        Every write acknowledged before the call is in it, and each collection is as of one moment: its newest version,
+        the tagged ones, and what is in the log. Every byte is read back and checked. Nothing is written to this
+        database.
+
+        base: an earlier backup of this database on the same file system; files that it has are linked, not copied.
+        link: link the database's own files, too. That takes no room and no time, but such a backup shares the
+        medium: what damages a file damages it in both. progress: True for a bar on stderr, or a function of (bytes
+        done, bytes in all).
+
+        Raises CorruptionError where the database is damaged, InvalidArgumentError (the directory is not empty, or
+        `base` is of another database), NotADatabaseError (`base` is no backup), StorageError (disk full). There is
+        no backup then, and what was written of it is removed.
+        """
+        from vego.backup import Moment, moment_of, take_backup
+
+        self._check_open()
+        marker = load_marker(self._store)
+        assert marker is not None
+        source = LocalStore(self.path, read_only=True)  # as a reader: where it is shared, others commit, too
+        moments: list[Moment] = []
+        try:
+            with self._lock:
+                for name in self._stored():
+                    collection = self._open.get(name)
+                    with nullcontext() if collection is None else collection._lock:
+                        moment = moment_of(source, name)
+                    if moment is not None:
+                        moments.append(moment)
+            with progress_of(progress, "backing up") as report:
+                return take_backup(source, marker, moments, path, base=base, link=link, progress=report)
+        finally:
+            for moment in moments:
+                moment.close()
+            source.close()
+
+    def wait_for_maintenance(self) -> None:
+        """Return once everything is done that follows writes in the background: graphs extended, segments merged.
+
+        Nothing needs this to be right or safe. What went wrong is in `stats()` as `maintenance_error`.
+        """
+        self._check_open()
+        self._maintenance.wait()
+
     def close(self) -> None:
         """Close every collection and release the lock. Acknowledged writes are safe without this."""
         with self._lock:
@@ -182,6 +272,7 @@ class Database:
             self._closed = True
             atexit.unregister(self._at_exit)
             try:
+                self._maintenance.close()
                 for collection in self._open.values():
                     collection._close()
             finally:
@@ -252,25 +343,44 @@ class Database:
             metric,
             options,
             rows,
-            lambda width: self._create(name, check_dimension(width), metric, options),
+            lambda width, lock: self._create(name, check_dimension(width), metric, options, lock),
             self._store.new_id,
             read_only=self.read_only,
         )
 
-    def _create(self, name: str, dimension: int, metric: Metric, options: CollectionOptions) -> IndexedRows:
-        create_collection(
-            self._store, name, dimension=dimension, metric=metric.value, options=options.to_json()
-        )
-        rows = self._rows(name)
+    def _create(
+        self,
+        name: str,
+        dimension: int,
+        metric: Metric,
+        options: CollectionOptions,
+        lock: RLock | None = None,
+    ) -> IndexedRows:
+        try:
+            create_collection(
+                self._store, name, dimension=dimension, metric=metric.value, options=options.to_json()
+            )
+        except CommitConflictError:
+            if not self._shared:
+                raise  # else another process was faster, and it is the same collection
+        rows = self._rows(name, lock)
         assert rows is not None
         return rows
 
-    def _rows(self, name: str) -> IndexedRows | None:
+    def _rows(self, name: str, lock: RLock | None = None) -> IndexedRows | None:
         files = open_files(self._store, name)
         if files is None:
             return None
         try:
-            return IndexedRows(self._store, name, files, durable=self._durable)
+            return IndexedRows(
+                self._store,
+                name,
+                files,
+                durability=self._durability,
+                shared=self._shared,
+                lock=lock,
+                maintenance=self._maintenance,
+            )
         except BaseException:
             files.close()
             raise
@@ -289,6 +399,42 @@ class Database:
             for key, value in options.items():
                 if kept[key] != value:
                     raise InvalidArgumentError(f"{where} {key}={kept[key]!r}, not {value!r}")
+
+
+def _share(store: Store) -> None:
+    """Take the lock that several writers hold together, after what is in logs has been committed.
+
+    Only a writer that is alone may write a log. The first that comes to share a database it left flushes it, alone.
+    """
+    for attempt in range(50):
+        try:
+            alone = store.lock(names.LOCK)
+        except DatabaseLockedError:
+            pass
+        else:
+            _flush_all(store)
+            alone.release()
+        try:
+            store.lock(names.LOCK, shared=True)
+        except DatabaseLockedError:
+            if attempt == 49:
+                raise
+            store.sleep(0.02)
+        else:
+            return
+
+
+def _flush_all(store: Store) -> None:
+    store.settle(names.COLLECTIONS)
+    with suppress(NotFoundError):
+        for name in store.list(names.COLLECTIONS):
+            files = open_files(store, name) if names.is_collection(name) else None
+            if files is not None:
+                rows = IndexedRows(store, name, files)
+                try:
+                    rows.flush()
+                finally:
+                    rows.close()
 
 
 def _close_quietly(reference: weakref.ref[Database]) -> None:

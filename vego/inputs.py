@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from vego.document import (
 from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidIdError, InvalidMetadataError
 from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_user
 from vego.table.batch import RowBatch
+
+FLOAT32 = np.dtype(np.float32)
 
 NewId = Callable[[], str]
 
@@ -44,6 +46,71 @@ class Given:
             raise InvalidArgumentError("give either a Document or id, vector and metadata, not both")
         return cls([document])
 
+    def sliceable(self, where: str) -> Given:
+        """The same with documents or ids that can be counted and taken apart."""
+        if self.documents is None:
+            if self.vectors is None:
+                raise InvalidArgumentError(f"{where}: vectors are missing")
+            ids = None if self.ids is None else _plain_list(self.ids, where)
+            vectors = self.vectors if isinstance(self.vectors, np.ndarray) else list(self.vectors)
+            return replace(self, ids=ids, vectors=vectors)
+        if hasattr(self.documents, "column_names") or hasattr(self.documents, "columns"):
+            return self
+        if isinstance(self.documents, str | bytes | Document | Mapping) or not isinstance(
+            self.documents, Iterable
+        ):
+            self.rows(None, where, str)  # says what is wrong
+        return replace(self, documents=list(self.documents))
+
+    def count(self, where: str) -> int:
+        """Rows of what `sliceable` gave; InvalidArgumentError where columns differ."""
+        if self.documents is not None:
+            rows = getattr(self.documents, "num_rows", None)
+            return len(self.documents) if rows is None else int(rows)
+        rows = len(self.vectors)
+        lengths = {"ids": rows if self.ids is None else len(self.ids)}
+        if isinstance(self.metadata, Mapping):
+            lengths |= {
+                f"metadata {key!r}": len(values) if hasattr(values, "__len__") else -1
+                for key, values in self.metadata.items()
+            }
+        for name, length in lengths.items():
+            if length != rows:
+                raise InvalidArgumentError(f"{where}: {name} has {length} values for {rows} vectors")
+        return rows
+
+    def part(self, start: int, stop: int) -> Given:
+        """The rows `start` to `stop` of what `sliceable` gave."""
+        found = self.documents
+        if found is None:
+            metadata = self.metadata
+            if isinstance(metadata, Mapping):
+                metadata = {key: values[start:stop] for key, values in metadata.items()}
+            ids = None if self.ids is None else self.ids[start:stop]
+            return replace(self, ids=ids, vectors=self.vectors[start:stop], metadata=metadata)
+        if hasattr(found, "column_names"):
+            return replace(self, documents=found.slice(start, stop - start))
+        if hasattr(found, "columns"):
+            return replace(self, documents=found.iloc[start:stop])
+        return replace(self, documents=found[start:stop])
+
+    def id_of(self, row: int) -> str | None:
+        """The id of a row of what `sliceable` gave, where there is one."""
+        part = self.part(row, row + 1)
+        found: Any = None
+        if part.documents is None:
+            found = None if part.ids is None else part.ids[0]
+        elif hasattr(part.documents, "column_names"):
+            if self.id_column in part.documents.column_names:
+                found = part.documents.column(self.id_column)[0].as_py()
+        elif hasattr(part.documents, "columns"):
+            if self.id_column in part.documents.columns:
+                found = part.documents[self.id_column].iloc[0]
+        else:
+            (document,) = part.documents
+            found = document.get("id") if isinstance(document, Mapping) else getattr(document, "id", None)
+        return found if isinstance(found, str) else None
+
     def rows(self, dimension: int | None, where: str, new_id: NewId) -> RowBatch:
         """The rows, all of them valid; `dimension` None takes that of the first."""
         documents = self.documents
@@ -60,6 +127,77 @@ class Given:
                 f"{where}: expected a list of documents, a DataFrame or an Arrow table, got {type(documents).__name__}"
             )
         return from_documents(documents, dimension, where, new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row of a batch that was left out: its number, its id where it has one, and why."""
+
+    row: int
+    id: str | None
+    error: InvalidArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch of which rows may be left out: the ids that are in, in their order, and the others."""
+
+    ids: list[str]
+    rejected: list[Rejected]
+
+
+def valid_rows(
+    given: Given, dimension: int | None, where: str, new_id: NewId
+) -> tuple[RowBatch, list[int], list[Rejected]]:
+    """The rows that are valid, their numbers, and those that are not; of an id that occurs twice, the first counts.
+
+    Halves of a batch with an invalid row are looked at by themselves. Raises InvalidArgumentError where the call is
+    wrong, not a row: columns of unequal length, no list of documents.
+    """
+    given = given.sliceable(where)
+    batches: list[tuple[int, RowBatch]] = []
+    rejected: list[Rejected] = []
+    pending = [(0, given.count(where))]
+    while pending:
+        start, stop = pending.pop()
+        single = stop - start == 1
+        place = f"{where} (row {start} of the batch)" if single else where
+        try:
+            batch = given.part(start, stop).rows(dimension, place, new_id)
+        except InvalidArgumentError as error:
+            if single:
+                rejected.append(Rejected(start, given.id_of(start), error))
+            else:
+                middle = (start + stop) // 2
+                pending += [(middle, stop), (start, middle)]
+            continue
+        if len(batch):
+            dimension = batch.vectors.shape[1]
+            batches.append((start, batch))
+    return _first_of_each(batches, dimension, where, rejected)
+
+
+def _first_of_each(
+    batches: Sequence[tuple[int, RowBatch]], dimension: int | None, where: str, rejected: list[Rejected]
+) -> tuple[RowBatch, list[int], list[Rejected]]:
+    if len(batches) == 1 and not rejected:
+        ((start, batch),) = batches
+        return batch, list(range(start, start + len(batch))), rejected
+    seen: dict[str, int] = {}
+    vectors, rows, numbers = [], [], []
+    for start, batch in batches:
+        for offset, (name, metadata) in enumerate(zip(batch.ids, batch.metadata_rows(), strict=True)):
+            row = start + offset
+            if name in seen:
+                error = DuplicateIdError(f"{where}: id {name!r} occurs twice, in rows {seen[name]} and {row}")
+                rejected.append(Rejected(row, name, error))
+                continue
+            seen[name] = row
+            vectors.append(batch.vectors[offset])
+            rows.append(metadata)
+            numbers.append(row)
+    stacked = np.stack(vectors) if vectors else np.empty((0, dimension or 0), np.float32)
+    return RowBatch(list(seen), stacked, rows=rows), numbers, sorted(rejected, key=lambda one: one.row)
 
 
 def from_documents(
@@ -97,6 +235,13 @@ def _stack(vectors: Sequence[Any], dimension: int | None, where: str, ids: Seque
     if not vectors:
         return np.empty((0, dimension or 0), np.float32)
     expected = dimension or len(np.asarray(vectors[0]).reshape(-1))
+    if all(
+        type(vector) is np.ndarray and vector.dtype is FLOAT32 and vector.shape == (expected,)
+        for vector in vectors
+    ):
+        whole = np.array(vectors)
+        if np.isfinite(whole.sum()):  # else the rows are looked at one by one, as all others are
+            return whole
     result = np.empty((len(vectors), expected), np.float32)
     for row, vector in enumerate(vectors):
         place = f"{where}, row {row} (id {ids[row]!r})"
@@ -141,14 +286,18 @@ def _as_matrix(vectors: Any, dimension: int | None, where: str) -> Any:
 
 
 def _id_list(ids: Any, where: str) -> list[str]:
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
-        raise InvalidIdError(f"{where}: expected a list of ids, got {type(ids).__name__} {ids!r}")
-    values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    values = _plain_list(ids, where)
     for row, value in enumerate(values):
         # The common case is checked inline: a call for each of a million ids would be most of the load.
         if type(value) is not str or not value or len(value) > 128 or not value.isascii():
             check_id(value, f"{where}, row {row}")
     return values
+
+
+def _plain_list(ids: Any, where: str) -> list[Any]:
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InvalidIdError(f"{where}: expected a list of ids, got {type(ids).__name__} {ids!r}")
+    return ids.tolist() if hasattr(ids, "tolist") else list(ids)
 
 
 def _check_distinct(ids: Sequence[str], where: str) -> None:

@@ -190,7 +190,11 @@ def is_backed_up(path: str) -> bool:
         return parse_manifest(file) is not None
     if directory == WAL:
         return parse_wal(file) is not None
-    return is_deletes_file(file) if directory == DELETES else directory in (DATA, INDEX) and is_segment_file(file)
+    return (
+        is_deletes_file(file)
+        if directory == DELETES
+        else directory in (DATA, INDEX) and is_segment_file(file)
+    )
 
 
 def temporary_file(file_id: str) -> str:

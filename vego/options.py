@@ -16,7 +16,8 @@ MAX_ID_BYTES = 512
 MAX_METADATA_KEYS = 1_024
 MAX_METADATA_DEPTH = 32
 
-DURABILITIES = ("sync", "none")
+DURABILITIES = ("sync", "interval", "none")
+MAX_INTERVAL_MS = 60_000
 INDEX_KINDS = ("hnsw", "flat")
 
 
@@ -92,8 +93,29 @@ def check_dimension(value: object) -> int:
     return value
 
 
-def check_durability(value: object) -> str:
-    """One of DURABILITIES."""
-    _one_of("durability", value, DURABILITIES)
-    assert isinstance(value, str)
-    return value
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """When what was written to the log becomes durable.
+
+    mode: "sync" (before the call returns), "interval" (within `seconds`) or "none" (when the system likes).
+    """
+
+    mode: str = "sync"
+    seconds: float = 0.1
+
+
+DURABLE = Durability()
+
+
+def check_durability(mode: object, interval_ms: object) -> Durability:
+    """One of DURABILITIES, with from 1 to MAX_INTERVAL_MS milliseconds (None: 100) where it is "interval"."""
+    _one_of("durability", mode, DURABILITIES)
+    if interval_ms is None:
+        return Durability(str(mode))
+    if mode != "interval":
+        raise UnknownOptionError(
+            f"option 'interval_ms' goes with durability=\"interval\", not with {mode!r}; leave one of them out"
+        )
+    _bounded("interval_ms", interval_ms, 1, MAX_INTERVAL_MS)
+    assert isinstance(interval_ms, int)
+    return Durability(str(mode), interval_ms / 1000)

@@ -10,7 +10,7 @@ import atexit
 import random
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +18,17 @@ import numpy as np
 
 import vego
 from tests.support.simulated_system import Operation, ProcessKilled, SimulatedSystem, Tree
+from vego.index import indexed_rows
 from vego.repair import drop_index, set_aside_versions_after
+from vego.store import LocalStore
 from vego.table import rowstore
+from vego.table.manifest import files_of, load_version, versions
 
 PATH = "/disk/db"
 NAMES = [f"k{number}" for number in range(10)]
 RANDOM = "anything"  # the workload that follows from its seed
 AFTER = "written after recovery"
+REWRITING: Any = indexed_rows  # what it imports is not its to give away, but that is where it is replaced
 
 Content = tuple[tuple[str, tuple[tuple[str, int], ...]], ...] | str
 NOTHING = "no database"
@@ -55,7 +59,7 @@ class Session:
         self.system = SimulatedSystem(tree, seed)
         self.random = random.Random(f"session {seed}")
         self._start = tree
-        self._options: dict[str, Any] = {"m": 4, "ef_construction": 8} | options
+        self._options: dict[str, Any] = {"m": 4, "ef_construction": 8, "background": False} | options
         self._database: vego.Database | None = None
         self._serial = 0
         self._moments: list[tuple[int, frozenset[Content]]] = [] if legal is None else [(0, legal)]
@@ -132,6 +136,12 @@ class Session:
         yield
         self._moments.append((len(self.system.log), frozenset([after])))
 
+    @contextmanager
+    def step_of_any(self) -> Iterator[None]:
+        """A step that changes nothing, though there may be others inside that do."""
+        yield
+        self._moments.append((len(self.system.log), frozenset([self.content])))
+
     def frozen(self, documents: dict[str, dict[str, int]]) -> Content:
         """`documents` as a content."""
         return tuple((name, tuple(sorted(found.items()))) for name, found in sorted(documents.items()))
@@ -179,6 +189,46 @@ class Session:
         with self.step(self.content):
             self._db.collection(collection).build_index()
 
+    def compact(self, collection: str, meanwhile: Callable[[], None] | None = None) -> None:
+        """Compact fully; while segments are rewritten, `meanwhile` is done."""
+        right = REWRITING.rewrite
+
+        def rewrite(*arguments: Any) -> Any:
+            if meanwhile is not None:
+                meanwhile()
+            return right(*arguments)
+
+        REWRITING.rewrite = rewrite
+        try:
+            with self.step_of_any():
+                self._db.collection(collection).compact(full=True)
+        finally:
+            REWRITING.rewrite = right
+
+    def tag(self, collection: str, name: str) -> None:
+        """Name what is there now."""
+        documents = self.collections
+        with self.step(self.frozen(documents | {f"{collection}@{name}": documents[collection]})):
+            self._db.collection(collection).tag(name)
+
+    def untag(self, collection: str, name: str) -> None:
+        """Take a tag away."""
+        documents = self.collections
+        del documents[f"{collection}@{name}"]
+        with self.step(self.frozen(documents)):
+            self._db.collection(collection).untag(name)
+
+    def restore(self, collection: str, name: str) -> None:
+        """Go back to what a tag names."""
+        documents = self.collections
+        with self.step(self.frozen(documents | {collection: documents[f"{collection}@{name}"]})):
+            self._db.collection(collection).restore(tag=name)
+
+    def vacuum(self, collection: str) -> None:
+        """Let go of every version that can be."""
+        with self.step(self.content):
+            self._db.collection(collection).vacuum(2)
+
     def drop(self, collection: str) -> None:
         """Delete a collection."""
         documents = self.collections
@@ -191,7 +241,8 @@ class Session:
         if not self.collections:
             self.create("new")
         for collection in self.collections:
-            self.put(collection, AFTER)
+            if "@" not in collection:
+                self.put(collection, AFTER)
 
     def close(self) -> None:
         """Close the database."""
@@ -236,8 +287,11 @@ class Session:
 def contents(database: vego.Database) -> Content:
     """What a database holds, after checking that it agrees with itself."""
     found = []
-    for name in database.collections():
-        docs = database.collection(name)
+    views = [(name, database.collection(name)) for name in database.collections()]
+    for name, docs in list(views):
+        assert_versions_have_their_files(name)
+        views += [(f"{name}@{tag}", docs.at(tag=tag)) for tag in docs.tags()]
+    for name, docs in views:
         documents = {}
         for key in (*NAMES, AFTER):
             document = docs.get(key)
@@ -256,6 +310,16 @@ def contents(database: vego.Database) -> Content:
             raise WrongError(f"{name}: search finds {sorted(hits)}, get {sorted(documents)}")
         found.append((name, tuple(sorted(documents.items()))))
     return tuple(sorted(found))
+
+
+def assert_versions_have_their_files(collection: str) -> None:
+    """Every version that is listed can be opened."""
+    store = LocalStore(PATH, read_only=True)
+    for version in versions(store, collection):
+        with suppress(vego.CorruptionError):  # a workload damaged it
+            for path in files_of(collection, load_version(store, collection, version)):
+                if not store.exists(path):
+                    raise WrongError(f"version {version} of {collection} lacks {path}")
 
 
 def repair_as_told(error: vego.CorruptionError) -> None:
@@ -413,6 +477,56 @@ def _restarts(session: Session) -> None:
     session.delete("c", "k2")
 
 
+def _segments_with_deletes(session: Session) -> None:
+    """Three segments with dead rows in each, and a graph over them."""
+    session.open()
+    session.create("c")
+    session.put("c", "k0", "k1", "k2", "k3")
+    session.flush("c")
+    session.put("c", "k1", "k4", "k5")
+    session.flush("c")
+    session.put("c", "k6", "k2", "k7")
+    session.delete("c", "k4")
+    session.build_index("c")
+    session.close()
+
+
+def _compact(session: Session) -> None:
+    session.open()
+    session.compact("c", lambda: session.delete("c", "k0", "k6"))
+    session.put("c", "k9", "k0")
+    session.compact("c", lambda: session.put("c", "k5"))
+
+
+def _tag(session: Session) -> None:
+    session.open()
+    session.tag("c", "first")
+    session.put("c", "k4", "k0")
+    session.tag("c", "second")
+    session.delete("c", "k1")
+    session.tag("c", "first")
+    session.untag("c", "second")
+    session.close()
+
+
+def _restore(session: Session) -> None:
+    session.open()
+    session.tag("c", "then")
+    session.put("c", "k4", "k0")
+    session.restore("c", "then")
+    session.put("c", "k8")
+    session.close()
+
+
+def _vacuum(session: Session) -> None:
+    session.open()
+    session.tag("c", "then")
+    session.compact("c")
+    session.put("c", "k8")
+    session.vacuum("c")
+    session.untag("c", "then")
+
+
 def _versions(session: Session) -> None:
     _few(session)
     session.open()
@@ -473,6 +587,10 @@ WORKLOADS = {
         Workload("index", _index, _few),
         Workload("drop", _drop, _two),
         Workload("restarts", _restarts, _few),
+        Workload("compact", _compact, _segments_with_deletes),
+        Workload("tag", _tag, _few),
+        Workload("restore", _restore, _few),
+        Workload("vacuum", _vacuum, _segments_with_deletes),
         Workload("repair manifest", _repair, _versions, "manifests"),
         Workload("repair index", _repair, _versions, "index"),
         Workload(RANDOM, _anything, options={"flush_bytes": 1_000}),

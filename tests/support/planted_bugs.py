@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +16,13 @@ from vego.store import LocalStore, files, local
 from vego.store.descriptor import DIRECTORY, Descriptor, sync_file
 from vego.store.files import LocalNewFile
 from vego.table import opening, rowstore
+from vego.table.commit import ReplaceSegments, SetTag
+from vego.table.garbage import Garbage
 from vego.table.journal import Journal
 from vego.table.rowstore import RowStore
 from vego.wal import log, reader
 from vego.wal.format import BATCH_HEADER_SIZE, BatchHeader
+from vego.wal.record import decode, encode
 
 # What these modules import is not theirs to give away, but that is where it is replaced.
 FILES: Any = files
@@ -73,12 +76,15 @@ def _no_sync_of(ending: str) -> Patch:
 def _early_answer(patch: pytest.MonkeyPatch) -> None:
     """The log is synced when the next batch comes."""
 
-    def careless(journal: Any, operations: Sequence[Any]) -> None:
+    def careless(journal: Any, payload: bytes, count: int) -> int:
         writer = journal._writer()
         writer.sync()
-        journal._next_lsn = writer.append(operations) + 1
+        lsn: int = writer.append_payload(payload, count)
+        journal._group.writer, journal._group.last_lsn = writer, lsn
+        return lsn
 
     patch.setattr(Journal, "append", careless)
+    patch.setattr(Journal, "wait", _nothing)
 
 
 def _commit_by(write: Callable[[LocalStore, str, bytes, Descriptor], None]) -> Patch:
@@ -156,9 +162,9 @@ def _parents_not_synced(patch: pytest.MonkeyPatch) -> None:
 def _batch_in_pieces(patch: pytest.MonkeyPatch) -> None:
     right = Journal.append
 
-    def pieces(journal: Journal, operations: tuple[Any, ...]) -> None:
-        for operation in operations:
-            right(journal, (operation,))
+    def pieces(journal: Journal, payload: bytes, count: int) -> int:
+        operations = decode(payload, count, path="", base=0)
+        return [right(journal, encode([operation]), 1) for operation in operations][-1]
 
     patch.setattr(Journal, "append", pieces)
 
@@ -253,6 +259,83 @@ def _sync_errors_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(files, "sync_contents", deaf)
 
 
+def _merged_rows_not_synced(patch: pytest.MonkeyPatch) -> None:
+    """A compaction names its files in the manifest before data/ is synced."""
+    right, sync = ROWSTORE.commit, LocalStore.sync_dir
+
+    def commit(store: Any, collection: str, base: Any, actions: Any, **options: Any) -> Any:
+        compacting = any(isinstance(action, ReplaceSegments) for action in actions)
+        with pytest.MonkeyPatch.context() as only_now:
+            if compacting:
+                only_now.setattr(
+                    LocalStore, "sync_dir", lambda s, path: path.endswith("/data") or sync(s, path)
+                )
+            return right(store, collection, base, actions, **options)
+
+    patch.setattr(rowstore, "commit", commit)
+
+
+def _files_go_before_their_manifests(patch: pytest.MonkeyPatch) -> None:
+    """What no kept version needs is deleted while the manifests that name it are there."""
+    right, delete = Garbage.collect, LocalStore.delete
+
+    def collect(*arguments: Any, **options: Any) -> Any:
+        late: list[tuple[LocalStore, str]] = []
+
+        def delete_files(store: LocalStore, path: str) -> None:
+            if path.endswith(".manifest"):
+                late.append((store, path))
+            else:
+                delete(store, path)
+
+        with pytest.MonkeyPatch.context() as only_now:
+            only_now.setattr(LocalStore, "delete", delete_files)
+            found = right(*arguments, **options)
+        for store, path in late:
+            store.delete(path)
+        return found
+
+    patch.setattr(Garbage, "collect", collect)
+
+
+def _deletes_meanwhile_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Rows that died while their segment was rewritten are alive in the new one."""
+    right = ROWSTORE.commit
+
+    def commit(store: Any, collection: str, base: Any, actions: Any, **options: Any) -> Any:
+        new = {action.new.file for action in actions if isinstance(action, ReplaceSegments) and action.new}
+        kept = [action for action in actions if getattr(action, "file", None) not in new]
+        return right(store, collection, base, kept, **options)
+
+    patch.setattr(rowstore, "commit", commit)
+
+
+def _manifests_not_synced_before_their_files_go(patch: pytest.MonkeyPatch) -> None:
+    """A manifest may come back that lacks its files."""
+    right = Garbage.collect
+
+    def collect(*arguments: Any, **options: Any) -> Any:
+        with pytest.MonkeyPatch.context() as only_now:
+            only_now.setattr(LocalStore, "sync_dir", _nothing)
+            return right(*arguments, **options)
+
+    patch.setattr(Garbage, "collect", collect)
+
+
+def _tag_in_memory(patch: pytest.MonkeyPatch) -> None:
+    """A tag is durable with the next commit only."""
+    right = ROWSTORE.commit
+    late: list[Any] = []
+
+    def commit(store: Any, collection: str, base: Any, actions: Any, **options: Any) -> Any:
+        tags = [action for action in actions if isinstance(action, SetTag)]
+        now = [*late, *(action for action in actions if action not in tags)]
+        late[:] = tags
+        return right(store, collection, base, now, **options)
+
+    patch.setattr(rowstore, "commit", commit)
+
+
 PLANTED = [
     PlantedBug("no sync of files", _file_sync, "flush"),
     PlantedBug("no sync of directories", _directory_sync, "create"),
@@ -278,6 +361,15 @@ PLANTED = [
     PlantedBug("collection dropped in place", _drop_in_place, "drop"),
     PlantedBug("temporary file taken for someone else's", _temporary_is_foreign, "create"),
     PlantedBug("repair does not sync manifests/", _no_sync_of("/manifests"), "repair manifest"),
+    PlantedBug("data/ not synced before a compaction is committed", _merged_rows_not_synced, "compact"),
+    PlantedBug(
+        "files deleted before the manifests that name them", _files_go_before_their_manifests, "vacuum"
+    ),
+    PlantedBug("deletes during a compaction forgotten", _deletes_meanwhile_forgotten, "compact"),
+    PlantedBug(
+        "manifests not synced before their files go", _manifests_not_synced_before_their_files_go, "vacuum"
+    ),
+    PlantedBug("tag durable with the next commit only", _tag_in_memory, "tag"),
     PlantedBug("failed sync tried again", _sync_again, "log", fail_at=19),
     PlantedBug("failed sync ignored", _sync_errors_ignored, "log", fail_at=19),
 ]

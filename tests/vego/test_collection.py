@@ -184,10 +184,11 @@ def test_the_graph_keeps_up_with_many_small_inserts(tmp_path: Path) -> None:
         docs = db.collection("c")
         for _ in range(30):
             docs.insert_batch(vectors=rng.normal(0, 1, (100, 4)))
+        db.wait_for_maintenance()
         stats = docs.stats()
         assert stats["documents"] == 3000
         assert stats["indexed_slots"] >= 3000 - 1024
-        assert stats["segments"] > 1
+        assert 1 <= stats["segments"] <= 6 and stats["maintenance_error"] is None
         query = rng.normal(0, 1, 4)
         truth = docs.search(query, k=10, exact=True)
         assert np.allclose(docs.search(query, k=10, ef=200).distances, truth.distances, atol=1e-5)

@@ -85,6 +85,47 @@ class CollectionMachine(RuleBasedStateMachine):
         old_vector, old = self.model.documents[name]
         self.model.documents[name] = (old_vector if vector is None else vector, old | metadata)
 
+    @rule(data=st.data(), steps=st.integers(0, 5), fail=st.booleans())
+    def transaction(self, data: st.DataObject, steps: int, fail: bool) -> None:
+        expected = dict(self.model.documents)
+        try:
+            with self.docs.transaction() as changes:
+                for _ in range(steps):
+                    self.change(data, changes, expected)
+                if fail:
+                    raise ZeroDivisionError
+        except ZeroDivisionError:
+            return
+        self.model.documents = expected
+
+    def change(
+        self,
+        data: st.DataObject,
+        changes: vego.Transaction,
+        expected: dict[str, tuple[np.ndarray, dict[str, Any]]],
+    ) -> None:
+        name, verb = data.draw(IDS), data.draw(st.sampled_from(["insert", "upsert", "update", "delete"]))
+        vector, metadata = data.draw(vectors(DIMENSION)), data.draw(METADATA)
+        if verb == "delete":
+            assert changes.delete(name) == (expected.pop(name, None) is not None)
+        elif verb == "upsert" or (verb == "insert") == (name not in expected):
+            getattr(changes, verb)(id=name, vector=vector, metadata=metadata)
+            old = expected.get(name, (None, {}))[1] if verb == "update" else {}
+            expected[name] = (vector, old | metadata)
+        found = changes.get(name)
+        assert (found is not None) == (name in expected)
+
+    @rule(rows=st.lists(st.tuples(IDS, st.none() | vectors(DIMENSION), METADATA), max_size=6))
+    def insert_valid(self, rows: list[tuple[str, np.ndarray | None, dict[str, Any]]]) -> None:
+        given = [{"id": n, "vector": [np.nan] * 4 if v is None else v, "metadata": m} for n, v, m in rows]
+        outcome = self.docs.insert_valid(given)
+        ids = []
+        for name, vector, metadata in rows:
+            if vector is not None and name not in self.model.documents:
+                self.model.documents[name] = (vector, metadata)
+                ids.append(name)
+        assert outcome.ids == ids and len(outcome.rejected) == len(rows) - len(ids)
+
     @rule(names=st.lists(IDS, max_size=4))
     def delete(self, names: list[str]) -> None:
         present = {name for name in names if name in self.model.documents}

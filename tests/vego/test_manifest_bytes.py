@@ -235,5 +235,5 @@ def test_more_deletes_than_rows():
 
 @pytest.mark.parametrize("options", [{"a": float("nan")}, {"a": {1, 2}}, {"a": "\ud800"}, {1: 2, "a": 3}])
 def test_options_are_json(options):
-    with pytest.raises(InvalidArgumentError, match="JSON only"):
+    with pytest.raises(InvalidArgumentError, match="JSON expected"):
         replace(example(), options=options).to_bytes()

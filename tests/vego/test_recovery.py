@@ -50,8 +50,9 @@ def test_the_version_before_is_whole_after_an_unclean_stop(tmp_path: Path, flush
     with vego.open(tmp_path / "crashed") as db:
         docs = db.collection("c")
         assert sorted(name for name in names if name in docs) == sorted(names)
-        newest = docs.stats()["version"]
         docs.insert(id="after", vector=[9, 9])
+        db.wait_for_maintenance()
+        newest = docs.stats()["version"]
     manifests = tmp_path / "crashed" / "collections" / "c" / "manifests"
     damaged = manifests / f"{newest:020d}.manifest"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")

@@ -61,7 +61,7 @@ def test_every_bit_of_every_batch_but_the_last(tmp_path):
         with pytest.raises(CorruptionError) as caught:
             logs.read_bytes(damaged)
         assert caught.value.path == "db/collections/c/wal/00000000000000000001.wal"
-        assert "Restore the collection from a backup" in str(caught.value)
+        assert "`vego verify db --deep`" in str(caught.value)
 
 
 def test_every_bit_of_the_last_batch_unsealed_is_a_torn_tail(tmp_path):

@@ -7,8 +7,10 @@ and `run`. It is imported when it is typed, and must not import anything heavy b
 from __future__ import annotations
 
 import argparse
-import difflib
+import os
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
@@ -21,10 +23,14 @@ COMMANDS = {  # what is typed: heading in the help, module
     "shell": ("begin", "vego.cli.shell"),
     "inspect": ("look inside", "vego.cli.inspect_file"),
     "stats": ("look inside", "vego.cli.stats"),
+    "versions": ("look inside", "vego.cli.versions"),
     "convert": ("data in and out", "vego.cli.convert"),
+    "backup": ("keep it safe", "vego.cli.backup"),
+    "restore": ("keep it safe", "vego.cli.restore"),
     "verify": ("check and repair", "vego.cli.verify"),
     "salvage": ("check and repair", "vego.cli.salvage"),
     "repair": ("check and repair", "vego.cli.repair"),
+    "compact": ("make it fast", "vego.cli.compact"),
     "bench": ("make it fast", "vego.cli.bench"),
     "warmup": ("make it fast", "vego.cli.warmup"),
     "completion": ("about", "vego.cli.completion"),
@@ -57,8 +63,21 @@ def module_of(name: str) -> ModuleType:
     return import_module(COMMANDS[name][1])
 
 
+def _terminal_width() -> int:
+    with suppress(ValueError):
+        if (width := int(os.environ.get("COLUMNS", ""))) > 0:
+            return width
+    with suppress(OSError, ValueError, AttributeError):  # no terminal, closed, none
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    return 80
+
+
 class Help(argparse.RawDescriptionHelpFormatter):
     """Paragraphs flow to the width of the terminal; those with an indented line, such as examples, stay."""
+
+    def __init__(self, prog: str) -> None:
+        # argparse makes one of these for each argument, and to measure the terminal imports `shutil`.
+        super().__init__(prog, width=_terminal_width() - 2)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = [part for part in text.strip("\n").split("\n\n") if part.strip()]
@@ -105,6 +124,8 @@ def subparsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Argumen
 
 def suggestion(typed: str, known: Iterable[str]) -> str:
     """The one of `known` that may have been meant, or nothing."""
+    import difflib
+
     near = difflib.get_close_matches(typed, list(known), 1, cutoff=0.6)
     return near[0] if near else ""
 
@@ -141,7 +162,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if first in COMMANDS:
         parser = command_parser(first)
         parser.check_options(arguments[1:])
-        return parser.parse_args(arguments[1:])
+        return parser.parse_intermixed_args(arguments[1:])  # options may stand between the words
     if first in ("--help", "-h", "help"):
         if len(arguments) > 1 and arguments[1] in COMMANDS:
             print(command_parser(arguments[1]).format_help(), end="")

@@ -35,12 +35,16 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What an option or a place takes: one of `choices`, or names of files, or anything; `count` of them."""
+    """What an option or a place takes: one of `choices`, or names of files, or anything; `count` of them.
+
+    After the word `files_after` ("": no such word) names of files follow instead.
+    """
 
     label: str
     choices: tuple[str, ...]
     is_path: bool
     count: int  # 0: any number
+    files_after: str = ""
 
     @classmethod
     def of(cls, action: argparse.Action) -> Value | None:
@@ -48,9 +52,10 @@ class Value:
         if action.nargs == 0:
             return None
         label = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
-        choices = tuple(map(str, action.choices or ()))
+        choices = tuple(map(str, action.choices or getattr(action, "words", None) or ()))
         count = action.nargs if isinstance(action.nargs, int) else 0 if action.nargs in ("*", "+") else 1
-        return cls(label, choices, action.type is Path or label in _PATHS, count)
+        is_path = action.type is Path or label in _PATHS
+        return cls(label, choices, is_path, count, getattr(action, "files_after", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,9 @@ class Command:
         )
         return cls(name, about, options, places)
 
-    def words(self) -> tuple[str, ...]:
-        """What may stand where no option does, apart from names of files."""
-        return tuple(dict.fromkeys(word for place in self.places for word in place.choices))
+    def first_words(self) -> int:
+        """The first place that takes words, not names of files; -1 where there is none."""
+        return next((number for number, place in enumerate(self.places) if place.choices), -1)
 
 
 def _text(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
@@ -98,7 +103,7 @@ def _text(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 _BASH = """\
 # Completion of `vego` for bash; made by `vego completion bash`.
 _vego() {{
-    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} options= words=
+    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} options= words= place=0 i
     COMPREPLY=()
     if (( COMP_CWORD == 1 )); then
         COMPREPLY=( $(compgen -W "{commands} --help --version" -- "$cur") )
@@ -112,6 +117,12 @@ _vego() {{
     case "${{COMP_WORDS[1]}} $prev" in
 {values}
     esac
+    for (( i = 2; i < COMP_CWORD; i++ )); do
+        case "${{COMP_WORDS[1]}} ${{COMP_WORDS[i-1]}}" in
+{takers}
+        esac
+        [[ ${{COMP_WORDS[i]}} == -* ]] || (( place += 1 ))
+    done
     case "${{COMP_WORDS[1]}}" in
 {cases}
     esac
@@ -137,12 +148,32 @@ def bash(commands: Iterable[Command]) -> str:
         for option in command.options
         if option.value is not None
     ]
+    takers = [
+        f"            {_each(command.name, option.names)}) continue ;;"
+        for command in commands
+        for option in command.options
+        if option.value is not None
+    ]
     cases = [
-        f'        {command.name}) options="{" ".join(_names(command))}" words="{" ".join(command.words())}" ;;'
+        f'        {command.name}) options="{" ".join(_names(command))}"{_words(command)} ;;'
         for command in commands
     ]
     names = " ".join(command.name for command in commands)
-    return _BASH.format(commands=names, values="\n".join(values), cases="\n".join(cases))
+    return _BASH.format(
+        commands=names, values="\n".join(values), takers="\n".join(takers), cases="\n".join(cases)
+    )
+
+
+def _words(command: Command) -> str:
+    """Sets `words` at the place where a command takes some."""
+    first = command.first_words()
+    if first < 0:
+        return ""
+    value = command.places[first]
+    here = f"(( place {'==' if value.count else '>='} {first} ))"
+    if value.files_after:
+        here += f' && [[ " ${{COMP_WORDS[*]}} " != *" {value.files_after} "* ]]'
+    return f'; {here} && words="{" ".join(value.choices)}"'
 
 
 def _each(command: str, names: Iterable[str]) -> str:
@@ -213,6 +244,8 @@ def _places(command: Command) -> Iterator[str]:
 
 def _taken(value: Value) -> str:
     action = f"({' '.join(value.choices)})" if value.choices else "_files" if value.is_path else ""
+    if value.files_after:
+        action = f"{{(( $words[(I){value.files_after}] )) && _files || compadd {' '.join(value.choices)}}}"
     return f":{_plain(value.label)}:{action}"
 
 

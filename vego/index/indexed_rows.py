@@ -7,28 +7,40 @@ an answer is complete at any moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock, RLock
 from typing import Any
 
 import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
-from vego.errors import ClosedError, CommitConflictError, CorruptionError, StorageError, VegoError
+from vego.document import Document
+from vego.errors import (
+    CollectionNotFoundError,
+    CommitConflictError,
+    CorruptionError,
+    NotFoundError,
+    StorageError,
+    VegoError,
+)
 from vego.index.hnsw import HnswIndex
 from vego.index.metrics import Metric
+from vego.maintenance import Maintenance
+from vego.options import DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
-from vego.table.commit import SetContents, SetTag
-from vego.table.compaction import Compaction, choose_runs, discard, rewrite
+from vego.table.commit import SetContents, SetTag, commit
+from vego.table.compaction import Compaction, choose_runs, rewrite
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
+from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest
+from vego.table.manifest import versions as versions_of
 from vego.table.opening import OpenFiles, open_files, open_version
-from vego.table.rowstore import RowSnapshot, RowStore
-from vego.table.versions import Version, find_version, list_versions
+from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
+from vego.table.versions import Version, find_version, list_versions, version_of_tag
 
 Progress = Callable[[int, int], None]
 
@@ -68,10 +80,17 @@ class IndexedRows:
         files: OpenFiles,
         *,
         garbage: Garbage | None = None,
-        durable: bool = True,
+        durability: Durability = DURABLE,
+        shared: bool = False,
+        lock: RLock | None = None,
+        maintenance: Maintenance | None = None,
     ) -> None:
         self._store = store
-        self._durable = durable
+        self._durability = durability
+        self.shared = shared
+        self.lock = RLock() if lock is None else lock
+        self._compacting = Lock()  # taken before `lock`
+        self._maintenance = maintenance or Maintenance(background=False)
         self._metric = Metric.parse(files.manifest.metric)
         index = None
         if files.index is not None:
@@ -81,46 +100,117 @@ class IndexedRows:
                 command = f"vego repair {store.name} --collection {collection} --drop-index"
                 way_out = f"The rows are whole: `{command}` drops the index, which can be built again"
                 raise CorruptionError(error.path, error.offset, error.what, way_out) from None
-        self.rows = RowStore(store, collection, files, garbage=garbage, durable=durable)
+        self.rows = RowStore(store, collection, files, garbage=garbage, durability=durability, shared=shared)
         self._saved_rows = 0 if index is None else index.rows
         self.state = State(self.rows.snapshot(), index, FilterColumns())
-        # Why flushing, or saving the graph, after a write was put off.
+        # Why something that follows writes was put off.
         self.maintenance_error: str | None = None
+        self._compacted: tuple[SegmentEntry, ...] = ()  # the segments that were last looked at
 
-    def put(self, batch: RowBatch, progress: Progress | None = None) -> None:
-        """Insert or replace `batch`; durable and visible when this returns."""
-        self.rows.put(batch)
+    def newest(self, name: str) -> Document | None:
+        """A document as the writer sees it, writes that are not durable yet included."""
+        snapshot = self.rows.newest()
+        slot = snapshot.slot_of.get(name)
+        if slot is None:
+            return None
+        return Document(name, snapshot.view.vectors[slot].copy(), snapshot.metadata(slot))
+
+    def put(self, batch: RowBatch, progress: Progress | None = None, deleted: Sequence[str] = ()) -> None:
+        """Insert or replace `batch`, and delete other live ids with it; durable and visible after `wait`."""
+        self.rows.put(batch, deleted)
         self._publish()
-        self._maintain(progress)
+        self._after_write(progress, large=len(batch) >= DIRECT_ROWS)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete live ids; durable and visible when this returns."""
+        """Delete live ids; durable and visible after `wait`."""
         self.rows.delete(ids)
         self._publish()
-        self._maintain(None)
+        self._after_write(None, large=False)
 
-    def _maintain(self, progress: Progress | None) -> None:
-        """What may follow a write. The write is durable already, so a full disk here is no failure of it."""
+    def wait(self, lsn: int) -> None:
+        """Return once every write up to `lsn`, a former `rows.last_lsn`, is durable and visible.
+
+        Needs no lock. Raises CommitUncertainError.
+        """
+        self.rows.wait(lsn)
+        self._publish()
+        if self._waiting():
+            self._maintenance.due(self)
+
+    def _after_write(self, progress: Progress | None, *, large: bool) -> None:
+        """What may follow a write. The write is in the log already, so a full disk here is no failure of it."""
         try:
             if self.rows.buffered_bytes >= self.rows.options.flush_bytes:
                 self.flush()
-            self.catch_up(progress)
+            if large:
+                self.catch_up(progress)
             self.maintenance_error = None
         except StorageError as error:
             self.maintenance_error = str(error)
+        if self._waiting() or self._worth_saving() or self._segments_to_merge():
+            self._maintenance.due(self)
 
-    def catch_up(self, progress: Progress | None = None, *, all_rows: bool = False) -> None:
-        """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
-        view = self.state.snapshot.view
-        index = self.state.index
+    def maintain(self, stopped: Callable[[], bool]) -> None:
+        """Do what is due: extend the graph, save it, merge segments. Writers wait for none of it for long."""
+        try:
+            self.catch_up(cancel=stopped)
+            # Whoever is compacting may wait for the writers' lock, which our caller may hold: never wait for them.
+            if not stopped() and self._segments_to_merge() and self._compacting.acquire(blocking=False):
+                try:
+                    self._compacted = self.rows.manifest.segments
+                    self._compact(full=False, progress=None)
+                finally:
+                    self._compacting.release()
+            self.maintenance_error = None
+        except CommitConflictError:
+            pass  # somebody else was faster
+        except VegoError as error:
+            self.maintenance_error = str(error)
+
+    def _waiting(self) -> bool:
+        """Whether so many slots lack a graph that they cost searches more than extending it costs."""
+        view, index = self.state.snapshot.view, self.state.index
         covered = 0 if index is None else index.rows
-        least = 1 if all_rows else max(MIN_BATCH, min(covered // 64, 8_192))
-        if self.rows.options.index == "flat" or view.rows - covered < least:
-            return
-        extended = self._empty_index() if index is None else index.copy()
-        extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress)
-        self.state = State(self.state.snapshot, extended, self.state.filters)
-        if extended.rows >= self._saved_rows + self._saved_rows // 4 and self.rows.buffered_rows == 0:
+        least = max(MIN_BATCH, min(covered // 64, 8_192))
+        return self.rows.options.index != "flat" and view.rows - covered >= least
+
+    def _worth_saving(self) -> bool:
+        index = self.state.index
+        return index is not None and index.rows >= self._saved_rows + max(MIN_BATCH, self._saved_rows // 4)
+
+    def _segments_to_merge(self) -> bool:
+        segments = self.rows.manifest.segments
+        if segments is self._compacted:
+            return False
+        found = bool(choose_runs(segments))
+        if not found:
+            self._compacted = segments
+        return found
+
+    def catch_up(
+        self,
+        progress: Progress | None = None,
+        *,
+        all_rows: bool = False,
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
+        if all_rows:
+            self.rows.wait(self.rows.last_lsn)
+            self._publish()
+        state = self.state
+        view, index = state.snapshot.view, state.index
+        covered = 0 if index is None else index.rows
+        if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
+            extended = self._empty_index() if index is None else index.copy()
+            extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress, cancel=cancel)
+            with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
+                now = self.state
+                covered = 0 if now.index is None else now.index.rows
+                if now.snapshot.slot_of is not state.snapshot.slot_of or covered >= extended.rows:
+                    return  # slots have moved, or somebody was faster
+                self.state = State(now.snapshot, extended, now.filters)
+        if self._worth_saving():
             self.save_index()
 
     def _empty_index(self) -> HnswIndex:
@@ -130,29 +220,48 @@ class IndexedRows:
 
     def save_index(self) -> None:
         """Write the graph to a file and commit it; flushes the write buffer, whose slots the graph may cover."""
-        index = self.state.index
+        state = self.state
+        index = state.index
         if index is None or index.rows == self._saved_rows:
             return
-        entry = write_index(self._store, self.rows.collection, index)
-        self.rows.flush("index", entry)
-        self._saved_rows = index.rows
-        self._publish()
+        with self.rows.garbage.unfinished() as unfinished:
+            entry = self._written(index, unfinished)
+            try:
+                with self.lock:
+                    if (
+                        self.advanced() is not self
+                        or self.state.snapshot.slot_of is not state.snapshot.slot_of
+                    ):
+                        raise CommitConflictError(f"slots of {self.rows.collection!r} have moved")
+                    self.rows.flush("index", entry)
+                    self._saved_rows = index.rows
+                    self._publish()
+            except CommitConflictError:  # whoever was faster has a graph of its own
+                self._remove(unfinished)
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        with suppress(VegoError):  # what cannot be removed now is collected later
+            for path in paths:
+                self._store.delete(path)
 
     def flush(self) -> None:
         """Turn the write buffer into a segment."""
         self.rows.flush("flush")
         self._publish()
 
-    def compact(
-        self, lock: AbstractContextManager[object], *, full: bool = False, progress: Progress | None = None
-    ) -> CompactionReport:
-        """Merge small segments and drop dead rows; `full`: all that can be. `lock` is the writers'.
+    def compact(self, *, full: bool = False, progress: Progress | None = None) -> CompactionReport:
+        """Merge small segments and drop dead rows; `full`: all that can be.
 
-        It is held at the beginning and the end only: reads and writes go on meanwhile. Raises StorageError,
-        CorruptionError, or CommitConflictError where another compaction was faster; nothing is changed then.
+        The writers' lock is held at the beginning and the end only: reads and writes go on meanwhile. Raises
+        StorageError, CorruptionError, or CommitConflictError where the collection went back to another version
+        meanwhile; nothing is changed then.
         """
+        with self._compacting:
+            return self._compact(full, progress)
+
+    def _compact(self, full: bool, progress: Progress | None) -> CompactionReport:
         rows = self.rows
-        with lock:
+        with self.lock:
             self.flush()
             before, state = rows.manifest.segments, self.state
             runs, segments = choose_runs(before, full=full), rows.segments
@@ -162,18 +271,18 @@ class IndexedRows:
         with rows.garbage.unfinished() as unfinished:
             compaction = rewrite(self._store, rows.collection, segments, view, runs, unfinished, progress)
             index, entry = state.index, None
+            if compaction.dropped_rows and index is not None:
+                index = index.without(~compaction.kept[: index.rows])
+                entry = self._written(index, unfinished)
             try:
-                if compaction.dropped_rows and index is not None:
-                    index = index.without(~compaction.kept[: index.rows])
-                    entry = self._written(index, unfinished)
-                with lock:
+                with self.lock:
+                    if self.advanced() is not self:
+                        raise CommitConflictError(f"collection {rows.collection!r} was compacted elsewhere")
                     before = rows.manifest.segments
-                    rows.adopt(compaction, entry, "compact")
-                    self._adopted(compaction, index, entry)
+                    rows.adopt(compaction, entry, "compact", lambda: self._adopted(compaction, index, entry))
                     return _report(before, rows.manifest.segments, compaction.dropped_rows)
-            except (CommitConflictError, ClosedError):
-                with suppress(VegoError):
-                    discard(self._store, rows.collection, compaction.rewritten)
+            except CommitConflictError:
+                self._remove(unfinished)
                 raise
 
     def _written(self, index: HnswIndex, unfinished: set[str]) -> IndexEntry | None:
@@ -226,11 +335,21 @@ class IndexedRows:
             find_version(self._store, self.rows.collection, version=version)
         self.rows.commit([SetTag(name, version)], f"tag {name}")
         self._publish()
+        if not self._is_there(version):
+            self.rows.commit([SetTag(name, None)], f"untag {name}")
+            raise NotFoundError(
+                f"version {version} of {self.rows.collection!r} was collected by another process"
+            )
         return version
 
+    def _is_there(self, version: int) -> bool:
+        """Whether a version that was just made use of has not been collected by another process before."""
+        path = names.manifest_path(self.rows.collection, version)
+        return not self.shared or self._store.exists(path)
+
     def untag(self, name: str) -> None:
-        """Commit that a tag is gone; NotFoundError where it is not there."""
-        find_version(self._store, self.rows.collection, tag=name)
+        """Commit that a tag is gone; NotFoundError where it is not there. Its version may be damaged."""
+        version_of_tag(self.rows.manifest, self.rows.collection, name)
         self.rows.commit([SetTag(name, None)], f"untag {name}")
         self._publish()
 
@@ -238,13 +357,62 @@ class IndexedRows:
         self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> IndexedRows:
         """Commit the contents of an earlier version anew and open the outcome; these rows are to be closed."""
-        self.flush()
         rows, store = self.rows, self._store
+        # Before the flush, which makes a version and may let this one go.
         old = find_version(store, rows.collection, version=version, timestamp=timestamp, tag=tag)
-        rows.commit([SetContents(old.segments, old.index)], f"restore version {old.version}", reopen=True)
-        files = open_files(store, rows.collection)
-        assert files is not None
-        return IndexedRows(store, rows.collection, files, garbage=rows.garbage, durable=self._durable)
+        with rows.garbage.held(old.version):
+            self.at(old.version).close()  # what cannot be read is not gone back to
+            self.flush()
+            now = rows.manifest
+            rows.commit([SetContents(old.segments, old.index)], f"restore version {old.version}", reopen=True)
+        if not self._is_there(old.version):  # its files may be gone as well
+            undo = [SetContents(now.segments, now.index)]
+            commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)
+        return self._reopened()
+
+    def advanced(self) -> IndexedRows:
+        """These rows as of the newest version that any process has committed, or others in their place.
+
+        Only where several processes write is there anything to do. The caller holds the lock. Raises
+        CollectionNotFoundError where the collection was dropped, CorruptionError, StorageError.
+        """
+        store, rows = self._store, self.rows
+        while self.shared and versions_of(store, rows.collection)[-1:] != [rows.manifest.version]:
+            newest = load_latest(store, rows.collection)
+            if newest is None:
+                raise CollectionNotFoundError(
+                    f"collection {rows.collection!r} was dropped by another process"
+                )
+            try:
+                if not rows.advance(newest):
+                    return self._reopened()
+            except NotFoundError:
+                continue  # collected by now, so there is a newer one
+            if newest.index is not None:
+                self._saved_rows = newest.index.rows
+            self._publish()
+        return self
+
+    def back_off(self, attempt: int) -> None:
+        """Wait a random time before trying once more, up to twice as long each time: 1 to 128 ms."""
+        share = int(self._store.new_id()[:8], 16) / 2**32
+        self._store.sleep(share * 0.001 * 2 ** min(attempt, 7))
+
+    def _reopened(self) -> IndexedRows:
+        rows = self.rows
+        files = open_files(self._store, rows.collection)
+        if files is None:
+            raise CollectionNotFoundError(f"collection {rows.collection!r} was dropped by another process")
+        return IndexedRows(
+            self._store,
+            rows.collection,
+            files,
+            garbage=rows.garbage,
+            durability=self._durability,
+            shared=self.shared,
+            lock=self.lock,
+            maintenance=self._maintenance,
+        )
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes; bytes are of the files the newest manifest names."""
@@ -272,13 +440,20 @@ class IndexedRows:
         try:
             index = self.state.index
             if not self._store.read_only and index is not None and index.rows - self._saved_rows >= MIN_BATCH:
-                with suppress(StorageError):  # the graph can be built again; the rows are safe
+                with suppress(VegoError):  # the graph can be built again; the rows are safe
                     self.save_index()
         finally:
             self.rows.close()
 
     def _publish(self) -> None:
-        self.state = State(self.rows.snapshot(), self.state.index, self.state.filters)
+        """Show what is published of the rows."""
+        if self.rows.snapshot() is self.state.snapshot:
+            return
+        with self.rows.publication.lock:
+            snapshot, before = self.rows.snapshot(), self.state.snapshot
+            # Whoever gives slots new numbers publishes rows and graph together.
+            if snapshot is not before and snapshot.slot_of is before.slot_of:
+                self.state = State(snapshot, self.state.index, self.state.filters)
 
 
 def _report(before: Sequence[SegmentEntry], after: Sequence[SegmentEntry], dropped: int) -> CompactionReport:

@@ -171,6 +171,10 @@ class Store(Protocol):
         """Length of a file in bytes."""
         ...
 
+    def modified_us(self, path: str) -> int:
+        """When a file was last written, in microseconds since 1970-01-01 UTC, by the clock of the place."""
+        ...
+
     def delete(self, path: str) -> None:
         """Remove a file; one that is not there is no error."""
         ...
@@ -197,8 +201,8 @@ class Store(Protocol):
         """Remove a directory and everything in it; one that is not there is no error."""
         ...
 
-    def lock(self, path: str) -> Lock:
-        """Take the exclusive lock, until `close` at the latest; DatabaseLockedError names who holds it."""
+    def lock(self, path: str, *, shared: bool = False) -> Lock:
+        """Take the lock, alone or `shared`, until `close` at the latest; DatabaseLockedError names who holds it."""
         ...
 
     def now_us(self) -> int:
@@ -207,6 +211,10 @@ class Store(Protocol):
 
     def monotonic(self) -> float:
         """Seconds of a clock that never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let others go first."""
         ...
 
     def new_id(self) -> str:

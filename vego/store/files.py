@@ -217,18 +217,22 @@ class LocalAppendFile:
         return start
 
     def sync(self) -> None:
-        """Make every append so far durable; a failure is a CommitUncertainError and poisons the store."""
+        """Make every append so far durable; a failure is a CommitUncertainError and poisons the store.
+
+        After an interrupt it may be called again: the system reported no failure, so nothing passes for clean that
+        is not.
+        """
         descriptor = self._in_use()
+        guard = self._guard
         try:
             sync_contents(descriptor.number)
-        except BaseException as error:
-            self._guard.poison(f"sync of {self.name} failed: {error!r}")
-            if isinstance(error, OSError):
-                raise CommitUncertainError(
-                    f"{self.name}: cannot sync: {os.strerror(error.errno or 0)}; it is not known whether the "
-                    "last writes are durable; look after the disk, then close the database and open it again"
-                ) from error
-            raise
+        except OSError as error:
+            # No call of Python comes before this: an interrupt in its place would hide the failure.
+            guard.poisoned = guard.poisoned or f"sync of {self.name} failed: {error}"
+            raise CommitUncertainError(
+                f"{self.name}: cannot sync: {os.strerror(error.errno or 0)}; it is not known whether the "
+                "last writes are durable; look after the disk, then close the database and open it again"
+            ) from error
 
     def truncate(self, size: int) -> None:
         """Drop the bytes from `size` on; a failure poisons the store."""

@@ -151,6 +151,13 @@ class LocalStore:
         with reading("look at", full):
             return os.lstat(full).st_size
 
+    def modified_us(self, path: str) -> int:
+        """When a file was last written, in microseconds since 1970-01-01 UTC, by the clock of the place."""
+        self._reading()
+        full = self._full(path)
+        with reading("look at", full):
+            return os.lstat(full).st_mtime_ns // 1000
+
     def delete(self, path: str) -> None:
         """Remove a file; one that is not there is no error."""
         self._writing()
@@ -216,9 +223,9 @@ class LocalStore:
             if os.path.lexists(full):
                 shutil.rmtree(full)
 
-    def lock(self, path: str) -> Lock:
-        """Take the exclusive lock, until `close` at the latest; DatabaseLockedError names who holds it."""
-        lock = FileLock(self._full(path), self._writing())
+    def lock(self, path: str, *, shared: bool = False) -> Lock:
+        """Take the lock, alone or `shared`, until `close` at the latest; DatabaseLockedError names who holds it."""
+        lock = FileLock(self._full(path), self._writing(), shared=shared)
         self._locks.append(lock)
         return lock
 
@@ -229,6 +236,10 @@ class LocalStore:
     def monotonic(self) -> float:
         """Seconds of a clock that never goes back."""
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let others go first."""
+        time.sleep(seconds)
 
     def new_id(self) -> str:
         """32 fresh random hexadecimal digits."""

@@ -1,5 +1,7 @@
 """The writer's lock: `flock` on a file that is never replaced, with the holder's particulars inside.
 
+Writers that share a database hold it together, and leave the file empty.
+
 The kernel lets go of the lock when the holder dies, so a lock is never stale and the particulars only serve
 the message. `flock` and not `lockf`: that one is lost when any descriptor of the file is closed. A forked
 child would keep the lock alive, so its copy is closed at once.
@@ -12,6 +14,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from vego.errors import DatabaseLockedError
@@ -26,19 +29,21 @@ _MAX_HOLDER = 4096
 class FileLock:
     """Held from construction until `release` or the end of this process."""
 
-    def __init__(self, path: str, guard: Guard) -> None:
+    def __init__(self, path: str, guard: Guard, *, shared: bool = False) -> None:
         guard.check_write()
         self._descriptor: Descriptor | None = None
         with writing("lock", path):
             descriptor = Descriptor(path, READ_OR_CREATE)
             try:
-                fcntl.flock(descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+                fcntl.flock(descriptor.number, how | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor.number, _MAX_HOLDER, 0)
-                raise DatabaseLockedError(_locked_message(path, holder)) from None
+                raise DatabaseLockedError(_locked_message(path, holder, shared=shared)) from None
             try:
                 os.ftruncate(descriptor.number, 0)
-                write_all(descriptor.number, _holder(), 0)
+                if not shared:
+                    write_all(descriptor.number, _holder(), 0)
             except OSError as error:
                 if error.errno not in NO_ROOM:  # a full disk must not keep anyone from deleting
                     raise
@@ -50,7 +55,8 @@ class FileLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             fcntl.flock(descriptor.number, fcntl.LOCK_UN)  # a child just being forked may have a copy open
-            descriptor.close()
+            with suppress(OSError):  # the lock is gone, and nothing hangs on what is in the file
+                descriptor.close()
 
     def disown(self) -> None:
         """Close a forked child's copy; the parent's lock stays."""
@@ -68,7 +74,12 @@ def _holder() -> bytes:
     return json.dumps(facts).encode() + b"\n"
 
 
-def _locked_message(path: str, holder: bytes) -> str:
+def _locked_message(path: str, holder: bytes, *, shared: bool) -> str:
+    if not holder and not shared:
+        return (
+            f"{path}: the database is open in other processes that share it; open it here with shared=True or "
+            "read_only=True, or close it there"
+        )
     try:
         facts = json.loads(holder)
         pid, host, started = int(facts["pid"]), str(facts["host"]), str(facts["started"])
@@ -80,5 +91,6 @@ def _locked_message(path: str, holder: bytes) -> str:
             who = f"this very process ({pid}) since {started}"
     return (
         f"{path}: the database is open for writing in {who}; "
-        "close it there, or open it here with read_only=True"
+        f"close it there{', open it there with shared=True as well,' if shared else ''} or open it here with "
+        "read_only=True"
     )

@@ -23,6 +23,13 @@ class RowBatch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, rows: Sequence[int]) -> RowBatch:
+        """Some of the rows, in the given order."""
+        every = self.metadata_rows()
+        return RowBatch(
+            [self.ids[row] for row in rows], self.vectors[list(rows)], [every[row] for row in rows]
+        )
+
     def metadata_rows(self) -> Sequence[dict[str, Any]]:
         """One metadata dict a row."""
         if self.rows is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from vego import names
-from vego.errors import CommitConflictError
+from vego.errors import CommitConflictError, CommitUncertainError, NotFoundError
 from vego.store import Store
 from vego.table.manifest import (
     DeletesEntry,
@@ -142,12 +142,14 @@ def commit(
     *,
     summary: str = "",
     writer: str = "vego",
+    shared: bool = False,
 ) -> Manifest:
     """Make `base` with `actions` applied the next version, durably, and return it.
 
     The files that the actions name must be synced; their directory entries are synced here. Raises
     CommitConflictError (another commit took the version, or a requirement does not hold; nothing was
     changed), StorageError (nothing was changed) or CommitUncertainError (unknown; nothing may be deleted).
+    `shared` says that other processes may commit and collect garbage meanwhile.
     """
     manifest = base
     for action in actions:
@@ -167,7 +169,25 @@ def commit(
     # The base may be of a process that died before its own sync: a child must not outlive its parent.
     store.sync_dir(names.manifest_directory(collection))
     _publish(store, collection, manifest)
+    if shared:
+        _check_landed(store, collection, manifest)
     return manifest
+
+
+def new_files(collection: str, actions: Sequence[Action]) -> list[str]:
+    """Paths of the files that were written for `actions`."""
+    paths = []
+    for action in actions:
+        match action:
+            case AddSegment(segment):
+                paths.append(names.data_path(collection, segment.file))
+            case ReplaceSegments(_, new) if new is not None:
+                paths.append(names.data_path(collection, new.file))
+            case SetDeletes(_, deletes):
+                paths.append(names.deletes_path(collection, deletes.file))
+            case SetIndex(index) if index is not None:
+                paths.append(names.index_path(collection, index.file))
+    return paths
 
 
 def create_collection(
@@ -211,13 +231,48 @@ def _publish(store: Store, collection: str, manifest: Manifest) -> None:
         store.put_if_absent(names.manifest_path(collection, manifest.version), manifest.to_bytes())
     except FileExistsError:
         # A store that repeats a request whose answer was lost meets its own first attempt.
-        winner = load_version(store, collection, manifest.version)
-        if winner.commit_id != manifest.commit_id:
+        try:
+            winner = load_version(store, collection, manifest.version)
+        except NotFoundError:  # collected by now
+            winner = None
+        if winner is None or winner.commit_id != manifest.commit_id:
+            who = (
+                ""
+                if winner is None
+                else f" ({winner.summary or 'no summary'}, by {winner.writer or 'unknown'})"
+            )
             raise CommitConflictError(
-                f"collection {collection!r}: version {manifest.version} was taken by another commit "
-                f"({winner.summary or 'no summary'}, by {winner.writer or 'unknown'}); nothing was changed. "
-                "Read the newest version and try again"
+                f"collection {collection!r}: version {manifest.version} was taken by another commit{who}; nothing was "
+                "changed. Read the newest version and try again"
             ) from None
+
+
+def _check_landed(store: Store, collection: str, manifest: Manifest) -> None:
+    """See that a version that was just created continues the chain.
+
+    A process that slept between looking and linking may create a version that the others have had and collected
+    long ago. Later versions are there then, so nobody ever takes this one for the newest; it is removed.
+    """
+    version = manifest.version
+    there = versions(store, collection)
+    if there[-1:] == [version]:
+        return
+    try:
+        child = load_version(store, collection, version + 1)
+    except NotFoundError:
+        child = None
+    if child is not None and child.parent == Parent(version=version, crc=manifest.checksum):
+        return
+    if version not in there:
+        raise CommitUncertainError(
+            f"collection {collection!r}: version {version} was committed and collected before it could be seen that "
+            "it continues the one before; read the newest version to find out"
+        )
+    store.delete(names.manifest_path(collection, version))
+    raise CommitConflictError(
+        f"collection {collection!r}: version {there[-1]} is there already, so {version} comes too late; nothing was "
+        "changed. Read the newest version and try again"
+    )
 
 
 def _with_deletes(manifest: Manifest, file: str, deletes: DeletesEntry) -> tuple[SegmentEntry, ...]:

@@ -10,6 +10,7 @@ Choosing and writing need no lock; `RowStore.adopt` puts the outcome in place an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from lance_fmt import Column, CorruptFileError, Field
 from vego import names
+from vego.errors import VegoError
 from vego.store import Store
 from vego.table.attributes import MISSING, NONE, NULL_MEANING, build_column, means_none, python_values
 from vego.table.batch import RowBatch
@@ -72,13 +74,15 @@ def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[
 
 
 def _filled(entries: Sequence[SegmentEntry]) -> Iterator[range]:
-    """All segments in runs as large as may be."""
+    """All segments in runs as large as may be, by what is alive in them: what comes out does not fit together."""
     start, size = 0, 0
     for position, entry in enumerate(entries):
-        if position > start and size + entry.length > MOST_BYTES:
+        dead = 0 if entry.deletes is None else entry.deletes.count
+        alive = entry.length * (entry.rows - dead) // entry.rows
+        if position > start and size + alive > MOST_BYTES:
             yield range(start, position)
             start, size = position, 0
-        size += entry.length
+        size += alive
     if entries:
         yield range(start, len(entries))
 
@@ -87,6 +91,8 @@ def _runs(entries: Sequence[SegmentEntry], within: range) -> Iterator[range]:
     """The longest run that is worth merging, and what is left and right of it by the same rule."""
     best = range(0)
     for start in within:
+        if within.stop - start <= len(best):
+            break
         size = largest = 0
         for stop in range(start + 1, within.stop + 1):
             length = entries[stop - 1].length
@@ -135,16 +141,12 @@ def rewrite(
             if progress is not None:
                 progress(done, total)
     except BaseException:
-        discard(store, collection, rewritten)
+        with suppress(VegoError):  # what cannot be removed now is collected later
+            for one in rewritten:
+                if one.entry is not None:
+                    store.delete(names.data_path(collection, one.entry.file))
         raise
     return Compaction(tuple(rewritten), kept)
-
-
-def discard(store: Store, collection: str, rewritten: Sequence[Rewritten]) -> None:
-    """Remove the files of a compaction that is not put in place."""
-    for one in rewritten:
-        if one.entry is not None:
-            store.delete(names.data_path(collection, one.entry.file))
 
 
 def _merged(

@@ -28,8 +28,8 @@ def sealed(magic: bytes, version: int, fields: Mapping[str, Any]) -> bytes:
     return header + Builder().u32(crc32c(header)).finish() + body
 
 
-def opened(data: bytes, path: str, magic: bytes, newest: int, kind: str) -> tuple[int, bytes]:
-    """Format version and body of a file; `kind` names what was expected.
+def opened(data: bytes, path: str, magic: bytes, newest: int, kind: str) -> bytes:
+    """The body of a file; `kind` names what was expected.
 
     Raises CorruptFileError, and NewerVersionError for a version above `newest`.
     """
@@ -53,7 +53,7 @@ def opened(data: bytes, path: str, magic: bytes, newest: int, kind: str) -> tupl
     body = bytes(cursor.take(length))
     if crc32c(body) != crc:
         raise Cursor(data, path=path, base=HEADER_SIZE).fail("checksum of the body does not match")
-    return version, body
+    return body
 
 
 def parsed(body: bytes) -> Any:

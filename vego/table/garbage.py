@@ -3,13 +3,15 @@
 The newest version and the one before it are always kept, the log included, so that a damaged newest manifest can
 be set aside without losing anything (I6). Of the others, retention decides: so many of the newest, those younger
 than some time, those with a tag, and those that somebody in this process holds. Kept versions keep their files.
+
+Where several processes write, a file that no manifest names may be on its way into one: it goes when it is old.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
 
@@ -17,6 +19,8 @@ from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
 from vego.store import Store
 from vego.table.manifest import Manifest, files_of, load_version, versions
+
+GRACE_US = 3_600_000_000  # from the last write to a file until nobody can be about to commit it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,27 @@ class _Needs:
     files: frozenset[str]
 
 
+class _Removed:
+    """Deletes files and counts them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.files = self.bytes = 0
+
+    def delete(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            with suppress(NotFoundError):
+                length = self._store.size(path)
+                self._store.delete(path)
+                self.files, self.bytes = self.files + 1, self.bytes + length
+
+
 class Garbage:
     """Deletes files of one collection that no kept version needs. Any thread may hold versions and files."""
 
-    def __init__(self, store: Store, collection: str) -> None:
+    def __init__(self, store: Store, collection: str, *, shared: bool = False) -> None:
         self._store = store
+        self._shared = shared
         self._collection = collection
         self._held: Counter[int] = Counter()
         self._unfinished: list[set[str]] = []
@@ -85,41 +105,60 @@ class Garbage:
         Of the log, segments before `log_start` are not needed. Where a kept manifest cannot be read, nothing is
         deleted: what it needs is not known. A failure to delete is no error: the next collection tries again.
         """
-        gone = files = size = 0
-        try:
-            # Manifests go first: one that is there has its files.
-            for path in self._doomed(manifest, retention, log_start):
-                length = self._store.size(path)
-                self._store.delete(path)
-                gone += names.parse_manifest(path.rpartition("/")[2]) is not None
-                files, size = files + 1, size + length
-        except (CorruptionError, NotFoundError, StorageError):
-            pass
-        return Collected(gone, files, size)
-
-    def _doomed(self, manifest: Manifest, retention: Retention, log_start: int) -> list[str]:
         store, collection = self._store, self._collection
-        there = versions(store, collection)
-        kept = self._kept(manifest, there, retention)
-        self._needs = {version: needs for version, needs in self._needs.items() if version in kept}
-        manifests = names.manifest_directory(collection)
-        doomed = [f"{manifests}/{file}" for file in store.list(manifests) if names.is_temporary(file)]
-        doomed += [
-            names.manifest_path(collection, version)
-            for version in there
-            if version < manifest.version and version not in kept
-        ]
-        with self._lock:
-            needed = set().union(*self._unfinished, *(kept[version].files for version in kept))
-        doomed += _others(store, collection, needed)
-        # Going back by one version must not lose what is in the log; older versions are as they were committed.
+        removed, outdated = _Removed(store), list[int]()
+        with suppress(CorruptionError, NotFoundError, StorageError):
+            there = versions(store, collection)
+            kept = self._kept(manifest, there, retention)
+            outdated = [version for version in there if version < manifest.version and version not in kept]
+            named = self._files_of(outdated) if self._shared else set()
+            # Manifests go first: one that is there has its files. Whoever goes back to one of these, or tags it,
+            # looks afterwards whether it still is there; so a later version seen now is the last to need its files.
+            removed.delete([names.manifest_path(collection, version) for version in outdated])
+            needed = self._files_of([v for v in versions(store, collection) if v > manifest.version])
+            with self._lock:
+                needed.update(*self._unfinished, *(kept[version].files for version in kept))
+            unnamed = self._unnamed(needed, named)
+            if outdated and unnamed:  # a power cut must not bring back a manifest whose files are gone
+                store.sync_dir(names.manifest_directory(collection))
+            removed.delete(unnamed)
+            removed.delete(self._old_log(kept, log_start))
+            self._needs = {version: self._needs[version] for version in kept if version in self._needs}
+        return Collected(len(outdated) if removed.files else 0, removed.files, removed.bytes)
+
+    def _files_of(self, numbers: Sequence[int]) -> set[str]:
+        files: set[str] = set()
+        for version in numbers:
+            with suppress(NotFoundError):  # another process collected it
+                files |= self._load(version).files
+        return files
+
+    def _unnamed(self, needed: set[str], outdated: set[str]) -> list[str]:
+        """Files that are not `needed`; where others write, those that outdated versions name, and old ones."""
+        store, collection = self._store, self._collection
+        directory = names.manifest_directory(collection)
+        paths = [f"{directory}/{file}" for file in store.list(directory) if names.is_temporary(file)]
+        paths += _others(store, collection, needed)
+        if not self._shared:
+            return paths
+        before = store.now_us() - GRACE_US
+        surely = []
+        for path in paths:
+            with suppress(NotFoundError):
+                if path in outdated or store.modified_us(path) < before:
+                    surely.append(path)
+        return surely
+
+    def _old_log(self, kept: Mapping[int, _Needs], log_start: int) -> list[str]:
+        """Segments that neither of the two newest versions needs; older versions are as they were committed."""
+        directory = names.wal_directory(self._collection)
         first_wal = max(log_start, min(needs.first_wal for needs in list(kept.values())[-2:]))
-        directory = names.wal_directory(collection)
-        for file in store.list(directory):
-            number = names.parse_wal(file)
-            if names.is_temporary(file) or (number is not None and number < first_wal):
-                doomed.append(f"{directory}/{file}")
-        return doomed
+        return [
+            f"{directory}/{file}"
+            for file in self._store.list(directory)
+            if names.is_temporary(file)
+            or ((number := names.parse_wal(file)) is not None and number < first_wal)
+        ]
 
     def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> dict[int, _Needs]:
         """The versions that are kept, oldest first."""
@@ -133,7 +172,12 @@ class Garbage:
         for version in reversed([version for version in there if version < manifest.version]):
             young = young and retention.seconds > 0
             if young or len(found) < least or version in wanted:
-                needs = self._load(version)
+                try:
+                    needs = self._load(version)
+                except NotFoundError:
+                    if not self._shared:
+                        raise
+                    continue
                 young = young and needs.created_us >= since
                 if young or len(found) < least or version in wanted:
                     found[version] = needs

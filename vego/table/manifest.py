@@ -10,22 +10,20 @@ keys, no spaces), UTF-8
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
-from lance_fmt import Builder, CorruptFileError, Cursor, crc32c
+from lance_fmt import CorruptFileError, crc32c
 from vego import names
-from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError, NotFoundError
+from vego.errors import CorruptionError, InvalidArgumentError, NotFoundError
 from vego.options import MAX_DIMENSION
 from vego.store import Store
+from vego.table.envelope import HEADER_SIZE, opened, parsed, sealed
 
 FORMAT_VERSION = 2
 MAGIC = b"VMAN"
-HEADER_SIZE = 28
-MAX_BODY_BYTES = 256 << 20
 
 _Entry = TypeVar("_Entry")
 
@@ -175,16 +173,13 @@ class Manifest:
         fields = asdict(self) | {"options": dict(self.options), "tags": dict(self.tags)}
         if not self.tags:
             del fields["tags"]
-        body = _canonical(fields)
-        if len(body) > MAX_BODY_BYTES:
-            _refuse("manifest", f"at most {MAX_BODY_BYTES} bytes", len(body))
-        return _header(body, self.format_version) + body
+        return sealed(MAGIC, self.format_version, fields)
 
     @classmethod
     def from_bytes(cls, data: bytes, path: str, way_out: str = "") -> Manifest:
         """Inverse of `to_bytes`; CorruptionError or NewerVersionError for anything else."""
         try:
-            body = _checked_body(data, path)
+            body = opened(data, path, MAGIC, FORMAT_VERSION, "manifest")
         except CorruptFileError as error:
             raise CorruptionError(error.path, error.offset, error.what, way_out) from None
         try:
@@ -275,45 +270,8 @@ def _way_out(store: Store, collection: str, version: int) -> str:
     return f"`{command}` opens the version before it"
 
 
-def _header(body: bytes, version: int) -> bytes:
-    header = Builder().raw(MAGIC).u32(version).u32(0).u64(len(body)).u32(crc32c(body)).finish()
-    return header + Builder().u32(crc32c(header)).finish()
-
-
-def _checked_body(data: bytes, path: str) -> bytes:
-    cursor = Cursor(data, path=path)
-    header = cursor.take(HEADER_SIZE - 4, "manifest header")
-    if cursor.u32("header checksum") != crc32c(header):
-        raise Cursor(data, path=path).fail("checksum of the header does not match")
-    fixed = Cursor(header, path=path)
-    if fixed.take(4) != MAGIC:
-        raise Cursor(data, path=path).fail(f"{MAGIC!r} expected: not a manifest")
-    version, flags, length, crc = fixed.u32(), fixed.u32(), fixed.u64(), fixed.u32()
-    if version > FORMAT_VERSION or (version >= 1 and flags):
-        raise NewerVersionError(
-            f"{path}: manifest format {version} (flags {flags}) is newer than {FORMAT_VERSION} (flags 0), "
-            "the newest this Vego reads; open the database with the Vego that wrote it"
-        )
-    if version < 1 or length > MAX_BODY_BYTES:
-        raise fixed.fail(f"format {version} with {length} bytes is unknown")
-    if length != cursor.remaining:
-        raise cursor.fail(f"{length} bytes expected behind the header, found {cursor.remaining}")
-    body = bytes(cursor.take(length))
-    if crc32c(body) != crc:
-        raise Cursor(data, path=path, base=HEADER_SIZE).fail("checksum of the body does not match")
-    return body
-
-
-def _canonical(fields: Mapping[str, Any]) -> bytes:
-    try:
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"a manifest holds JSON only: {error}") from None
-
-
 def _from_json(body: bytes) -> Manifest:
-    fields = json.loads(body, parse_constant=_no_constant)
+    fields = parsed(body)
     fields["segments"] = tuple(
         SegmentEntry(**entry | {"deletes": _optional(DeletesEntry, entry["deletes"])})
         for entry in fields["segments"]
@@ -325,10 +283,6 @@ def _from_json(body: bytes) -> Manifest:
 
 def _optional(kind: Callable[..., _Entry], fields: dict[str, Any] | None) -> _Entry | None:
     return None if fields is None else kind(**fields)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _refuse(what: str, expected: str, found: object) -> NoReturn:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from vego.document import Vector
+_ROW_BYTES = 64  # of a row, besides its vector and metadata
 
 
 class MemTable:
@@ -22,10 +23,10 @@ class MemTable:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def append(self, metadata: dict[str, Any], size: int) -> None:
-        """Add one row."""
-        self._rows.append(metadata)
-        self.size += size
+    def extend(self, rows: Sequence[dict[str, Any]], size: int) -> None:
+        """Add rows whose ids, vectors and metadata take `size` bytes."""
+        self._rows.extend(rows)
+        self.size += size + _ROW_BYTES * len(rows)
 
     def metadata(self, row: int) -> dict[str, Any]:
         """A copy of one row's metadata."""
@@ -38,8 +39,3 @@ class MemTable:
     def values(self, name: str, start: int, stop: int) -> list[Any]:
         """One key of the rows `start` to `stop`; None where it is missing."""
         return [row.get(name) for row in self._rows[start:stop]]
-
-
-def row_size(vector: Vector, metadata: bytes) -> int:
-    """What one row adds to `MemTable.size`, in bytes."""
-    return vector.nbytes + len(metadata) + 64

@@ -6,23 +6,25 @@ change something (the collection holds a lock); `snapshot()` may be called by an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vego import names
 from vego.document import Vector
 from vego.errors import (
+    ClosedError,
     CommitConflictError,
     CorruptionError,
     PoisonedError,
     StorageError,
     VegoError,
 )
-from vego.options import CollectionOptions
+from vego.options import DURABLE, CollectionOptions, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import (
@@ -33,17 +35,19 @@ from vego.table.commit import (
     SetDeletes,
     SetIndex,
     commit,
+    new_files,
 )
 from vego.table.compaction import Compaction
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.journal import Journal
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
-from vego.table.memtable import MemTable, row_size
+from vego.table.memtable import MemTable
 from vego.table.opening import OpenFiles
-from vego.table.segment import Segment, write_deletes, write_segment
+from vego.table.publication import Publication
+from vego.table.segment import Deletes, Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
-from vego.wal import Delete, Log, Put
+from vego.wal import Delete, Log, Put, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
@@ -70,7 +74,7 @@ class RowSnapshot:
 
 
 class RowStore:
-    """See the module docstring. `durable` False leaves the WAL to the operating system's write-back."""
+    """See the module docstring."""
 
     def __init__(
         self,
@@ -79,11 +83,13 @@ class RowStore:
         files: OpenFiles,
         *,
         garbage: Garbage | None = None,
-        durable: bool = True,
+        durability: Durability = DURABLE,
+        shared: bool = False,
     ) -> None:
         manifest = files.manifest
         self._store = store
-        self.garbage = garbage or Garbage(store, collection)
+        self._shared = shared
+        self.garbage = garbage or Garbage(store, collection, shared=shared)
         self.collection = collection
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
@@ -93,14 +99,20 @@ class RowStore:
         self._keys: set[str] = set()
         self._bases: list[int] = []
         self._at_odds = False
+        self._ended: tuple[type[VegoError], str] | None = None  # why nothing more is done here, in good order
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
         self._load_segments(files)
         self._memtable_base = self._slots.rows
-        self._replay(files.log)
-        self._journal = Journal(store, collection, manifest, files.log, durable=durable)
+        log = files.log
+        if shared:
+            # Nothing is in it: who shares first flushes it, alone. What is left of it is for the version before.
+            assert not log.batches
+            log = replace(log, segments=())
+        self._replay(log)
+        self._journal = Journal(store, collection, manifest, log, durability)
         if not store.read_only:
             self.collect_garbage()
-        self._publish()
+        self.publication = Publication(self._capture())
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -123,18 +135,36 @@ class RowStore:
             self._segments.append(segment)
             self._bases.append(first)
             self._keys.update(segment.fields)
+        self._check_ids()
+
+    def _check_ids(self) -> None:
         if len(self._slots.slot_of) != self._slots.live_count:
             place = f"{self._store.name}/{names.collection_path(self.collection)}"
             raise CorruptionError(place, 0, "an id is live in two rows")
 
     def _replay(self, log: Log) -> None:
+        puts: dict[str, Put] = {}  # in a row, all different
         for batch in log.batches:
             for operation in batch.operations:
+                if isinstance(operation, Delete) or operation.id in puts or len(puts) == DIRECT_ROWS:
+                    self._replay_puts(puts)
+                    puts = {}
                 if isinstance(operation, Delete):
                     self._kill([operation.id])
                 else:
-                    vector, metadata = self._decoded(operation)
-                    self._buffer([operation.id], vector, [metadata], [operation.metadata])
+                    puts[operation.id] = operation
+        self._replay_puts(puts)
+
+    def _replay_puts(self, puts: Mapping[str, Put]) -> None:
+        if not puts:
+            return
+        width = self.manifest.dimension
+        vectors = np.frombuffer(b"".join([put.vector for put in puts.values()]), "<f4")
+        if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
+            raise self._impossible(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
+        size = vectors.nbytes + sum(len(put.metadata) for put in puts.values())
+        rows = [self._metadata(put) for put in puts.values()]
+        self._buffer(list(puts), vectors.reshape(-1, width), rows, size)
 
     def collect_garbage(self, retention: Retention | None = None) -> Collected:
         """Delete what no kept version needs; `retention` None is that of the options."""
@@ -149,25 +179,32 @@ class RowStore:
         with self.garbage.held(manifest.version):
             yield manifest
 
-    def _decoded(self, operation: Put) -> tuple[Vector, dict[str, Any]]:
-        where = f"{self._store.name}/{names.wal_directory(self.collection)}"
-        vector = np.frombuffer(operation.vector, "<f4")
-        if len(vector) != self.manifest.dimension or not np.isfinite(vector).all():
-            raise CorruptionError(where, 0, f"document {operation.id!r} has an impossible vector")
+    def _metadata(self, put: Put) -> dict[str, Any]:
         try:
-            return vector.reshape(1, -1), load_metadata(operation.metadata)
+            return load_metadata(put.metadata)
         except ValueError as error:
-            raise CorruptionError(where, 0, f"document {operation.id!r}: {error}") from None
+            raise self._impossible(f"document {put.id!r}: {error}") from None
+
+    def _impossible(self, what: str) -> CorruptionError:
+        return CorruptionError(f"{self._store.name}/{names.wal_directory(self.collection)}", 0, what)
 
     # -- reading ---------------------------------------------------------------------------------
 
     def snapshot(self) -> RowSnapshot:
         """What is there now; a finished write is in it, an unfinished one is not."""
-        return self._snapshot
+        return self.publication.snapshot
+
+    def find(self, name: str) -> tuple[RowSnapshot, int] | None:
+        """What readers see, and the slot in it of a document; None if there is none. Any thread may call it."""
+        return self.publication.find(name)
 
     def slot_of(self, name: str) -> int | None:
-        """The slot of a live id. Exact only for the writer; a reader checks it against its snapshot."""
+        """The slot of a live id as the writer sees it, in `newest`."""
         return self._slots.slot_of.get(name)
+
+    def newest(self) -> RowSnapshot:
+        """What the writer sees, writes that are not durable yet included."""
+        return self._capture()
 
     @property
     def keys(self) -> set[str]:
@@ -186,37 +223,44 @@ class RowStore:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def put(self, batch: RowBatch) -> None:
-        """Insert or replace `batch`, through the WAL or as a segment; durable and visible when this returns."""
-        if len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
-            self._put_segment(batch)
+    def put(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
+        """Insert or replace `batch`, through the WAL or as a segment; durable and visible after `wait`.
+
+        Live ids `deleted`, none of them in the batch, go in the same moment.
+        """
+        if self._shared or len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
+            self._put_segment(batch, deleted)
             return
         rows = batch.metadata_rows()
         encoded = [dump_metadata(row) for row in rows]
-        if batch.vectors.nbytes + sum(map(len, encoded)) >= DIRECT_BYTES:
-            self._put_segment(batch)
+        size = batch.vectors.nbytes + sum(map(len, encoded))
+        if size >= DIRECT_BYTES:
+            self._put_segment(batch, deleted)
             return
-        operations = tuple(
-            Put(name, vector.tobytes(), text)
-            for name, vector, text in zip(batch.ids, batch.vectors, encoded, strict=True)
-        )
+        payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
         with self._whole():
-            self._journal.append(operations)
-            self._buffer(batch.ids, batch.vectors, rows, encoded)
-            self._publish()
+            lsn = self._journal.append(payload, len(batch) + len(deleted))
+            with self.publication.lock:
+                touched = self._take([*batch.ids, *deleted] if deleted else batch.ids)
+                self._buffer(batch.ids, batch.vectors, rows, size)
+                if deleted:
+                    self._kill(deleted)
+                    self._memtable.size += sum(map(len, deleted)) + 64 * len(deleted)
+                self._enter(lsn, touched)
 
-    def _put_segment(self, batch: RowBatch) -> None:
+    def _put_segment(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
-        replaced = [slot for slot in map(self._slots.slot_of.get, batch.ids) if slot is not None]
+        found = map(self._slots.slot_of.get, [*batch.ids, *deleted])
+        replaced = [slot for slot in found if slot is not None]
         with self._whole():
             entries, actions = self._flush_actions(replaced)
             try:
                 entry = write_segment(self._store, self.collection, batch)
             except Exception:
-                self._discard(entries)
+                self._discard(new_files(self.collection, actions))
                 raise
             self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", [*entries, entry])
-            with self._landed():
+            with self._landed(), self.publication.lock:
                 self._add_segment(entry)
                 self._slots.append(batch.ids, batch.vectors)
                 self._slots.kill(replaced)
@@ -224,12 +268,90 @@ class RowStore:
                 self._publish()
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete live ids."""
+        """Delete live ids; durable and visible after `wait`."""
+        if self._shared:
+            self._delete_committed(ids)
+            return
+        payload = encode_deletes(ids)
         with self._whole():
-            self._journal.append(tuple(Delete(name) for name in ids))
-            self._kill(ids)
-            self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
+            lsn = self._journal.append(payload, len(ids))
+            with self.publication.lock:
+                touched = self._take(ids)
+                self._kill(ids)
+                self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
+                self._enter(lsn, touched)
+
+    @property
+    def last_lsn(self) -> int:
+        """What to `wait` for: the number of the last write."""
+        return self._journal.last_lsn
+
+    def wait(self, lsn: int) -> None:
+        """Return once every write up to `lsn` is durable and visible, unless the collection is not to be durable.
+
+        Needs no lock. Raises CommitUncertainError where a sync failed; nothing of what it covered becomes visible.
+        """
+        if self._journal.waits:
+            self._journal.wait(lsn)
+            self.publication.show_through(lsn)
+
+    def _delete_committed(self, ids: Sequence[str]) -> None:
+        """Delete without the log, which several processes cannot write."""
+        slots = [self._slots.slot_of[name] for name in ids]
+        with self._whole():
+            entries, actions = self._flush_actions(slots)
+            self._commit(actions, f"delete {len(ids):,} rows", entries)
+            with self._landed(), self.publication.lock:
+                self._slots.kill(slots)
+                self._publish()
+
+    def advance(self, manifest: Manifest) -> bool:
+        """Show a later version, which another process committed.
+
+        That is possible where it only adds segments and deletes rows, and slots keep their numbers; else nothing is
+        done and False returned. Raises NotFoundError where a file has been collected meanwhile, CorruptionError.
+        """
+        old, new = self.manifest.segments, manifest.segments
+        if [entry.file for entry in new[: len(old)]] != [entry.file for entry in old] or len(self._memtable):
+            return False
+        live, killed = self._slots.view().live, list[int]()
+        for first, entry, before in zip(self._bases, new, old, strict=False):
+            if entry.deletes != before.deletes:
+                dead = self._mask(entry)
+                here = live[first : first + entry.rows]
+                if not (here | dead).all():
+                    return (
+                        False  # a row that was dead is alive: the collection went back to an earlier version
+                    )
+                killed += (np.flatnonzero(here & dead) + first).tolist()
+        dimension = self.manifest.dimension
+        added = [
+            (Segment(self._store, self.collection, entry, dimension), self._mask(entry))
+            for entry in new[len(old) :]
+        ]
+        with self._whole(), self._landed(), self.publication.lock:
+            self._slots.kill(killed)
+            for segment, dead in added:
+                self._segments.append(segment)
+                self._bases.append(self._slots.rows)
+                self._keys.update(segment.fields)
+                self._slots.append(segment.ids(), segment.vectors(), dead)
+            self._memtable_base = self._slots.rows
+            self.manifest = manifest
+            self.options = CollectionOptions.of(manifest.options)
+            self._check_ids()
             self._publish()
+        return True
+
+    def _mask(self, entry: SegmentEntry) -> NDArray[np.bool_]:
+        """The dead rows of a segment by its newest deletes file."""
+        if entry.deletes is None:
+            return np.zeros(entry.rows, np.bool_)
+        deletes = Deletes(self._store, self.collection, entry.deletes, entry.rows)
+        try:
+            return deletes.mask()
+        finally:
+            deletes.close()
 
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
@@ -250,7 +372,8 @@ class RowStore:
             entries, flushed = self._flush_actions([])
             self._commit([*flushed, *actions], reason, entries)
             if reopen:
-                self._at_odds = True
+                what = "went back to an earlier version meanwhile; nothing was changed, compact again"
+                self._ended = CommitConflictError, f"collection {self.collection!r} {what}"
                 self._journal.close()
             self._publish()
 
@@ -259,11 +382,14 @@ class RowStore:
         """The open segments, in slot order; not to be changed."""
         return tuple(self._segments)
 
-    def adopt(self, compaction: Compaction, index: IndexEntry | None, reason: str) -> None:
+    def adopt(
+        self, compaction: Compaction, index: IndexEntry | None, reason: str, shown: Callable[[], None]
+    ) -> None:
         """Put the outcome of a compaction in place of the segments it was made from, and flush the write buffer.
 
         `index` is one over the slots as they are then; without it an index whose slots have moved is gone. Rows that
-        died since are dead in the new segments as well. Raises CommitConflictError where a segment is there no more.
+        died since are dead in the new segments as well. `shown` is called at the moment at which readers get the new
+        slots. Raises CommitConflictError where a segment is there no more.
         """
         with self._whole():
             runs = [self._run_of(one.files) for one in compaction.rewritten]
@@ -283,12 +409,16 @@ class RowStore:
             self._commit(actions, reason, entries)
             with self._landed():
                 self._reopen_segments()
+                slots = self._slots
                 if compaction.dropped_rows:
-                    kept = np.ones(self._slots.rows, np.bool_)
+                    kept = np.ones(slots.rows, np.bool_)
                     kept[: len(compaction.kept)] = compaction.kept
-                    self._slots = self._slots.keeping(kept)
-                self._memtable_base = self._slots.rows
-                self._publish()
+                    slots = slots.keeping(kept)
+                with self.publication.lock:
+                    self._slots = slots
+                    self._memtable_base = slots.rows
+                    self._publish()
+                    shown()
 
     def _run_of(self, files: Sequence[str]) -> range:
         there = [segment.entry.file for segment in self._segments]
@@ -311,6 +441,7 @@ class RowStore:
 
     def close(self) -> None:
         """Seal the log and close every file."""
+        self._ended = ClosedError, f"collection {self.collection!r} is closed; open the database again"
         try:
             self._journal.close()
         finally:
@@ -319,9 +450,23 @@ class RowStore:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _take(self, ids: Sequence[str]) -> list[str]:
+        """Say that a write is about to take the slots of `ids`, where readers still find them."""
+        return self.publication.take(ids, self._slots.slot_of) if self._journal.waits else []
+
+    def _enter(self, lsn: int, touched: list[str]) -> None:
+        """A write is in slots and buffer; `touched` is what `_take` returned."""
+        if self._journal.waits:
+            self.publication.wait(lsn, self._capture(), touched)
+        else:
+            self.publication.show(self._capture())
+
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """A change of disk and memory. An interrupt inside leaves them at odds: nothing more is written then (I7)."""
+        if self._ended is not None:
+            kind, what = self._ended
+            raise kind(what)
         if self._at_odds:
             raise PoisonedError(
                 f"collection {self.collection!r}: an earlier write was cut short, so what is on the disk and what is "
@@ -344,18 +489,10 @@ class RowStore:
             self._at_odds = True
             raise
 
-    def _buffer(
-        self,
-        ids: Sequence[str],
-        vectors: Vector,
-        rows: Sequence[dict[str, Any]],
-        encoded: Sequence[bytes] | None = None,
-    ) -> None:
+    def _buffer(self, ids: Sequence[str], vectors: Vector, rows: Sequence[dict[str, Any]], size: int) -> None:
         replaced = [slot for slot in map(self._slots.slot_of.get, ids) if slot is not None]
-        for position, row in enumerate(rows):
-            text = encoded[position] if encoded is not None else dump_metadata(row)
-            self._memtable.append(row, row_size(vectors[position], text))
-            self._keys.update(row)
+        self._memtable.extend(rows, size)
+        self._keys.update(*rows)
         self._slots.append(ids, vectors)
         self._kill_slots(replaced)
 
@@ -406,9 +543,11 @@ class RowStore:
     def _commit(self, actions: Sequence[Action], summary: str, entries: Sequence[SegmentEntry]) -> None:
         """Commit, then make memory agree: the buffer is a segment now and its WAL is done with."""
         try:
-            self.manifest = commit(self._store, self.collection, self.manifest, actions, summary=summary)
+            self.manifest = commit(
+                self._store, self.collection, self.manifest, actions, summary=summary, shared=self._shared
+            )
         except CommitConflictError:
-            self._discard(entries)
+            self._discard(new_files(self.collection, actions))
             raise
         with self._landed():
             if len(self._memtable):
@@ -425,17 +564,20 @@ class RowStore:
         self._bases.append(self._memtable_base)
         self._keys.update(segment.fields)
 
-    def _discard(self, entries: Sequence[SegmentEntry]) -> None:
+    def _discard(self, paths: Sequence[str]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""
-        for entry in entries:
+        for path in paths:
             try:
-                self._store.delete(names.data_path(self.collection, entry.file))
+                self._store.delete(path)
             except StorageError:
                 return
 
     def _publish(self) -> None:
+        """Show everything there is; what is not durable yet becomes so first (I1)."""
+        self.wait(self.last_lsn)
+        self.publication.show(self._capture())
+
+    def _capture(self) -> RowSnapshot:
         sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
         sources.append((self._memtable_base, self._memtable))
-        self._snapshot = RowSnapshot(
-            self.manifest.version, self._slots.view(), self._slots.slot_of, tuple(sources)
-        )
+        return RowSnapshot(self.manifest.version, self._slots.view(), self._slots.slot_of, tuple(sources))

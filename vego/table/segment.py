@@ -24,7 +24,7 @@ ID = "$id"
 VECTOR = "$vector"
 # One budget for the decoded blocks of all files of the process, however many segments are open.
 _BLOCK_CACHE = BlockCache(128 << 20)
-_SALVAGE = "The file must be restored from a backup; `vego inspect` shows what is left of it"
+_SALVAGE = "`vego verify DIR --deep` lists all damage and what helps"
 
 
 def write_segment(store: Store, collection: str, batch: RowBatch, name: str | None = None) -> SegmentEntry:

@@ -20,6 +20,8 @@ from zoneinfo import ZoneInfo
 EXPLICIT_NONE: dict[str, Any] = {"$none": True}
 
 _PLAIN = (str, bool, int, type(None))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder()
 
 
 def to_jsonable(value: Any) -> Any:
@@ -85,13 +87,16 @@ def _datetime(value: dict[str, Any]) -> datetime:
 def dump_metadata(metadata: dict[str, Any]) -> bytes:
     """UTF-8 JSON of a metadata dict."""
     plain = {key: to_jsonable(value) for key, value in metadata.items()}
-    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return _ENCODER.encode(plain).encode("utf-8")
 
 
 def load_metadata(data: bytes) -> dict[str, Any]:
     """The dict that `dump_metadata` was given; ValueError if the bytes are not such JSON."""
     try:
-        loaded = json.loads(data)
-        return {key: from_jsonable(value) for key, value in loaded.items()}
+        loaded = _DECODER.decode(data.decode())
+        return {
+            key: from_jsonable(value) if type(value) in (dict, list) else value
+            for key, value in loaded.items()
+        }
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not metadata: {error!r}") from None

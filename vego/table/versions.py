@@ -11,6 +11,7 @@ from vego.store import Store
 from vego.table.manifest import Manifest, load_latest, load_version, versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,7 @@ def find_version(
         raise InvalidArgumentError("name one version: by version=, timestamp= or tag=")
     there = versions(store, collection)
     if tag is not None:
-        tags = _newest(store, collection).tags
-        if tag not in tags:
-            listed = ", ".join(map(repr, sorted(tags))) or "none"
-            raise NotFoundError(f"collection {collection!r} has no tag {tag!r}; there are: {listed}")
-        version = tags[tag]
+        version = version_of_tag(_newest(store, collection), collection, tag)
     if timestamp is not None:
         version = _at_time(store, collection, there, moment_of(timestamp))
     if type(version) is not int:
@@ -79,9 +76,17 @@ def find_version(
     return load_version(store, collection, version)
 
 
+def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
+    """The version that a tag names; NotFoundError naming the tags that there are."""
+    if not isinstance(tag, str) or tag not in newest.tags:
+        listed = ", ".join(map(repr, sorted(newest.tags))) or "none"
+        raise NotFoundError(f"collection {collection!r} has no tag {tag!r}; there are: {listed}")
+    return newest.tags[tag]
+
+
 def time_of(manifest: Manifest) -> datetime:
-    """When a version was committed, in UTC."""
-    return _EPOCH + timedelta(microseconds=manifest.created_us)
+    """When a version was committed, in UTC; the last there is for a time that no calendar has."""
+    return _EPOCH + timedelta(microseconds=min(manifest.created_us, _LAST_US))
 
 
 def moment_of(timestamp: datetime | str) -> datetime:

@@ -12,10 +12,11 @@ densely.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lance_fmt import Builder, Cursor, crc32c
+from lance_fmt import Builder, CorruptFileError, Cursor, crc32c
 
 FORMAT_VERSION = 1
 
@@ -25,6 +26,10 @@ SEGMENT_HEADER_SIZE = 84
 BATCH_HEADER_SIZE = 36
 PAYLOAD_CRC_SIZE = 4
 MAX_BATCH_BYTES = 64 << 20  # of a payload
+
+_BATCH_HEADER = struct.Struct("<4sIIIQQ")  # as in the table above, without the checksum
+_CRC = struct.Struct("<I")
+_LSN = struct.Struct("<Q")
 
 
 class BatchType(IntEnum):
@@ -116,34 +121,26 @@ class BatchHeader:
 
     def to_bytes(self, seed: int) -> bytes:
         """BATCH_HEADER_SIZE bytes; `seed` is `batch_seed` of the segment."""
-        body = (
-            Builder()
-            .raw(BATCH_MAGIC)
-            .u32(self.type)
-            .u32(self.length)
-            .u32(self.count)
-            .u64(self.lsn)
-            .u64(self.durable_lsn)
-            .finish()
-        )
-        return body + Builder().u32(crc32c(body, seed)).finish()
+        body = _BATCH_HEADER.pack(BATCH_MAGIC, self.type, self.length, self.count, self.lsn, self.durable_lsn)
+        return body + _CRC.pack(crc32c(body, seed))
 
     def record(self, payload: bytes, seed: int) -> bytes:
         """The whole batch: header, payload and the payload's checksum."""
-        return b"".join(
-            [self.to_bytes(seed), payload, Builder().u32(payload_crc(payload, self.lsn, seed)).finish()]
-        )
+        return b"".join([self.to_bytes(seed), payload, _CRC.pack(payload_crc(payload, self.lsn, seed))])
 
     @classmethod
     def from_bytes(cls, data: bytes, offset: int, seed: int, path: str) -> BatchHeader:
         """The header at `offset` of `data`; CorruptFileError if there is none."""
         raw = data[offset : offset + BATCH_HEADER_SIZE]
-        cursor = Cursor(raw, path=path, base=offset)
-        body = cursor.take(BATCH_HEADER_SIZE - 4, "batch header")
-        if cursor.u32("batch header checksum") != crc32c(body, seed) or raw[:4] != BATCH_MAGIC:
-            raise Cursor(raw, path=path, base=offset).fail("checksum of the batch header does not match")
-        cursor = Cursor(body[4:], path=path, base=offset)
-        return cls(cursor.u32(), cursor.u32(), cursor.u32(), cursor.u64(), cursor.u64())
+        if len(raw) < BATCH_HEADER_SIZE:
+            raise CorruptFileError(
+                path, offset, f"a batch header needs {BATCH_HEADER_SIZE} bytes, {len(raw)} left"
+            )
+        magic, *fields = _BATCH_HEADER.unpack_from(raw)
+        body, stored = raw[:-4], _CRC.unpack_from(raw, BATCH_HEADER_SIZE - 4)[0]
+        if stored != crc32c(body, seed) or magic != BATCH_MAGIC:
+            raise CorruptFileError(path, offset, "checksum of the batch header does not match")
+        return cls(*fields)
 
 
 def batch_seed(segment_id: str) -> int:
@@ -153,4 +150,4 @@ def batch_seed(segment_id: str) -> int:
 
 def payload_crc(payload: bytes | memoryview, lsn: int, seed: int) -> int:
     """Checksum of the payload of batch `lsn`."""
-    return crc32c(payload, crc32c(Builder().u64(lsn).finish(), seed))
+    return crc32c(payload, crc32c(_LSN.pack(lsn), seed))

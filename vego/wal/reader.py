@@ -86,9 +86,25 @@ def read_wal(
     return WalContents(full, header, batches, sealed, len(data) - length, end)
 
 
+def salvage_wal(store: Store, collection: str, number: int, *, collection_id: str) -> tuple[Batch, ...]:
+    """The batches of a damaged segment up to the first that is damaged itself; none where its header is.
+
+    Raises NotFoundError, NewerVersionError, StorageError.
+    """
+    path = names.wal_path(collection, number)
+    data = store.read(path)
+    full = f"{store.name}/{path}"
+    try:
+        header = _segment_header(data, full, number, collection_id, is_last=True)
+        return () if header is None else _batches(data, full, header)[0]
+    except CorruptFileError:
+        return ()
+
+
 def damage(path: str, offset: int, what: str) -> CorruptionError:
     """The error for damage to a log."""
-    return CorruptionError(path, offset, what, "Restore the collection from a backup")
+    root = path.rpartition("/collections/")[0]
+    return CorruptionError(path, offset, what, f"`vego verify {root} --deep` lists all damage and what helps")
 
 
 def _segment_header(

@@ -8,17 +8,22 @@ A payload is columns, not rows, so that thousands of operations cost a few array
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lance_fmt import Cursor
 from vego.errors import InvalidArgumentError
 from vego.wal.format import MAX_BATCH_BYTES, OperationType
 
 _PER_OPERATION = 13  # bytes before the ids
+_ONE = struct.Struct("<BIII")  # the lengths of a batch of one operation
+_PUT = bytes([OperationType.PUT])
+_DELETE = bytes([OperationType.DELETE])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +50,69 @@ def encode(operations: Sequence[Operation]) -> bytes:
 
     Raises InvalidArgumentError for an empty batch, an id that is not UTF-8, or more than MAX_BATCH_BYTES.
     """
-    if not operations:
+    types = bytes(OperationType.PUT if isinstance(o, Put) else OperationType.DELETE for o in operations)
+    vectors = [operation.vector if isinstance(operation, Put) else b"" for operation in operations]
+    metadata = [operation.metadata if isinstance(operation, Put) else b"" for operation in operations]
+    return _payload(
+        types,
+        [operation.id for operation in operations],
+        np.fromiter(map(len, vectors), "<u4", len(vectors)),
+        b"".join(vectors),
+        metadata,
+    )
+
+
+def encode_puts(
+    ids: Sequence[str],
+    vectors: NDArray[np.float32],
+    metadata: Sequence[bytes],
+    deleted: Sequence[str] = (),
+) -> bytes:
+    """Payload of one atomic batch that puts the rows of `vectors`, float32 (n, d), and deletes other ids.
+
+    Raises as `encode` does.
+    """
+    count, width = vectors.shape
+    if count == 1 and not deleted:
+        name, text = _utf8(ids[0]), metadata[0]
+        if len(name) + 4 * width + len(text) < MAX_BATCH_BYTES - _PER_OPERATION:
+            head = _ONE.pack(OperationType.PUT, len(name), 4 * width, len(text))
+            return b"".join([head, name, vectors.tobytes(), text])
+    lengths = np.repeat(np.array([4 * width, 0], "<u4"), [count, len(deleted)])
+    types = _PUT * count + _DELETE * len(deleted)
+    return _payload(types, [*ids, *deleted], lengths, vectors.tobytes(), [*metadata, *[b""] * len(deleted)])
+
+
+def encode_deletes(ids: Sequence[str]) -> bytes:
+    """Payload of one atomic batch that deletes `ids`. Raises as `encode` does."""
+    return _payload(_DELETE * len(ids), ids, np.zeros(len(ids), "<u4"), b"", [b""] * len(ids))
+
+
+def _payload(
+    types: bytes, ids: Sequence[str], widths: NDArray[np.uint32], vectors: bytes, metadata: Sequence[bytes]
+) -> bytes:
+    if not types:
         raise InvalidArgumentError("a batch for the log needs at least one operation, found none")
+    count = len(types)
+    names = [_utf8(name) for name in ids]
+    texts = b"".join(metadata)
+    lengths = [np.fromiter(map(len, column), "<u4", count).tobytes() for column in (names, metadata)]
+    payload = b"".join([types, lengths[0], widths.tobytes(), lengths[1], *names, vectors, texts])
+    if len(payload) > MAX_BATCH_BYTES:
+        raise InvalidArgumentError(
+            f"a batch of {count:,} operations takes {len(payload):,} bytes in the log, more than the "
+            f"{MAX_BATCH_BYTES:,} that one may have; insert it in smaller parts, or with insert_batch"
+        )
+    return payload
+
+
+def _utf8(name: str) -> bytes:
     try:
-        ids = [operation.id.encode() for operation in operations]
+        return name.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(
             f"id {error.object[:80]!r} cannot be stored as UTF-8: {error.reason}"
         ) from None
-    types = bytes(OperationType.PUT if isinstance(o, Put) else OperationType.DELETE for o in operations)
-    vectors = [operation.vector if isinstance(operation, Put) else b"" for operation in operations]
-    metadata = [operation.metadata if isinstance(operation, Put) else b"" for operation in operations]
-    columns = (ids, vectors, metadata)
-    size = len(operations) * _PER_OPERATION + sum(sum(map(len, column)) for column in columns)
-    if size > MAX_BATCH_BYTES:
-        raise InvalidArgumentError(
-            f"a batch of {len(operations):,} operations takes {size:,} bytes in the log, more than the "
-            f"{MAX_BATCH_BYTES:,} that one may have; insert it in smaller parts, or with insert_batch"
-        )
-    lengths = [np.fromiter(map(len, column), "<u4", len(operations)).tobytes() for column in columns]
-    return b"".join([types, *lengths, *ids, *vectors, *metadata])
 
 
 def decode(payload: bytes | memoryview, count: int, *, path: str, base: int) -> tuple[Operation, ...]:

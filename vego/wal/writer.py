@@ -105,8 +105,11 @@ class WalWriter:
         Raises InvalidArgumentError for an empty batch or one of more than 64 MiB, StorageError when the disk
         is full; the log is as before then.
         """
-        payload = encode(operations)
-        return self._append(BatchType.OPERATIONS, payload, len(operations))
+        return self.append_payload(encode(operations), len(operations))
+
+    def append_payload(self, payload: bytes, count: int) -> int:
+        """`append` of `count` operations that are encoded already (`vego.wal.record`)."""
+        return self._append(BatchType.OPERATIONS, payload, count)
 
     def sync(self) -> None:
         """Make every batch appended so far durable; CommitUncertainError if that failed."""

@@ -14,7 +14,7 @@ from vego.index.hnsw.graph import NONE, HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import aligned_empty
+from vego.index.views import aligned_empty, kernel_view
 
 Array = npt.NDArray[Any]
 
@@ -81,12 +81,17 @@ def _heal(
 ) -> None:
     from vego.index.kernels.removal import bypass  # numba loads on first use
 
+    table = graph.upper if layer else graph.links
+    read = [kernel_view(array) for array in (graph.codes, graph.bias, graph.offset, table, graph.upper_start)]
+    marks = kernel_view(removed)
+    cap = params.m if layer else 2 * params.m
+    weighed = max(params.ef_construction, cap)  # a row that had more links than are weighed keeps as many
+
     def task(first: int) -> None:
         with stamps.borrow(graph.capacity) as mine:
             bypass(
-                graph.codes, graph.bias, graph.offset, graph.upper if layer else graph.links, graph.upper_start,
-                layer, removed, nodes, first, min(first + TASK_NODES, len(nodes)),
-                params.m if layer else 2 * params.m, params.strictness, params.ef_construction, mine, healed,
+                *read, layer, marks, nodes, first, min(first + TASK_NODES, len(nodes)),
+                cap, params.strictness, weighed, mine, healed,
             )  # fmt: skip
 
     for _ in pool.map(task, range(0, len(nodes), TASK_NODES)):

@@ -31,8 +31,15 @@ def select(codes, bias, offset, own, pool, count, limit, strictness, chosen, lin
     one is below strictness / 16 of that to the node (16: Malkov and Yashunin, algorithm 4; less keeps more
     links, as DiskANN does). `chosen` (>= limit, width) i8 receives the signed codes of those picked.
     """
-    picked = 0
+    return select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, 0)
+
+
+@kernel
+def select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, picked):
+    """`select` where links[:picked] and their codes chosen[:picked] are there already."""
     for i in range(count):
+        if picked == limit:
+            break
         slot = np.uint32(pool[i] & SLOT_MASK)
         to_node = (pool[i] >> 32) + offset[own]
         keep = True
@@ -45,8 +52,6 @@ def select(codes, bias, offset, own, pool, count, limit, strictness, chosen, lin
             links[picked] = slot
             signed_code(codes, slot, chosen[picked])
             picked += 1
-            if picked == limit:
-                break
     return picked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.hnsw_build import select, signed_code
+from vego.index.kernels.hnsw_build import select_more, signed_code
 from vego.index.kernels.walk import NONE, insert, key_of, next_stamp
 
 BEHIND = 64  # removed nodes looked behind for one that stays
@@ -17,8 +17,9 @@ def bypass(
 ):  # fmt: skip
     """Write the link rows that nodes[start:stop] have on one layer once `removed` (bool, a node) are gone.
 
-    A row without removed nodes is copied. Any other is chosen anew from its nodes that stay and those behind the
-    removed, through chains of removed nodes as well: `ef` candidates, `cap` links. Reads `links`, writes `healed`.
+    A row keeps its links to nodes that stay: one that is pruned now may be the only way into a far cluster. In the
+    room it has, links are chosen from what lies behind the removed, through chains of removed nodes as well: `ef`
+    candidates, `cap` links in all. Reads `links`, writes `healed`.
     """
     code = np.empty((1, codes.shape[1]), np.int8)
     chosen = np.empty((cap, codes.shape[1]), np.int8)
@@ -29,16 +30,24 @@ def bypass(
         place = np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else node
         row = links[place]
         target = healed[place]
-        lost = False
+        picked, lost = 0, False
         for j in range(row.shape[0]):
-            target[j] = row[j]
-            if row[j] != NONE and removed[row[j]]:
+            if row[j] == NONE:
+                break
+            if removed[row[j]]:
                 lost = True
-        if not lost:
+            else:
+                target[picked] = row[j]
+                picked += 1
+        target[picked:] = NONE
+        if not lost or picked == cap:
             continue
         signed_code(codes, node, code[0])
         stamp = next_stamp(stamps)
         stamps[node] = stamp
+        for j in range(picked):
+            stamps[target[j]] = stamp
+            signed_code(codes, target[j], chosen[j])
         count, head, tail = 0, -1, 0
         while head < tail:
             if head >= 0:
@@ -60,5 +69,4 @@ def bypass(
                 elif tail < BEHIND:
                     behind[tail] = slot
                     tail += 1
-        picked = select(codes, bias, offset, node, pool, count, cap, strictness, chosen, target)
-        target[picked:] = NONE
+        select_more(codes, bias, offset, node, pool, count, cap, strictness, chosen, target, picked)

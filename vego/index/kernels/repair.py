@@ -32,11 +32,12 @@ def reach(links, start, seen, queue):
 
 @kernel
 def append_link(links, node, slot, cap):
-    """Add a link where the row of `node` has room; returns whether it had."""
+    """Add a link where the row of `node` has room; returns whether there is one now."""
     row = links[np.uint32(node)]
     for j in range(cap):
         if row[j] == NONE:
             row[j] = slot
+        if row[j] == slot:
             return True
     return False
 

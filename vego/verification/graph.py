@@ -1,0 +1,64 @@
+"""Samples of a graph against the rows it stands for: its codes, and what its searches find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lance_fmt import Column
+from vego.index import HnswIndex, exact_search
+from vego.index.hnsw.storage import read_graph
+from vego.index.metrics import Metric
+from vego.table.slots import inverse_norms_of
+
+_CODES = 256  # rows whose codes are computed anew
+_SEARCHES = 32
+_K = 10
+_EF = 64
+
+
+def sampled_codes(
+    columns: Mapping[str, Column], metadata: Mapping[str, str], vectors: NDArray[np.float32], path: str
+) -> str:
+    """What is wrong with the codes of a sample of rows; "" if nothing is. `vectors` is (rows, d)."""
+    params, graph = read_graph(columns, metadata, path)
+    picks = _sample(graph.rows, _CODES)
+    rows = vectors[picks]
+    if params.metric is Metric.COSINE:
+        rows = rows * inverse_norms_of(rows)[:, None]
+    levels = np.rint((rows - graph.scale.centre) * graph.scale.inverse_step) + np.float32(128)
+    expected = np.clip(levels, 0, 255).astype(np.int64)
+    found = graph.codes[picks].astype(np.int64)
+    # A compiler may fuse multiplication and subtraction, so a value halfway between two levels may go either way.
+    wrong = (np.abs(found[:, : params.dimension] - expected) > 1).any(axis=1)
+    wrong |= found[:, params.dimension :].any(axis=1)
+    bias = np.zeros(len(picks), np.int64)
+    if params.metric is not Metric.INNER_PRODUCT:
+        bias = (found * (found - 256)).sum(axis=1)
+    wrong |= graph.bias[picks] != bias
+    if not wrong.any():
+        return ""
+    count = f"{np.count_nonzero(wrong):,} of {len(picks):,} sampled rows"
+    return f"the codes of {count} are not those of their vectors, first of row {picks[wrong][0]:,}"
+
+
+def sampled_recall(index: HnswIndex, vectors: NDArray[np.float32], live: NDArray[np.bool_]) -> float | None:
+    """The share of the true 10 nearest that the graph finds for a sample of live rows; None if none is live."""
+    slots = np.flatnonzero(live).astype(np.uint32)
+    if not len(slots):
+        return None
+    k = min(_K, len(slots))
+    queries = np.ascontiguousarray(vectors[slots[_sample(len(slots), _SEARCHES)]])
+    norms = inverse_norms_of(vectors)
+    _, exact = exact_search(index.metric, vectors, norms, queries, k, rows=slots)
+    accept = None if live.all() else live
+    _, found = index.search_batch(vectors, norms, queries, k, _EF, _EF, accept)
+    limit = exact[:, -1:]
+    return float(np.mean(found <= limit + np.abs(limit) * 1e-5 + 1e-6))
+
+
+def _sample(count: int, size: int) -> NDArray[np.int64]:
+    """At most `size` of `count` positions, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, size)).astype(np.int64))
