@@ -14,7 +14,7 @@ demo: $(VENV)/.installed ## build a collection from 5,000 Debian packages and an
 	@$(BIN)/vego demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## run all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev ## format, lint and type checks
 	$(BIN)/ruff format --check .

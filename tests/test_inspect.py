@@ -352,7 +352,7 @@ def test_something_else_is_named_as_what_it_is_not(tmp_path, capsys):
 def test_the_other_files_of_a_database(tmp_path, capsys):
     with vego.open(tmp_path / "db", dimension=4) as database:
         notes = database.collection("notes")
-        notes.insert_batch(ids=["a", "b", "c"], vectors=np.eye(3, 4))
+        notes.insert_batch(ids=list("abcefghij"), vectors=np.eye(9, 4))
         notes.flush()
         notes.delete("a")
         notes.flush()

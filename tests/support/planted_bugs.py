@@ -172,11 +172,11 @@ def _batch_in_pieces(patch: pytest.MonkeyPatch) -> None:
 def _segment_in_pieces(patch: pytest.MonkeyPatch) -> None:
     right = RowStore._put_segment
 
-    def halves(rows: RowStore, batch: Any) -> None:
+    def halves(rows: RowStore, batch: Any, deleted: Sequence[str] = ()) -> None:
         middle = len(batch) // 2
         texts = batch.metadata_rows()
         for part in (slice(0, middle), slice(middle, None)):
-            right(rows, ROWSTORE.RowBatch(batch.ids[part], batch.vectors[part], rows=texts[part]))
+            right(rows, ROWSTORE.RowBatch(batch.ids[part], batch.vectors[part], rows=texts[part]), deleted)
 
     patch.setattr(RowStore, "_put_segment", halves)
 

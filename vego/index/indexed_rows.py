@@ -36,8 +36,7 @@ from vego.table.commit import SetContents, SetTag, commit
 from vego.table.compaction import Compaction, choose_runs, rewrite
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest
-from vego.table.manifest import versions as versions_of
+from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
 from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
 from vego.table.versions import Version, find_version, list_versions, version_of_tag
@@ -377,7 +376,7 @@ class IndexedRows:
         CollectionNotFoundError where the collection was dropped, CorruptionError, StorageError.
         """
         store, rows = self._store, self.rows
-        while self.shared and versions_of(store, rows.collection)[-1:] != [rows.manifest.version]:
+        while self.shared and newest_version(store, rows.collection) != rows.manifest.version:
             newest = load_latest(store, rows.collection)
             if newest is None:
                 raise CollectionNotFoundError(

@@ -23,6 +23,7 @@ from vego.table.manifest import (
     SegmentEntry,
     files_of,
     load_version,
+    newest_version,
     versions,
 )
 
@@ -221,7 +222,7 @@ def create_collection(
 
 
 def _publish(store: Store, collection: str, manifest: Manifest) -> None:
-    newest = max(versions(store, collection), default=0)
+    newest = newest_version(store, collection)
     if newest > manifest.version:  # the one with our number may have been collected since
         raise CommitConflictError(
             f"collection {collection!r}: version {newest} is there already, so {manifest.version} comes too "
@@ -254,9 +255,9 @@ def _check_landed(store: Store, collection: str, manifest: Manifest) -> None:
     long ago. Later versions are there then, so nobody ever takes this one for the newest; it is removed.
     """
     version = manifest.version
-    there = versions(store, collection)
-    if there[-1:] == [version]:
+    if newest_version(store, collection) == version:
         return
+    there = versions(store, collection)
     try:
         child = load_version(store, collection, version + 1)
     except NotFoundError:

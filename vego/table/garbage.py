@@ -10,7 +10,7 @@ Where several processes write, a file that no manifest names may be on its way i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -74,6 +74,7 @@ class Garbage:
         self._held: Counter[int] = Counter()
         self._unfinished: list[set[str]] = []
         self._lock = Lock()
+        self._swept = False
         self._needs: dict[int, _Needs] = {}  # manifests never change, so each is read once
 
     @contextmanager
@@ -105,32 +106,44 @@ class Garbage:
         Of the log, segments before `log_start` are not needed. Where a kept manifest cannot be read, nothing is
         deleted: what it needs is not known. A failure to delete is no error: the next collection tries again.
         """
-        store, collection = self._store, self._collection
-        removed, outdated = _Removed(store), list[int]()
+        removed, outdated = _Removed(self._store), list[int]()
         with suppress(CorruptionError, NotFoundError, StorageError):
-            there = versions(store, collection)
+            there = versions(self._store, self._collection)
             kept = self._kept(manifest, there, retention)
-            outdated = [version for version in there if version < manifest.version and version not in kept]
-            named = self._files_of(outdated) if self._shared else set()
-            # Manifests go first: one that is there has its files. Whoever goes back to one of these, or tags it,
-            # looks afterwards whether it still is there; so a later version seen now is the last to need its files.
-            removed.delete([names.manifest_path(collection, version) for version in outdated])
-            needed = self._files_of([v for v in versions(store, collection) if v > manifest.version])
-            with self._lock:
-                needed.update(*self._unfinished, *(kept[version].files for version in kept))
-            unnamed = self._unnamed(needed, named)
-            if outdated and unnamed:  # a power cut must not bring back a manifest whose files are gone
-                store.sync_dir(names.manifest_directory(collection))
-            removed.delete(unnamed)
-            removed.delete(self._old_log(kept, log_start))
-            self._needs = {version: self._needs[version] for version in kept if version in self._needs}
+            outdated = sorted({version for version in there if version < manifest.version}.difference(kept))
+            # While no version goes, no file does, but for those that a process left when it died.
+            if outdated or not self._swept:
+                self._sweep(manifest, kept, outdated, removed)
+                self._swept = True
+            removed.delete(self._old_log(manifest, kept, log_start))
+            self._needs = {version: needs for version, needs in self._needs.items() if version in kept}
         return Collected(len(outdated) if removed.files else 0, removed.files, removed.bytes)
+
+    def _sweep(
+        self, manifest: Manifest, kept: Sequence[int], outdated: Sequence[int], removed: _Removed
+    ) -> None:
+        store, collection = self._store, self._collection
+        needed = set(files_of(collection, manifest)) | self._files_of(kept)
+        named = self._files_of(outdated) if self._shared else set()
+        # Manifests go first: one that is there has its files. Whoever goes back to one of these, or tags it,
+        # looks afterwards whether it still is there; so a later version seen now is the last to need its files.
+        removed.delete([names.manifest_path(collection, version) for version in outdated])
+        needed |= self._files_of([v for v in versions(store, collection) if v > manifest.version])
+        with self._lock:
+            needed.update(*self._unfinished)
+        unnamed = self._unnamed(needed, named)
+        if outdated and unnamed:  # a power cut must not bring back a manifest whose files are gone
+            store.sync_dir(names.manifest_directory(collection))
+        removed.delete(unnamed)
 
     def _files_of(self, numbers: Sequence[int]) -> set[str]:
         files: set[str] = set()
         for version in numbers:
-            with suppress(NotFoundError):  # another process collected it
+            try:
                 files |= self._load(version).files
+            except NotFoundError:
+                if not self._shared:  # else another process collected it
+                    raise
         return files
 
     def _unnamed(self, needed: set[str], outdated: set[str]) -> list[str]:
@@ -149,39 +162,36 @@ class Garbage:
                     surely.append(path)
         return surely
 
-    def _old_log(self, kept: Mapping[int, _Needs], log_start: int) -> list[str]:
+    def _old_log(self, manifest: Manifest, kept: Sequence[int], log_start: int) -> list[str]:
         """Segments that neither of the two newest versions needs; older versions are as they were committed."""
         directory = names.wal_directory(self._collection)
-        first_wal = max(log_start, min(needs.first_wal for needs in list(kept.values())[-2:]))
+        files = self._store.list(directory)
+        if not files:
+            return []
+        before = [self._load(version).first_wal for version in kept[-1:]]
+        first_wal = max(log_start, min([manifest.first_wal, *before]))
         return [
             f"{directory}/{file}"
-            for file in self._store.list(directory)
+            for file in files
             if names.is_temporary(file)
             or ((number := names.parse_wal(file)) is not None and number < first_wal)
         ]
 
-    def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> dict[int, _Needs]:
-        """The versions that are kept, oldest first."""
+    def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> list[int]:
+        """The versions before the newest that are kept, oldest first."""
         with self._lock:
             wanted = {version for version, holders in self._held.items() if holders}
         wanted.update(manifest.tags.values())
-        since = self._store.now_us() - int(retention.seconds * 1e6)
-        least = max(retention.newest, 2)
-        found = {manifest.version: _needs_of(self._collection, manifest)}
-        young = True
-        for version in reversed([version for version in there if version < manifest.version]):
-            young = young and retention.seconds > 0
-            if young or len(found) < least or version in wanted:
-                try:
-                    needs = self._load(version)
-                except NotFoundError:
-                    if not self._shared:
-                        raise
-                    continue
-                young = young and needs.created_us >= since
-                if young or len(found) < least or version in wanted:
-                    found[version] = needs
-        return dict(sorted(found.items()))
+        earlier = [version for version in there if version < manifest.version]
+        newest = set(earlier[-(max(retention.newest, 2) - 1) :])
+        if retention.seconds > 0:
+            since = self._store.now_us() - int(retention.seconds * 1e6)
+            for version in reversed(earlier):
+                if version not in newest:
+                    if self._load(version).created_us < since:
+                        break
+                    newest.add(version)
+        return [version for version in earlier if version in newest or version in wanted]
 
     def _load(self, version: int) -> _Needs:
         if version not in self._needs:

@@ -14,7 +14,7 @@ import lance_fmt
 from vego import names
 from vego.errors import CommitConflictError, CorruptionError, NotFoundError, ReadOnlyError
 from vego.store import Store
-from vego.table.manifest import Manifest, load_latest, versions
+from vego.table.manifest import Manifest, load_latest, newest_version
 from vego.table.segment import Deletes, Segment, open_checked
 from vego.wal import Log, read_log
 
@@ -123,7 +123,7 @@ def _open(store: Store, collection: str, manifest: Manifest, log: Log | None = N
 
 
 def _newest(store: Store, collection: str) -> int:
-    return max(versions(store, collection), default=0)
+    return newest_version(store, collection)
 
 
 class NamedFile(NamedTuple):
