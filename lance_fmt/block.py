@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from lance_fmt.coded import CodedColumn
 from lance_fmt.column import Column
 from lance_fmt.constants import MAX_BLOCK_ITEMS
 from lance_fmt.encodings.plain import read_bitmap
@@ -82,6 +83,8 @@ def take_apart(column: Column) -> list[Values]:
     if kind.is_decimal:
         words = column.array.view(np.int64)
         return [np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])]
+    if isinstance(column, CodedColumn):
+        return [column.coded]
     if kind.is_variable:
         bounds = column.bounds
         return [Strings(column.array[int(bounds[0]) : int(bounds[-1])], bounds - bounds[0])]
@@ -108,6 +111,8 @@ def without_nulls(column: Column) -> Column:
     """The rows that are not null."""
     if column.validity is None:
         return column
+    if isinstance(column, CodedColumn):
+        return column.take(np.flatnonzero(column.validity))
     kept = Column(column.type, column.values, column.offsets)
     return kept.take(np.flatnonzero(column.validity))
 

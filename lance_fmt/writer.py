@@ -19,6 +19,7 @@ import numpy as np
 from lance_fmt.auxiliary import AuxiliaryBuilder
 from lance_fmt.block import leaves
 from lance_fmt.checksum import crc32c
+from lance_fmt.coded import CodedColumn, from_dictionary, joined
 from lance_fmt.column import Column
 from lance_fmt.column_meta import Auxiliary, ColumnMetaBuilder
 from lance_fmt.constants import (
@@ -33,6 +34,7 @@ from lance_fmt.constants import (
     AuxiliaryId,
     EncodingId,
     Feature,
+    TypeId,
 )
 from lance_fmt.editions import oldest_version
 from lance_fmt.encodings.select import Level, check_level, encoding_named, encoding_names
@@ -44,7 +46,7 @@ from lance_fmt.table import Table
 from lance_fmt.wire import Builder
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from lance_fmt.pipeline import PagePipeline
 
 
 class Sink(Protocol):
@@ -119,7 +121,7 @@ class _ColumnWriter:
         self._auxiliary = AuxiliaryBuilder(field.name, field.type, options.auxiliary)
         self._pending: list[Column] = []
         self._rows = 0
-        self._size = 0
+        self._size = 0  # of no use once it has told the shifts
         self._nulls = 0
 
     def append(self, column: Column, *, last: bool = False, copy: bool = True) -> list[Column]:
@@ -131,7 +133,7 @@ class _ColumnWriter:
                 )
             self._pending.append(column)
             self._rows += len(column)
-            self._size += column.nbytes
+            self._size += column.nbytes if self.shifts is None else 0
         if self.shifts is None and (last or self._size >= TARGET_PAGE_BYTES):
             self.shifts = choose_shifts(self.field.type, self._rows, self._size, raw=self._plain)
         if self.shifts is not None and self._rows and (last or self._rows >= 1 << self.shifts[0]):
@@ -141,10 +143,10 @@ class _ColumnWriter:
         return []
 
     def _pages(self, full: int, *, last: bool) -> list[Column]:
-        whole = Column.concat(self._pending)
+        whole = joined(self._pending)
         end = self._rows if last else self._rows // full * full
         rest = _copy_of(whole.slice(end, self._rows))
-        self._pending, self._rows, self._size = ([rest], len(rest), rest.nbytes) if len(rest) else ([], 0, 0)
+        self._pending, self._rows = ([rest] if len(rest) else []), len(rest)
         return [whole.slice(start, min(start + full, end)) for start in range(0, end, full)]
 
     def build(self, page: Column) -> PageImage:
@@ -177,8 +179,31 @@ class _ColumnWriter:
         return self.meta.finish(offset, *(self.shifts or choose_shifts(self.field.type, 0, 0)), regions)
 
 
+def _of_batch(batch: Any, schema: Schema) -> Table:
+    """A pyarrow RecordBatch as a table of `schema`; text that is codes of a dictionary stays that.
+
+    Raises SchemaError where the columns are others.
+    """
+    import pyarrow as pa
+
+    if not isinstance(batch, pa.RecordBatch):
+        return Table(dict(Table.from_arrow(batch)), schema)
+    coded: dict[str, Column] = {}
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        if name in schema.names and isinstance(array, pa.DictionaryArray):
+            kind = schema[name].type
+            column = from_dictionary(array, kind) if kind.id in (TypeId.STRING, TypeId.BINARY) else None
+            if column is not None:
+                coded[name] = column
+    names = batch.schema.names
+    rest = Table.from_arrow(batch.select([name for name in names if name not in coded]))
+    return Table({n: coded[n] if n in coded else rest[n] for n in names}, schema, batch.num_rows)
+
+
 def _copy_of(column: Column) -> Column:
     """The same rows in memory of their own, with nothing else in it."""
+    if isinstance(column, CodedColumn):
+        return column.copied()
     column = column.compact()
     validity = None if column.validity is None else column.validity.copy()
     if column.type.is_struct:
@@ -197,8 +222,8 @@ class Writer:
     `level` weighs size against decoding time: "speed", "balanced" or "small" (which gives up that vectors are
     one array on disk). `encodings` overrides the choice for columns by name, such as `{"price": "alp"}`.
     `row_index` names columns to find rows by value in one step (`File.find`), `bloom` columns whose pages get
-    Bloom filters, which let filters by equality skip pages. `threads` encode the columns of what one call of
-    `write` completes at the same time; the bytes written are the same for any number.
+    Bloom filters, which let filters by equality skip pages. `threads` encode columns at the same
+    time; the bytes written are the same for any number. Without `copy`, `write` returns before all of them are done.
     """
 
     def __init__(
@@ -232,7 +257,7 @@ class Writer:
         self._summary: WriteSummary | None = None
         self._aborted = False
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._pipeline: PagePipeline | None = None
         try:
             self._columns = [_ColumnWriter(field, self._output, options[field.name]) for field in schema]
             self._output.put(header_bytes())
@@ -240,39 +265,41 @@ class Writer:
             self.abort()
             raise
 
-    def write(self, columns: Mapping[str, object], *, copy: bool = True) -> None:
-        """Append rows: a `Table`, or columns, arrays and lists by name.
+    def write(self, columns: Mapping[str, object] | Any, *, copy: bool = True) -> None:
+        """Append rows: a `Table`, a pyarrow RecordBatch, or columns, arrays and lists by name.
 
         Without `copy`, the caller promises not to change any array before the writer is closed.
         """
         self._append(columns, last=False, copy=copy)
 
-    def _append(self, columns: Mapping[str, object], *, last: bool, copy: bool = True) -> None:
+    def _append(self, columns: Mapping[str, object] | Any, *, last: bool, copy: bool = True) -> None:
         if self._summary is not None or self._aborted:
             raise InvalidDataError("this writer is closed")
+        if hasattr(columns, "__arrow_c_array__"):
+            columns = _of_batch(columns, self.schema)
         table = columns if isinstance(columns, Table) and columns.schema == self.schema else None
         table = table or Table.of(dict(columns), self.schema)
         self.num_rows += table.num_rows
         # Vectors first: at the start of a file their pages follow each other even across calls of one page.
         columns_ = sorted(self._columns, key=lambda c: not c.field.type.is_vector)
-        self._put((c, c.append(table[c.field.name], last=last, copy=copy)) for c in columns_)
+        # What was not copied may change once this returns.
+        self._put(((c, c.append(table[c.field.name], last=last, copy=copy)) for c in columns_), wait=copy)
 
-    def _put(self, filled: Iterable[tuple[_ColumnWriter, list[Column]]]) -> None:
-        """Encode pages and write them, in this order."""
-        if self._threads == 1:
-            for column, pages in filled:
-                for page in pages:
+    def _put(self, filled: Iterable[tuple[_ColumnWriter, list[Column]]], *, wait: bool) -> None:
+        """Encode pages and write them, in this order; without `wait`, by threads some of them later."""
+        if self._threads > 1 and self._pipeline is None:
+            from lance_fmt.pipeline import PagePipeline
+
+            self._pipeline = PagePipeline(self._threads)
+        for column, pages in filled:
+            while pages:  # none is held while the next are encoded
+                page = pages.pop(0)
+                if self._pipeline is None:
                     column.put(column.build(page))
-            return
-        ready = [(column, pages) for column, pages in filled if pages]
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._pool = ThreadPoolExecutor(self._threads, "lance_fmt-writer")
-        images = self._pool.map(lambda each: [each[0].build(page) for page in each[1]], ready)
-        for (column, _), found in zip(ready, images, strict=True):
-            for image in found:
-                column.put(image)
+                else:
+                    self._pipeline.add(column, page)
+        if self._pipeline is not None and wait:
+            self._pipeline.finish()
 
     def close(self) -> WriteSummary:
         """Write what is left and the file's tail. Calling it again returns the same summary."""
@@ -281,7 +308,8 @@ class Writer:
         if self._aborted:
             raise InvalidDataError("this writer was given up; there is no file")
         try:
-            self._put((c, c.append(Column.from_pylist([], c.field.type), last=True)) for c in self._columns)
+            rest = ((c, c.append(Column.from_pylist([], c.field.type), last=True)) for c in self._columns)
+            self._put(rest, wait=True)
             self._stop_threads()
             summary = self._finish()
             if self._file is not None and self._path is not None:
@@ -337,9 +365,9 @@ class Writer:
                 self._temporary.unlink(missing_ok=True)
 
     def _stop_threads(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        if self._pipeline is not None:
+            self._pipeline.stop()
+            self._pipeline = None
 
     def __enter__(self) -> Writer:
         return self

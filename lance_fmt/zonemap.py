@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lance_fmt.coded import CodedColumn
 from lance_fmt.constants import STATISTIC_BYTES, BoundsForm, PageFlag, TypeId
 from lance_fmt.encodings.bitpacked import frozen
 from lance_fmt.kernels import loader
@@ -45,7 +46,7 @@ class Bounds:
 
 def prefixes(column: Column) -> Prefixes | None:
     """The first 8 bytes of each string or binary value as big-endian numbers, uint64 `(n,)`; else None."""
-    if bounds_form(column.type) is not BoundsForm.PREFIX:
+    if bounds_form(column.type) is not BoundsForm.PREFIX or isinstance(column, CodedColumn):
         return None
     keys = np.empty(len(column), np.uint64)
     loader.prefix_numbers()(frozen(np.ascontiguousarray(column.array)), frozen(column.bounds), keys)
@@ -59,7 +60,8 @@ def measure(column: Column, keys: Prefixes | None = None) -> Bounds:
     """
     kind = column.type
     if kind.id in (TypeId.STRING, TypeId.BINARY):
-        return _string_bounds(column, prefixes(column) if keys is None else keys)
+        keys = prefixes(column) if keys is None else keys
+        return _string_bounds(column, keys)
     if bounds_form(kind) is BoundsForm.NONE:
         return Bounds(_NONE, b"", b"", 0)
     values = numbers(column.array if column.validity is None else column.array[column.validity], kind)
@@ -114,6 +116,8 @@ def unpack(raw: bytes, kind: DataType, cursor: Cursor) -> Any:
 
 
 def _string_bounds(column: Column, keys: Prefixes | None) -> Bounds:
+    if isinstance(column, CodedColumn):
+        return _coded_bounds(column)
     assert keys is not None
     starts, values = frozen(column.bounds), frozen(np.ascontiguousarray(column.array))
     valid = np.empty(0, np.bool_) if column.validity is None else column.validity
@@ -121,8 +125,20 @@ def _string_bounds(column: Column, keys: Prefixes | None) -> Bounds:
     if not loader.extreme_strings()(values, starts, keys, frozen(valid), rows):
         return Bounds(_NONE, b"", b"", 0)
     low, high = (values[starts[row] : starts[row + 1]].tobytes() for row in rows.tolist())
+    return _between(low, high, column.type)
+
+
+def _coded_bounds(column: CodedColumn) -> Bounds:
+    codes = column.codes if column.validity is None else column.codes[column.validity]
+    if not len(codes):
+        return Bounds(_NONE, b"", b"", 0)
+    return _between(column.words[codes.min()], column.words[codes.max()], column.type)
+
+
+def _between(low: bytes, high: bytes, kind: DataType) -> Bounds:
+    """Bounds of strings from `low` to `high`, cut to what is kept of them."""
     flags = PageFlag.HAS_BOUNDS
-    text = column.type.id is TypeId.STRING
+    text = kind.id is TypeId.STRING
     if len(low) <= STATISTIC_BYTES:
         flags |= PageFlag.MIN_EXACT
     else:
@@ -220,6 +236,11 @@ def measure_blocks(
         return BlockBounds(BoundsForm.NONE)
     begins = np.array(starts[:-1])
     known = np.array(nulls) < np.diff(starts)
+    if isinstance(column, CodedColumn):
+        codes = column.codes if column.validity is None else _filled(column.codes, column.validity)
+        ends = (extreme.reduceat(codes, begins) for extreme in (np.minimum, np.maximum))
+        low, high = (np.array([_prefix(column.words[c]) for c in e.tolist()], np.uint64) for e in ends)
+        return BlockBounds(form, low, high, known)
     if form is BoundsForm.PREFIX:
         keys = prefixes(column) if keys is None else keys
         assert keys is not None
@@ -236,6 +257,11 @@ def measure_blocks(
         nans = np.add.reduceat(valid, begins, dtype=np.int64)
         known &= ~np.logical_and.reduceat(nan, begins)
     return BlockBounds(form, *_extremes(values, begins, form), known, nans)
+
+
+def _prefix(word: bytes) -> int:
+    """What `prefixes` makes of a string."""
+    return int.from_bytes(word[:8].ljust(8, b"\0"), "big")
 
 
 def _filled(values: np.ndarray[Any, Any], validity: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

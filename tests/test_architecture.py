@@ -33,7 +33,7 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
         "lance_fmt.optional",
     },
     {"lance_fmt.encodings"},
-    {"lance_fmt.v1", "lance_fmt.filter", "lance_fmt.block", "lance_fmt.zonemap"},
+    {"lance_fmt.v1", "lance_fmt.filter", "lance_fmt.block", "lance_fmt.coded", "lance_fmt.zonemap"},
     {"lance_fmt"},
     {"lance_fmt.interop"},
     {

@@ -67,22 +67,22 @@ def frozen(values: Array) -> Array:
     return view
 
 
-def pack(values: Unsigned) -> bytes:
-    """Header and words of a bit-packed payload."""
+def pack(values: Unsigned, base: int, largest: int) -> bytes:
+    """Header and words of a bit-packed payload: of the values less `base`, modulo 2^T, of which one is `largest`."""
     itemsize = values.itemsize
-    width = int(values.max()).bit_length()
+    width = largest.bit_length()
     header = width.to_bytes(_HEADER_BYTES, "little")
     if not width:
         return header
     lanes = _ROW_BYTES // itemsize
     rows = -(-len(values) // lanes)
     if len(values) != rows * lanes:
-        padded = np.zeros(rows * lanes, values.dtype)
+        padded = np.full(rows * lanes, base, values.dtype)
         padded[: len(values)] = values
         values = padded
     words = np.zeros(_size(rows, width, itemsize) // itemsize, values.dtype)
-    loader.pack_rows()(frozen(values), width, words)
-    return header + words.tobytes()
+    loader.pack_rows()(frozen(values), signed(base), width, words)
+    return header + words.data
 
 
 def _size(rows: int, width: int, itemsize: int) -> int:
@@ -176,7 +176,8 @@ class BitPacked:
 
     def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:  # noqa: ARG002
         """Width and words."""
-        return pack(bits_of(values, kind))
+        bits = bits_of(values, kind)
+        return pack(bits, 0, int(np.maximum.reduce(bits)))
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Array:  # noqa: ARG002
         """One kernel for every width."""

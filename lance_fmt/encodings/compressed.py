@@ -24,9 +24,10 @@ def accepts(kind: Kind) -> bool:
     return not kind.is_bool
 
 
-def raw_bytes(values: Values) -> bytes:
+def raw_bytes(values: Values) -> memoryview:
     """The bytes that are compressed: those of the strings, or the little-endian numbers."""
-    return (values.data if isinstance(values, Strings) else values).tobytes()
+    array = values.data if isinstance(values, Strings) else values
+    return np.ascontiguousarray(array).view(np.uint8).data
 
 
 def children(sample: Sample, kind: Kind, chooser: Chooser) -> tuple[Recipe, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.constants import MAX_BLOCK_BYTES, StreamId
+from lance_fmt.encodings.coded import Coded
 from lance_fmt.encodings.protocol import (
     Array,
     Chooser,
@@ -48,7 +49,7 @@ class Constant:
     def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:  # noqa: ARG002
         """The first value."""
         if isinstance(values, Strings):
-            return values.data[: int(values.offsets[1])].tobytes()
+            return values.first()
         return values[:1].tobytes()
 
     def decode(self, payload: Cursor, count: int, kind: Kind, source: StreamReader) -> Values:  # noqa: ARG002
@@ -78,6 +79,8 @@ def _value(payload: Cursor, kind: Kind) -> Array:
 
 def is_constant(values: Values) -> bool:
     """Whether all values (at least one) are the same, bit for bit."""
+    if isinstance(values, Coded):
+        return is_constant(values.codes)
     if isinstance(values, Strings):
         length = int(values.offsets[1])
         count = len(values.offsets) - 1

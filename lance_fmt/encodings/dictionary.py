@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lance_fmt.constants import MAX_BLOCK_BYTES, MAX_DICTIONARY_VALUES, StreamId
 from lance_fmt.encodings.bitpacked import frozen
+from lance_fmt.encodings.coded import Coded, Words, gather, strings_of
 from lance_fmt.encodings.protocol import (
     Array,
     Chooser,
@@ -58,25 +59,28 @@ class Mapping(PageParameters):
     the values were found in: their codes are known from that.
     """
 
-    def __init__(self, known: _Known, kind: Kind, page: Sequence[Values]) -> None:
+    def __init__(self, known: _Known | _Listed, kind: Kind, page: Sequence[Values]) -> None:
         self.kind = kind
         self.code_kind = _CODE_KINDS[_code_size(known.count)]
         self.values, ranks = known.sorted(kind)
-        self._ranks = ranks.astype(self.code_kind.dtype)
-        self._known: _Known | None = known
+        # None: the codes are ranks already.
+        self._ranks: Array | None = ranks.astype(self.code_kind.dtype)
+        self._known: _Known | _Listed | None = known
         self._count = known.count
         self.recipe: Recipe | None = None
         self._slots: WeakKeyDictionary[SharedWriter, int] = WeakKeyDictionary()
-        ends = np.cumsum([count_of(block) for block in page])[:-1]
+        parts = known.parts(page)
+        if parts[0].dtype == self.code_kind.dtype and len(ranks) == known.count and _is_order(ranks):
+            self._ranks = None
         # Blocks are held, so that none of them leaves its id to another.
-        self._page = {id(b): (b, c) for b, c in zip(page, np.split(known.codes, ends), strict=True)}
+        self._page = {id(block): (block, codes) for block, codes in zip(page, parts, strict=True)}
 
     def codes(self, values: Values) -> Array | None:
         """The code of each value; None if there is a value without one."""
         known = self._page.get(id(values))
         assert self._known is not None
         found = self._known.look_up(values) if known is None else known[1]
-        return None if found is None else self._ranks[found]
+        return found if found is None or self._ranks is None else np.take(self._ranks, found)
 
     def renewed(self, page: Sequence[Values]) -> Mapping | None:
         """The mapping of another page, written alike; None if it has far more values, or codes of other width."""
@@ -132,6 +136,11 @@ class _Known:
         """Bytes of the values, 8 for each number."""
         return int(self._sizes.sum()) if hasattr(self, "_sizes") else self._numbers.nbytes
 
+    def parts(self, page: Sequence[Values]) -> list[Array]:
+        """The codes of each block of the values, places in the order of first appearance."""
+        ends = np.cumsum([count_of(block) for block in page])[:-1]
+        return np.split(self.codes, ends)
+
     def look_up(self, values: Values) -> NDArray[np.uint32] | None:
         """Places of the values, in the order of first appearance; None if one is unknown."""
         codes = np.empty(count_of(values), np.uint32)
@@ -165,13 +174,33 @@ class _Known:
         return values, ranks
 
 
-def gather(values: Strings, rows: NDArray[np.int64]) -> Strings:
-    """The strings `rows`, which exist; the offsets of `values` may be any."""
-    offsets = np.empty(len(rows) + 1, np.int64)
-    total = loader.offsets_of_indices()(values.offsets, rows, 1 << 62, offsets)
-    data = np.empty(total, np.uint8)
-    loader.gather_bytes()(values.data, values.offsets, rows, offsets, data)
-    return Strings(data, offsets)
+class _Listed:
+    """Like `_Known`, of strings whose codes are known."""
+
+    def __init__(self, blocks: Sequence[Coded], words: Words) -> None:
+        self._codes = [block.codes for block in blocks]
+        self._words = words
+        self._used = np.flatnonzero(np.sum([block.counts for block in blocks], axis=0))
+        self.count = len(self._used)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return sum(len(self._words[place]) for place in self._used.tolist())
+
+    def parts(self, page: Sequence[Values]) -> list[Array]:  # noqa: ARG002
+        """The codes of each block."""
+        return self._codes
+
+    def look_up(self, values: Values) -> Array | None:  # noqa: ARG002
+        """None: there are no values but those listed."""
+        return None
+
+    def sorted(self, kind: Kind) -> tuple[Values, NDArray[np.uint32]]:  # noqa: ARG002
+        """The values in order, and the rank of each."""
+        ranks = np.zeros(len(self._words), np.uint32)
+        ranks[self._used] = np.arange(self.count, dtype=np.uint32)
+        return strings_of([self._words[place] for place in self._used.tolist()]), ranks
 
 
 def _string_order(values: Strings) -> NDArray[np.int64]:
@@ -234,7 +263,7 @@ class Dictionary:
         if sample.page is None:
             return None
         count = sum(map(count_of, sample.page))
-        if count < 2 or _hardly_repeats(sample.page, count):
+        if count < 2 or (_listed(sample.page) is None and _hardly_repeats(sample.page, count)):
             return None
         known = _distinct(sample.page, count // 2, kind)
         return None if known is None else self._recipe(known, sample, kind, chooser)
@@ -243,7 +272,7 @@ class Dictionary:
         """As long as there are no more than `MAX_DICTIONARY_VALUES` values."""
         return self._recipe(_all_known(sample.page or sample.blocks), sample, kind, chooser)
 
-    def _recipe(self, known: _Known, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
+    def _recipe(self, known: _Known | _Listed, sample: Sample, kind: Kind, chooser: Chooser) -> Recipe:
         mapping = Mapping(known, kind, sample.page or sample.blocks)
         codes = [found for block in sample.blocks if (found := mapping.codes(block)) is not None]
         child = chooser.choose(Sample(codes), mapping.code_kind)
@@ -323,6 +352,10 @@ def check_codes(payload: Cursor, codes: Array, entries: Entries) -> None:
         raise payload.fail(f"dictionary code {int(codes.max())} of {entries.count} values")
 
 
+def _is_order(ranks: NDArray[np.uint32]) -> bool:
+    return bool((ranks == np.arange(len(ranks), dtype=np.uint32)).all())
+
+
 def _code_size(count: int) -> int:
     """Bytes of the smallest unsigned integer that holds the codes of `count` values."""
     return 1 if count <= 1 << 8 else 2 if count <= 1 << 16 else 4
@@ -348,9 +381,20 @@ def _joined(blocks: Sequence[Values]) -> Values:
     return Strings(np.concatenate([block.data for block in strings]), offsets)
 
 
-def _distinct(page: Sequence[Values], limit: int, kind: Kind) -> _Known | None:
+def _listed(page: Sequence[Values]) -> _Listed | None:
+    """The distinct values of a page whose blocks are codes of the same words; None if they are not."""
+    coded = [block for block in page if isinstance(block, Coded)]
+    if len(coded) < len(page) or any(block.words is not coded[0].words for block in coded):
+        return None
+    return _Listed(coded, coded[0].words)
+
+
+def _distinct(page: Sequence[Values], limit: int, kind: Kind) -> _Known | _Listed | None:
     """The distinct values of a page; None if there are more than `limit`, or than a dictionary takes."""
-    known = _Known(_joined(page), min(limit, MAX_DICTIONARY_VALUES))
+    limit = min(limit, MAX_DICTIONARY_VALUES)
+    known = _listed(page) or _Known(_joined(page), limit)
+    if known.count > limit:
+        return None
     most = _MAX_BYTES * (1 if kind.is_strings else 8 // kind.dtype.itemsize)
     return None if known.count < 0 or known.nbytes > most else known
 

@@ -11,6 +11,7 @@ from lance_fmt.encodings.bitpacked import (
     Unsigned,
     bits_of,
     match_packed,
+    pack,
     peek_words,
     unpack,
     unsigned_kind,
@@ -61,7 +62,14 @@ class FrameOfReference:
         return Recipe(self.id, (chooser.choose(residuals, unsigned_kind(kind), without=_WITHOUT),))
 
     def encode(self, values: Values, kind: Kind, recipe: Recipe, out: StreamWriter) -> bytes:
-        """Base, and the stream of residuals."""
+        """Base, and the stream of residuals, which are not made if they are bit-packed."""
+        if recipe.children[0].id is StreamId.BITPACKED:
+            assert isinstance(values, np.ndarray)
+            low, high = int(np.minimum.reduce(values)), int(np.maximum.reduce(values))
+            base, unsigned = low % (1 << (8 * kind.dtype.itemsize)), unsigned_kind(kind)
+            packed = pack(bits_of(values, kind), base, high - low)
+            stream = out.framed(packed, len(values), unsigned, StreamId.BITPACKED)
+            return base.to_bytes(8, "little") + stream
         base, residuals = residuals_of(values, kind)
         return base.to_bytes(8, "little") + out.write(residuals, unsigned_kind(kind), recipe.children[0])
 

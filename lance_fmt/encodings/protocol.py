@@ -31,6 +31,20 @@ class Strings(NamedTuple):
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
 
+    @property
+    def rows(self) -> int:
+        """Number of strings."""
+        return len(self.offsets) - 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of all strings."""
+        return len(self.data)
+
+    def first(self) -> bytes:
+        """The first of at least one string."""
+        return self.data[: int(self.offsets[1])].tobytes()
+
 
 Values = Array | Strings
 
@@ -73,12 +87,12 @@ def kind_of(dtype: Any) -> Kind:
 
 def count_of(values: Values) -> int:
     """Number of values."""
-    return len(values.offsets) - 1 if isinstance(values, Strings) else len(values)
+    return values.rows if isinstance(values, Strings) else len(values)
 
 
 def nbytes_of(values: Values) -> int:
     """Bytes of the values in memory, a string's length counted as one byte."""
-    return len(values.data) + len(values.offsets) - 1 if isinstance(values, Strings) else values.nbytes
+    return values.size + values.rows if isinstance(values, Strings) else values.nbytes
 
 
 class PageParameters(ABC):
@@ -156,6 +170,9 @@ class StreamWriter(Protocol):
 
         Values that are all equal may be written as CONSTANT whatever the recipe says.
         """
+
+    def framed(self, payload: bytes, count: int, kind: Kind, stream: StreamId, size: int = 0) -> bytes:
+        """A whole stream of a payload: `count` values of `kind`, of strings `size` bytes, written as `stream`."""
 
 
 class StreamReader(Protocol):

@@ -255,7 +255,7 @@ def _cost(stream: StreamId, kind: Kind, count: int, string_bytes: int) -> float:
 def _least(stream: StreamId, sample: Sample, kind: Kind) -> float:
     """Nanoseconds to read the sample, without the streams inside."""
     return sum(
-        _cost(stream, kind, count_of(b), len(b.data) if isinstance(b, Strings) else 0) for b in sample.blocks
+        _cost(stream, kind, count_of(b), b.size if isinstance(b, Strings) else 0) for b in sample.blocks
     )
 
 

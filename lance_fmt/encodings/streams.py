@@ -61,13 +61,14 @@ class PageWriter:
         if recipe.id is not StreamId.CONSTANT and is_constant(values):
             recipe = _CONSTANT
         payload = ENCODINGS[recipe.id].encode(values, kind, recipe, self)
+        size = values.size if isinstance(values, Strings) else 0
+        return self.framed(payload, count, kind, recipe.id, size)
+
+    def framed(self, payload: bytes, count: int, kind: Kind, stream: StreamId, size: int = 0) -> bytes:
+        """A whole stream of a payload that the caller has made of `count` values, of strings `size` bytes."""
         if self.trace is not None:
-            self.trace.append(
-                (recipe.id, kind, count, len(values.data) if isinstance(values, Strings) else 0)
-            )
-        return b"".join(
-            (FRAME.pack(recipe.id, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT))
-        )
+            self.trace.append((stream, kind, count, size))
+        return b"".join((FRAME.pack(stream, len(payload)), payload, bytes(-len(payload) % STREAM_ALIGNMENT)))
 
 
 class SharedViews:

@@ -89,23 +89,23 @@ def match_row(typingctx, words, word, above, shift, mask, first, span, out, row)
 
 
 @intrinsic
-def pack_row(typingctx, values, row, shift, words, word, above):  # noqa: ARG001
-    """Put row `row` of `values`, shifted by `shift`, over the zero bits of rows `word` and `above`."""
+def pack_row(typingctx, values, row, base, shift, words, word, above):  # noqa: ARG001
+    """Put row `row` of `values` less `base`, shifted by `shift`, over the zero bits of rows `word` and `above`."""
 
     def codegen(context, builder, signature, args):
         rows = _Rows(context, builder, signature.args, args)
-        shift = rows.number(2)
+        shift = rows.number(3)
         rest = builder.sub(ir.Constant(rows.word, rows.word.width - 1), shift)
         one = rows.everywhere(ir.Constant(rows.word, 1))
-        source = rows.load(0, 1)
+        source = builder.sub(rows.load(0, 1), rows.everywhere(rows.number(2)))
         low = builder.shl(source, rows.everywhere(shift))
         high = builder.lshr(builder.lshr(source, one), rows.everywhere(rest))
-        for place, part in ((4, low), (5, high)):
-            whole = builder.or_(rows.load(3, place), part)
-            builder.store(whole, rows.pointer(3, place, rows.vector), align=rows.word.width // 8)
+        for place, part in ((5, low), (6, high)):
+            whole = builder.or_(rows.load(4, place), part)
+            builder.store(whole, rows.pointer(4, place, rows.vector), align=rows.word.width // 8)
         return context.get_dummy_value()
 
-    return types.void(values, row, shift, words, word, above), codegen
+    return types.void(values, row, base, shift, words, word, above), codegen
 
 
 if config.DISABLE_JIT:  # intrinsics exist only in compiled code
@@ -134,11 +134,11 @@ if config.DISABLE_JIT:  # intrinsics exist only in compiled code
         inside = (values - _wrapped(first, words.dtype)) <= _wrapped(span, words.dtype)
         _row(out, row, len(values))[:] = inside
 
-    def pack_row(values, row, shift, words, word, above):
-        """Put row `row` of `values`, shifted by `shift`, over the zero bits of rows `word` and `above`."""
+    def pack_row(values, row, base, shift, words, word, above):
+        """Put row `row` of `values` less `base`, shifted by `shift`, over the zero bits of rows `word` and `above`."""
         bits = 8 * words.itemsize
         kind, lanes = words.dtype.type, _ROW_BITS // bits
-        source = _row(values, row, lanes)
+        source = _row(values, row, lanes) - _wrapped(base, values.dtype)
         _row(words, word, lanes)[:] |= source << kind(shift)
         _row(words, above, lanes)[:] |= (source >> kind(1)) >> kind(bits - 1 - int(shift))
 
@@ -178,8 +178,8 @@ def match_rows(words, width, first, span, out):
 
 
 @kernel
-def pack_rows(values, width, words):
-    """Encode `values` (whole rows, each below 2^`width`) into the zeroed `words` of the same unsigned type."""
+def pack_rows(values, base, width, words):
+    """Encode `values` (whole rows) less `base`, each below 2^`width`, into zeroed `words` of the same unsigned type."""
     bits = np.uint64(np.iinfo(words.dtype).bits)
     rows = np.uint64(values.size) * bits // np.uint64(1024)
     last = np.uint64(words.size) * bits // np.uint64(1024) - np.uint64(1)
@@ -187,5 +187,5 @@ def pack_rows(values, width, words):
     for row in range(rows):
         word = bit // bits
         # In the last word nothing is left over.
-        pack_row(values, row, bit % bits, words, word, min(word + np.uint64(1), last))
+        pack_row(values, row, base, bit % bits, words, word, min(word + np.uint64(1), last))
         bit += np.uint64(width)

@@ -207,6 +207,7 @@ def test_csv_says_what_python_reads(room: Path, table: Any) -> None:
     )
 )
 def test_csv_through_lfmt_says_the_same(room: Path, table: Any) -> None:
+    assume(not any("\0" in v for values in table.to_pydict().values() for v in values if isinstance(v, str)))
     convert(lfmt_of(table, room), room / "x.csv", overwrite=True, check=True)
     convert(room / "x.csv", room / "y.lfmt", overwrite=True, check=True)
     convert(room / "y.lfmt", room / "y.csv", overwrite=True)

@@ -43,10 +43,15 @@ def test_packing(dtype: Any) -> None:
             values = raw.astype(dtype)
             values.flags.writeable = False
             words = np.zeros(-(-rows * width // bits) * lanes, dtype)
-            loader.pack_rows()(values, width, words)
+            loader.pack_rows()(values, 0, width, words)
             assert words.tolist() == naive_words(values.tolist(), width, bits)
-            words.flags.writeable = False
             base = int(g.integers(0, 1 << 64, dtype=np.uint64)) % (1 << bits)
+            raised = np.array([(v + base) % (1 << bits) for v in values.tolist()], dtype)
+            raised.flags.writeable = False
+            again = np.zeros_like(words)
+            loader.pack_rows()(raised, signed(base), width, again)
+            assert again.tolist() == words.tolist()
+            words.flags.writeable = False
             out = np.empty_like(values)
             loader.unpack_rows()(words, width, signed(base), out)
             assert out.tolist() == [(v + base) % (1 << bits) for v in values.tolist()]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 import lance_fmt
 from lance_fmt import Column, Field, InvalidDataError, Schema, SchemaError, Table, Writer
 from lance_fmt.constants import TARGET_PAGE_BYTES
+from lance_fmt.pipeline import PagePipeline
 from lance_fmt.writer import choose_shifts
 from tests.support.format_values import fewer, file_of, repeated, sample_columns
 
@@ -246,6 +249,84 @@ def test_threads_write_the_same_bytes(level: str) -> None:
     with lance_fmt.open(expected) as file:
         assert file.column("price").pages[1:]
         assert file.read(["text"])["text"].equals(Column.concat([batch["text"] for batch in batches]))
+
+
+def test_threads_are_done_with_what_was_not_to_be_copied_only_if_they_may_be() -> None:
+    """With `copy`, arrays may change after `write`; without, pages may still be waiting for a thread."""
+
+    def written(threads: int) -> bytes:
+        sink, values = io.BytesIO(), np.arange(400_000)
+        with Writer(sink, Schema([Field("a", lance_fmt.int64())]), threads=threads) as writer:
+            for _ in range(4):
+                writer.write({"a": values})
+                values[:] = values[::-1] * 3 % 1_000_003
+        return sink.getvalue()
+
+    assert written(2) == written(1)
+
+
+class _Noted:
+    """A column that notes what happens to its pages, each of which takes some seconds."""
+
+    def __init__(self, name: str, log: list[tuple[str, str, int]], seconds: float = 0) -> None:
+        self.name, self.log, self.seconds = name, log, seconds
+        self.inside = 0
+        self.awaited: Event | None = None
+        self.told: dict[int, Event] = {}
+
+    def build(self, page: Column) -> Any:
+        self.inside += 1
+        assert self.inside == 1, "two threads at one column"
+        time.sleep(self.seconds)
+        if self.awaited is not None:
+            assert self.awaited.wait(30), "the other column waits for this one"
+        number = int(page.array[0])
+        self.log.append(("built", self.name, number))
+        if number in self.told:
+            self.told[number].set()
+        self.inside -= 1
+        return page
+
+    def put(self, image: Any) -> None:
+        self.log.append(("put", self.name, int(image.array[0])))
+
+
+def test_pages_are_put_in_the_order_they_came_in_however_long_each_takes() -> None:
+    log: list[tuple[str, str, int]] = []
+    slow, quick = _Noted("slow", log, 0.002), _Noted("quick", log)
+    slow.awaited = quick.told[4] = Event()
+    pipeline = PagePipeline(2)
+    came = [("slow", 0), ("quick", 1), ("quick", 2), ("slow", 3), ("quick", 4), ("slow", 5)]
+    for name, number in came:
+        pipeline.add(slow if name == "slow" else quick, Column.from_numpy(np.full(8, number)))
+    pipeline.finish()
+    pipeline.stop()
+    assert [(name, number) for what, name, number in log if what == "put"] == came
+    for each in ("slow", "quick"):
+        built = [number for what, name, number in log if (what, name) == ("built", each)]
+        assert built == sorted(built)
+
+
+def test_only_so_many_bytes_of_pages_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lance_fmt.pipeline._WAITING_BYTES", 200)
+    log: list[tuple[str, str, int]] = []
+    pipeline = PagePipeline(2)
+    slow = _Noted("slow", log, 0.005)
+    for number in range(8):
+        pipeline.add(slow, Column.from_numpy(np.full(8, number)))  # 64 bytes each
+        assert number - sum(what == "put" for what, _, _ in log) < 3
+    pipeline.finish()
+    pipeline.stop()
+    assert [number for what, _, number in log if what == "put"] == list(range(8))
+
+
+def test_pages_given_up_are_not_encoded() -> None:
+    log: list[tuple[str, str, int]] = []
+    pipeline = PagePipeline(2)
+    for number in range(300):
+        pipeline.add(_Noted("slow", log, 0.01), Column.from_numpy(np.full(8, number)))
+    pipeline.stop()
+    assert sum(what == "built" for what, _, _ in log) < 150
 
 
 def test_an_error_in_a_thread_comes_through_and_leaves_nothing(

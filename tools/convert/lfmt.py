@@ -133,11 +133,11 @@ def write(path: Path, schema: Any, batches: Iterator[Any], options: WriteOptions
     with writer:
         first = 0
         for batch in batches:
-            try:
-                table = lance_fmt.Table.from_arrow(batch)
-                writer.write(lance_fmt.Table(dict(table), described, batch.num_rows), copy=False)
-            except lance_fmt.FormatError as error:
-                raise ConversionError(f"{path}: rows {first} to {first + batch.num_rows}: {error}") from error
             first += batch.num_rows
-            del batch, table  # not held while the next are read
+            try:
+                writer.write(batch, copy=False)
+            except lance_fmt.FormatError as error:
+                # Pages may wait for a thread: what is wrong may have come with an earlier batch.
+                raise ConversionError(f"{path}: in the first {first} rows: {error}") from error
+            del batch  # not held while the next are read
     return []

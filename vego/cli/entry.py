@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(_system_error(error), ERROR)
     except (VegoError, FormatError) as error:
         return _failed(str(error), ERROR)
+    finally:
+        if (
+            arguments is None
+        ):  # the process ends: its last collection would go through all objects of numba (0.2 s)
+            gc.freeze()
     return status
 
 
