@@ -379,7 +379,7 @@ class Workload:
 def damaged(tree: Tree, directory: str) -> Tree:
     """`tree` with a bit flipped in the newest file of a directory of the collection "c"."""
     names = tree.names[tree.inode_of(f"{PATH}/collections/c/{directory}")]
-    inode = names[max(names)]
+    inode = max(names.values())
     data = bytearray(tree.contents[inode])
     data[len(data) // 2] ^= 4
     return Tree(tree.names, tree.contents | {inode: bytes(data)})
