@@ -16,6 +16,7 @@ import pytest
 
 import vego
 from vego.store import LocalStore
+from vego.table import garbage
 from vego.table.commit import SetOptions, commit
 from vego.table.manifest import load_latest, versions
 
@@ -149,7 +150,10 @@ def test_the_log_of_one_that_was_alone_is_flushed_first(tmp_path: Path) -> None:
         vego.open(tmp_path, shared=True)
 
 
-def test_files_on_their_way_into_a_version_are_not_garbage(tmp_path: Path) -> None:
+def test_files_on_their_way_into_a_version_are_not_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "LANDING_SECONDS", 0)
     with vego.open(tmp_path, shared=True, dimension=2, retain_versions=2) as db:
         docs = db.collection("c")
         docs.insert(id="a", vector=[1, 0])
@@ -164,6 +168,15 @@ def test_files_on_their_way_into_a_version_are_not_garbage(tmp_path: Path) -> No
         docs.compact(full=True)
         docs.vacuum(2)
         assert len(list(data.iterdir())) == 2  # what outdated versions named is gone at once
+
+
+def test_young_versions_stay(tmp_path: Path) -> None:
+    """Else a version could be committed and collected before its writer has seen that it landed."""
+    with vego.open(tmp_path, shared=True, dimension=2, retain_versions=2) as db:
+        docs = db.collection("c")
+        for number in range(6):
+            docs.insert(id=str(number), vector=[1, 0])
+        assert len(docs.versions()) == 7
 
 
 def test_a_version_that_comes_too_late_is_taken_back(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from vego.store import Store
 from vego.table.manifest import Manifest, files_of, load_version, versions
 
 GRACE_US = 3_600_000_000  # from the last write to a file until nobody can be about to commit it
+# Where several processes write, younger versions stay: whoever has just committed one looks whether it landed.
+LANDING_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,9 @@ class Garbage:
         wanted.update(manifest.tags.values())
         earlier = [version for version in there if version < manifest.version]
         newest = set(earlier[-(max(retention.newest, 2) - 1) :])
-        if retention.seconds > 0:
-            since = self._store.now_us() - int(retention.seconds * 1e6)
+        seconds = max(retention.seconds, LANDING_SECONDS if self._shared else 0)
+        if seconds > 0:
+            since = self._store.now_us() - int(seconds * 1e6)
             for version in reversed(earlier):
                 if version not in newest:
                     if self._load(version).created_us < since:
