@@ -27,9 +27,11 @@ from vego.errors import (
 from vego.store import LocalStore, Store
 from vego.table.commit import SetIndex, commit
 from vego.table.garbage import files_of_none
-from vego.table.manifest import Manifest, files_of, load_latest, load_version, versions
+from vego.table.manifest import Manifest, files_of, load_version, versions
 from vego.table.marker import create_marker, load_marker
-from vego.wal import Batch, Log, read_log, read_wal, salvage_wal, sealed_copy
+from vego.table.opening import log_of
+from vego.table.versions import newest_manifest
+from vego.wal import Batch, Log, read_wal, salvage_wal, sealed_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def drop_index(path: str | Path, collection: str) -> int:
     next large insert, has built another. Raises as `set_aside_versions_after` does.
     """
     with exclusive(path) as store:
-        manifest = latest(store, collection)
+        manifest = newest_manifest(store, collection)
         if manifest.index is None:
             return manifest.version
         return commit(store, collection, manifest, [SetIndex(None)], summary="drop index").version
@@ -120,12 +122,12 @@ def cut_log(path: str | Path, collection: str) -> LogCut:
     `set_aside_versions_after` does.
     """
     with exclusive(path) as store:
-        manifest = latest(store, collection)
+        manifest = newest_manifest(store, collection)
         directory = names.wal_directory(collection)
         parsed = (names.parse_wal(file) for file in store.list(directory))
         numbers = sorted(number for number in parsed if number is not None)
         with suppress(CorruptionError):
-            log = _log_of(store, collection, manifest)
+            log = log_of(store, collection, manifest)
             read = {segment.end.number for segment in log.segments}
             others = [number for number in numbers if number not in read]
             damaged = [number for number in others if not _readable(store, collection, number, manifest)]
@@ -195,24 +197,6 @@ def _refuse_backup(store: Store) -> None:
         )
 
 
-def latest(store: Store, collection: str) -> Manifest:
-    """The newest manifest. Raises CollectionNotFoundError, CorruptionError."""
-    manifest = load_latest(store, collection)
-    if manifest is None:
-        raise CollectionNotFoundError(f"{store.name}: no collection {collection!r}")
-    return manifest
-
-
-def _log_of(store: Store, collection: str, manifest: Manifest) -> Log:
-    return read_log(
-        store,
-        collection,
-        collection_id=manifest.collection_id,
-        first=manifest.first_wal,
-        flushed_lsn=manifest.flushed_lsn,
-    )
-
-
 def _readable(store: Store, collection: str, number: int, manifest: Manifest) -> bool:
     try:
         read_wal(store, collection, number, collection_id=manifest.collection_id)
@@ -266,7 +250,7 @@ def _log_without_beginning(store: Store, collection: str, manifest: Manifest) ->
     if manifest.version >= newest - 1:
         return ()
     try:
-        _log_of(store, collection, manifest)
+        log_of(store, collection, manifest)
     except CorruptionError:
         directory = names.wal_directory(collection)
         return tuple(

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from lance_fmt import Column, CorruptFileError, Field
 from vego import names
 from vego.errors import CorruptionError, NotFoundError
-from vego.repair import exclusive, latest
+from vego.repair import exclusive
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import ReplaceSegments, commit
 from vego.table.manifest import Manifest, SegmentEntry
 from vego.table.segment import ID, VECTOR, Deletes, Segment, open_checked, write_segment
+from vego.table.versions import newest_manifest
 
 Mask = NDArray[np.bool_]
 
@@ -61,7 +62,7 @@ def salvage_segments(path: str | Path, collection: str) -> Salvaged:
     the newest manifest is damaged itself.
     """
     with exclusive(path) as store:
-        manifest = latest(store, collection)
+        manifest = newest_manifest(store, collection)
         rests = [_rest_of(store, collection, entry) for entry in manifest.segments]
         damaged = [rest for rest in rests if rest is not None]
         if not damaged:

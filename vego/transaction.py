@@ -84,16 +84,7 @@ class Transaction:
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a document; its id. Raises DuplicateIdError where it exists, and the errors of bad values."""
-        where = f"{self._collection.name}.transaction.insert"
-        new = self._one(Given.one(document, id, vector, metadata), where)
-
-        def step(overlay: Overlay) -> None:
-            assert new.id is not None
-            if overlay.get(new.id) is not None:
-                raise DuplicateIdError(f"{where}: id {new.id!r} exists already; upsert replaces documents")
-            overlay.changed[new.id] = new
-
-        return self._take(step, new)
+        return self._put(Given.one(document, id, vector, metadata), "insert", replace=False)
 
     def upsert(
         self,
@@ -104,14 +95,7 @@ class Transaction:
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a document or replace the one of that id; its id."""
-        where = f"{self._collection.name}.transaction.upsert"
-        new = self._one(Given.one(document, id, vector, metadata), where)
-
-        def step(overlay: Overlay) -> None:
-            assert new.id is not None
-            overlay.changed[new.id] = new
-
-        return self._take(step, new)
+        return self._put(Given.one(document, id, vector, metadata), "upsert", replace=True)
 
     def update(
         self, id: str, *, vector: ArrayLike | None = None, metadata: Mapping[str, Any] | None = None
@@ -128,7 +112,7 @@ class Transaction:
                 raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
             overlay.changed[id] = Document(id, old.vector if new is None else new, old.metadata | changed)
 
-        self._take(step, None)
+        self._take(step)
 
     def delete(self, id: str) -> bool:
         """Delete a document; False where there is none."""
@@ -137,7 +121,7 @@ class Transaction:
         def step(overlay: Overlay) -> None:
             overlay.changed[id] = None
 
-        self._take(step, None)
+        self._take(step)
         return there
 
     def __enter__(self) -> Transaction:
@@ -148,19 +132,28 @@ class Transaction:
         if kind is None and self._steps:
             self._collection._apply(self._steps)
 
-    def _one(self, given: Given, where: str) -> Document:
+    def _put(self, given: Given, verb: str, *, replace: bool) -> str:
+        where = f"{self._collection.name}.transaction.{verb}"
         batch = given.rows(self._dimension, where, self._new_id)
         self._dimension = batch.vectors.shape[1]
-        return Document(batch.ids[0], batch.vectors[0], batch.metadata_rows()[0])
+        name = batch.ids[0]
+        new = Document(name, batch.vectors[0], batch.metadata_rows()[0])
+
+        def step(overlay: Overlay) -> None:
+            if not replace and overlay.get(name) is not None:
+                raise DuplicateIdError(f"{where}: id {name!r} exists already; upsert replaces documents")
+            overlay.changed[name] = new
+
+        self._take(step)
+        return name
 
     def _vector(self, vector: ArrayLike, where: str) -> Any:
         if self._dimension is None:
             raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
         return check_vectors(np.asarray(vector)[None], self._dimension, where, [])[0]
 
-    def _take(self, step: Step, document: Document | None) -> str:
+    def _take(self, step: Step) -> None:
         if self._done:
             raise ClosedError(f"{self._collection.name}.transaction: its block has ended")
         step(self._overlay)
         self._steps.append(step)
-        return "" if document is None or document.id is None else document.id

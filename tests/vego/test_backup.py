@@ -397,7 +397,7 @@ def test_backups_while_two_threads_write(by_reader: bool, tmp_path: Path) -> Non
 def test_a_moment_is_taken_while_nobody_in_this_process_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = taking.read_log  # type: ignore[attr-defined]
+    right = taking.log_of  # type: ignore[attr-defined]
     threads: list[threading.Thread] = []
     with vego.open(tmp_path / "db", dimension=2) as db:
         docs = db.collection("c")
@@ -411,7 +411,7 @@ def test_a_moment_is_taken_while_nobody_in_this_process_commits(
             assert threads[0].is_alive()
             return found
 
-        monkeypatch.setattr(taking, "read_log", read)
+        monkeypatch.setattr(taking, "log_of", read)
         db.backup(tmp_path / "backup")
         threads[0].join()
         assert "after" in docs

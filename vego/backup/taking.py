@@ -23,10 +23,10 @@ from vego.backup.record import BackupRecord, FileEntry, load_record
 from vego.errors import CorruptionError, InvalidArgumentError, NotFoundError, StorageError
 from vego.store import LocalStore, Store
 from vego.store.base import ReadAt
-from vego.table.manifest import Manifest, load_version
+from vego.table.manifest import Manifest, load_version, named_files
 from vego.table.marker import Marker
-from vego.table.opening import named_files, of_one_moment
-from vego.wal import Log, read_log, sealed_copy
+from vego.table.opening import log_of, of_one_moment
+from vego.wal import Log, sealed_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +132,7 @@ def _open(store: Store, collection: str, newest: Manifest) -> Moment:
                 if reader.size() != length:
                     what = f"{length:,} bytes expected, found {reader.size():,}"
                     raise CorruptionError(reader.name, 0, what, _way_out(store))
-    log = read_log(
-        store,
-        collection,
-        collection_id=newest.collection_id,
-        first=newest.first_wal,
-        flushed_lsn=newest.flushed_lsn,
-    )
-    return Moment(collection, tuple(manifests), files, log)
+    return Moment(collection, tuple(manifests), files, log_of(store, collection, newest))
 
 
 def _meter(moments: Sequence[Moment], progress: Progress | None) -> Meter:

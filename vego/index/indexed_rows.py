@@ -268,11 +268,15 @@ class IndexedRows:
             return _report(before, before, 0)
         view = state.snapshot.view
         with rows.garbage.unfinished() as unfinished:
-            compaction = rewrite(self._store, rows.collection, segments, view, runs, unfinished, progress)
             index, entry = state.index, None
-            if compaction.dropped_rows and index is not None:
-                index = index.without(~compaction.kept[: index.rows])
-                entry = self._written(index, unfinished)
+            try:
+                compaction = rewrite(self._store, rows.collection, segments, view, runs, unfinished, progress)
+                if compaction.dropped_rows and index is not None:
+                    index = index.without(~compaction.kept[: index.rows])
+                    entry = self._written(index, unfinished)
+            except BaseException:
+                self._remove(unfinished)
+                raise
             try:
                 with self.lock:
                     if self.advanced() is not self:

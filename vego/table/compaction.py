@@ -10,7 +10,6 @@ Choosing and writing need no lock; `RowStore.adopt` puts the outcome in place an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from lance_fmt import Column, CorruptFileError, Field
 from vego import names
-from vego.errors import VegoError
 from vego.store import Store
 from vego.table.attributes import MISSING, NONE, NULL_MEANING, build_column, means_none, python_values
 from vego.table.batch import RowBatch
@@ -62,13 +60,10 @@ def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[
     """
     if full:
         return [run for run in _filled(entries) if len(run) > 1 or entries[run.start].deletes is not None]
-    chosen: list[range] = []
-    for run in _runs(entries, range(len(entries))):
-        chosen.append(run)
+    chosen = list(_runs(entries, range(len(entries))))
     taken = {position for run in chosen for position in run}
     for position, entry in enumerate(entries):
-        dead = 0 if entry.deletes is None else entry.deletes.count
-        if position not in taken and dead * DEAD_SHARE >= entry.rows:
+        if position not in taken and entry.dead * DEAD_SHARE >= entry.rows:
             chosen.append(range(position, position + 1))
     return sorted(chosen, key=lambda run: run.start)
 
@@ -77,8 +72,7 @@ def _filled(entries: Sequence[SegmentEntry]) -> Iterator[range]:
     """All segments in runs as large as may be, by what is alive in them: what comes out does not fit together."""
     start, size = 0, 0
     for position, entry in enumerate(entries):
-        dead = 0 if entry.deletes is None else entry.deletes.count
-        alive = entry.length * (entry.rows - dead) // entry.rows
+        alive = entry.length * (entry.rows - entry.dead) // entry.rows
         if position > start and size + alive > MOST_BYTES:
             yield range(start, position)
             start, size = position, 0
@@ -119,33 +113,26 @@ def rewrite(
     """Write the live rows of each run as one new segment, durable except for its directory entry.
 
     `segments` have the slots of `view` from 0 on. The paths of new files are put into `unfinished` before they are
-    created. Raises StorageError, CorruptionError; files written so far are removed then.
+    created. Raises StorageError, CorruptionError; what was written by then is the caller's to remove.
     """
     bases = np.cumsum([0, *(segment.rows for segment in segments)]).tolist()
     kept = np.ones(bases[-1], np.bool_)
     rewritten: list[Rewritten] = []
     total, done = sum(bases[run.stop] - bases[run.start] for run in runs), 0
-    try:
-        for run in runs:
-            slots = slice(bases[run.start], bases[run.stop])
-            kept[slots] = view.live[slots]
-            files = tuple(segments[position].entry.file for position in run)
-            entry = None
-            if kept[slots].any():
-                name = names.segment_file(store.new_id())
-                unfinished.add(names.data_path(collection, name))
-                batch = _merged(view, bases, segments, run, kept)
-                entry = write_segment(store, collection, batch, name)
-            rewritten.append(Rewritten(files, entry))
-            done += slots.stop - slots.start
-            if progress is not None:
-                progress(done, total)
-    except BaseException:
-        with suppress(VegoError):  # what cannot be removed now is collected later
-            for one in rewritten:
-                if one.entry is not None:
-                    store.delete(names.data_path(collection, one.entry.file))
-        raise
+    for run in runs:
+        slots = slice(bases[run.start], bases[run.stop])
+        kept[slots] = view.live[slots]
+        files = tuple(segments[position].entry.file for position in run)
+        entry = None
+        if kept[slots].any():
+            name = names.segment_file(store.new_id())
+            unfinished.add(names.data_path(collection, name))
+            batch = _merged(view, bases, segments, run, kept)
+            entry = write_segment(store, collection, batch, name)
+        rewritten.append(Rewritten(files, entry))
+        done += slots.stop - slots.start
+        if progress is not None:
+            progress(done, total)
     return Compaction(tuple(rewritten), kept)
 
 

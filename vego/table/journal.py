@@ -16,7 +16,8 @@ from vego.errors import CorruptionError, NotFoundError
 from vego.options import Durability
 from vego.store import Store
 from vego.table.manifest import Manifest, load_version
-from vego.wal import GroupCommit, Log, SegmentEnd, WalWriter, read_log, resume_log
+from vego.table.opening import log_of
+from vego.wal import GroupCommit, Log, SegmentEnd, WalWriter, resume_log
 
 
 class Journal:
@@ -101,10 +102,4 @@ class Journal:
         if manifest.parent is None:
             return log
         before = load_version(self._store, self._collection, manifest.parent.version)
-        return read_log(
-            self._store,
-            self._collection,
-            collection_id=self._collection_id,
-            first=before.first_wal,
-            flushed_lsn=before.flushed_lsn,
-        )
+        return log_of(self._store, self._collection, before)

@@ -10,10 +10,10 @@ keys, no spaces), UTF-8
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from lance_fmt import CorruptFileError, crc32c
 from vego import names
@@ -65,6 +65,11 @@ class SegmentEntry:
         _integer("segment crc", self.crc, high=_MAX_CRC)
         if self.deletes is not None and self.deletes.count > self.rows:
             _refuse("deletes count", f"at most {self.rows} rows", self.deletes.count)
+
+    @property
+    def dead(self) -> int:
+        """Rows that are deleted."""
+        return 0 if self.deletes is None else self.deletes.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +161,7 @@ class Manifest:
     @property
     def live_rows(self) -> int:
         """Rows of all segments that are not deleted."""
-        return self.rows - sum(entry.deletes.count for entry in self.segments if entry.deletes is not None)
+        return self.rows - sum(entry.dead for entry in self.segments)
 
     @property
     def format_version(self) -> int:
@@ -244,16 +249,29 @@ def load_latest(store: Store, collection: str) -> Manifest | None:
                 raise  # else another process has committed since, and collected what was the newest
 
 
+class NamedFile(NamedTuple):
+    """A file as a manifest names it: path, bytes, footer CRC, rows."""
+
+    path: str
+    length: int
+    crc: int
+    rows: int
+
+
+def named_files(collection: str, manifest: Manifest) -> Iterator[NamedFile]:
+    """Every file that a manifest names."""
+    for entry in manifest.segments:
+        yield NamedFile(names.data_path(collection, entry.file), entry.length, entry.crc, entry.rows)
+        if (deletes := entry.deletes) is not None:
+            path = names.deletes_path(collection, deletes.file)
+            yield NamedFile(path, deletes.length, deletes.crc, deletes.count)
+    if (index := manifest.index) is not None:
+        yield NamedFile(names.index_path(collection, index.file), index.length, index.crc, index.rows)
+
+
 def files_of(collection: str, manifest: Manifest) -> list[str]:
     """Paths of the files that a manifest names."""
-    paths = []
-    for entry in manifest.segments:
-        paths.append(names.data_path(collection, entry.file))
-        if entry.deletes is not None:
-            paths.append(names.deletes_path(collection, entry.deletes.file))
-    if manifest.index is not None:
-        paths.append(names.index_path(collection, manifest.index.file))
-    return paths
+    return [file.path for file in named_files(collection, manifest)]
 
 
 def _load_checked(store: Store, collection: str, version: int) -> Manifest:

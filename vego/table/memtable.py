@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-_ROW_BYTES = 64  # of a row, besides its vector and metadata
+_ROW_BYTES = 64  # of a row, besides its vector and metadata, or of a delete, besides its id
 
 
 class MemTable:
@@ -27,6 +27,10 @@ class MemTable:
         """Add rows whose ids, vectors and metadata take `size` bytes."""
         self._rows.extend(rows)
         self.size += size + _ROW_BYTES * len(rows)
+
+    def note_deletes(self, ids: Sequence[str]) -> None:
+        """Count deleted ids: they take room in the log, too."""
+        self.size += sum(map(len, ids)) + _ROW_BYTES * len(ids)
 
     def metadata(self, row: int) -> dict[str, Any]:
         """A copy of one row's metadata."""

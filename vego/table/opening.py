@@ -6,9 +6,9 @@ that takes milliseconds, reading them may take longer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import lance_fmt
 from vego import names
@@ -84,12 +84,12 @@ def of_one_moment(
         try:
             files = opener(store, collection, manifest)
         except (NotFoundError, CorruptionError):
-            if not store.read_only or _newest(store, collection) == manifest.version:
+            if not store.read_only or newest_version(store, collection) == manifest.version:
                 failures += 1
             if not store.read_only or failures >= _SAME_FAILURES:
                 raise
             continue
-        if not store.read_only or _newest(store, collection) == manifest.version:
+        if not store.read_only or newest_version(store, collection) == manifest.version:
             return files
         files.close()
     raise CommitConflictError(
@@ -111,36 +111,15 @@ def _open(store: Store, collection: str, manifest: Manifest, log: Log | None = N
         entry_of_index = manifest.index
         path = names.index_path(collection, entry_of_index.file)
         index = open_checked(store, path, entry_of_index.length, entry_of_index.crc, entry_of_index.rows)
-    if log is None:
-        log = read_log(
-            store,
-            collection,
-            collection_id=manifest.collection_id,
-            first=manifest.first_wal,
-            flushed_lsn=manifest.flushed_lsn,
-        )
-    return OpenFiles(manifest, segments, deletes, index, log)
+    return OpenFiles(manifest, segments, deletes, index, log or log_of(store, collection, manifest))
 
 
-def _newest(store: Store, collection: str) -> int:
-    return newest_version(store, collection)
-
-
-class NamedFile(NamedTuple):
-    """A file as a manifest names it: path, bytes, footer CRC, rows."""
-
-    path: str
-    length: int
-    crc: int
-    rows: int
-
-
-def named_files(collection: str, manifest: Manifest) -> Iterator[NamedFile]:
-    """Every file that a manifest names."""
-    for entry in manifest.segments:
-        yield NamedFile(names.data_path(collection, entry.file), entry.length, entry.crc, entry.rows)
-        if (deletes := entry.deletes) is not None:
-            path = names.deletes_path(collection, deletes.file)
-            yield NamedFile(path, deletes.length, deletes.crc, deletes.count)
-    if (index := manifest.index) is not None:
-        yield NamedFile(names.index_path(collection, index.file), index.length, index.crc, index.rows)
+def log_of(store: Store, collection: str, manifest: Manifest) -> Log:
+    """What is in the log behind a version. Raises as `read_log` does."""
+    return read_log(
+        store,
+        collection,
+        collection_id=manifest.collection_id,
+        first=manifest.first_wal,
+        flushed_lsn=manifest.flushed_lsn,
+    )

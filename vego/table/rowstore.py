@@ -244,22 +244,20 @@ class RowStore:
                 touched = self._take([*batch.ids, *deleted] if deleted else batch.ids)
                 self._buffer(batch.ids, batch.vectors, rows, size)
                 if deleted:
-                    self._kill(deleted)
-                    self._memtable.size += sum(map(len, deleted)) + 64 * len(deleted)
+                    self._bury(deleted)
                 self._enter(lsn, touched)
 
     def _put_segment(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
-        found = map(self._slots.slot_of.get, [*batch.ids, *deleted])
-        replaced = [slot for slot in found if slot is not None]
+        replaced = self._slots_of([*batch.ids, *deleted])
         with self._whole():
-            entries, actions = self._flush_actions(replaced)
+            flushed, actions = self._flush_actions(replaced)
             try:
                 entry = write_segment(self._store, self.collection, batch)
             except Exception:
                 self._discard(new_files(self.collection, actions))
                 raise
-            self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", [*entries, entry])
+            self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", flushed)
             with self._landed(), self.publication.lock:
                 self._add_segment(entry)
                 self._slots.append(batch.ids, batch.vectors)
@@ -277,8 +275,7 @@ class RowStore:
             lsn = self._journal.append(payload, len(ids))
             with self.publication.lock:
                 touched = self._take(ids)
-                self._kill(ids)
-                self._memtable.size += sum(map(len, ids)) + 64 * len(ids)
+                self._bury(ids)
                 self._enter(lsn, touched)
 
     @property
@@ -299,8 +296,8 @@ class RowStore:
         """Delete without the log, which several processes cannot write."""
         slots = [self._slots.slot_of[name] for name in ids]
         with self._whole():
-            entries, actions = self._flush_actions(slots)
-            self._commit(actions, f"delete {len(ids):,} rows", entries)
+            flushed, actions = self._flush_actions(slots)
+            self._commit(actions, f"delete {len(ids):,} rows", flushed)
             with self._landed(), self.publication.lock:
                 self._slots.kill(slots)
                 self._publish()
@@ -356,11 +353,11 @@ class RowStore:
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
         with self._whole():
-            entries, actions = self._flush_actions([])
+            flushed, actions = self._flush_actions([])
             if index is not None:
                 actions.append(SetIndex(index))
             if actions:
-                self._commit(actions, reason, entries)
+                self._commit(actions, reason, flushed)
                 self._publish()
 
     def commit(self, actions: Sequence[Action], reason: str, *, reopen: bool = False) -> None:
@@ -369,8 +366,8 @@ class RowStore:
         Raises as `vego.table.commit.commit` does.
         """
         with self._whole():
-            entries, flushed = self._flush_actions([])
-            self._commit([*flushed, *actions], reason, entries)
+            flushed, first = self._flush_actions([])
+            self._commit([*first, *actions], reason, flushed)
             if reopen:
                 what = "went back to an earlier version meanwhile; nothing was changed, compact again"
                 self._ended = CommitConflictError, f"collection {self.collection!r} {what}"
@@ -394,7 +391,7 @@ class RowStore:
         with self._whole():
             runs = [self._run_of(one.files) for one in compaction.rewritten]
             moved = {position for run in runs for position in run}
-            entries, actions = self._flush_actions([], without=moved)
+            flushed, actions = self._flush_actions([], without=moved)
             live = self._slots.view().live
             for run, one in zip(runs, compaction.rewritten, strict=True):
                 actions.append(ReplaceSegments(one.files, one.entry))
@@ -406,7 +403,7 @@ class RowStore:
                     actions.append(SetDeletes(one.entry.file, deletes))
             if index is not None:
                 actions.append(SetIndex(index))
-            self._commit(actions, reason, entries)
+            self._commit(actions, reason, flushed)
             with self._landed():
                 self._reopen_segments()
                 slots = self._slots
@@ -490,14 +487,23 @@ class RowStore:
             raise
 
     def _buffer(self, ids: Sequence[str], vectors: Vector, rows: Sequence[dict[str, Any]], size: int) -> None:
-        replaced = [slot for slot in map(self._slots.slot_of.get, ids) if slot is not None]
+        replaced = self._slots_of(ids)
         self._memtable.extend(rows, size)
         self._keys.update(*rows)
         self._slots.append(ids, vectors)
         self._kill_slots(replaced)
 
+    def _slots_of(self, ids: Sequence[str]) -> list[int]:
+        """The slots of those ids that are live."""
+        return [slot for slot in map(self._slots.slot_of.get, ids) if slot is not None]
+
     def _kill(self, ids: Sequence[str]) -> None:
-        self._kill_slots([slot for slot in map(self._slots.slot_of.get, ids) if slot is not None])
+        self._kill_slots(self._slots_of(ids))
+
+    def _bury(self, ids: Sequence[str]) -> None:
+        """A delete that is in the log."""
+        self._kill(ids)
+        self._memtable.note_deletes(ids)
 
     def _kill_slots(self, slots: Sequence[int]) -> None:
         self._slots.kill(slots)
@@ -511,25 +517,26 @@ class RowStore:
 
     def _flush_actions(
         self, replaced: Sequence[int], *, without: Collection[int] = ()
-    ) -> tuple[list[SegmentEntry], list[Action]]:
-        """The actions that put buffer and deletes into files; `replaced` are slots about to die as well.
+    ) -> tuple[SegmentEntry | None, list[Action]]:
+        """The segment that the buffer became, and the actions that put it and the deletes into files.
 
-        The deletes of the segments at the positions `without` are left to the caller.
+        `replaced` are slots about to die as well. The deletes of the segments at the positions `without` are left to
+        the caller.
         """
         view = self._slots.view()
         dead = ~view.live
         dead[np.asarray(replaced, np.int64)] = True
         actions: list[Action] = []
-        entries: list[SegmentEntry] = []
+        flushed = None
         stale = (self._stale_deletes | self._segments_of(replaced)).difference(without)
         if len(self._memtable):
             first = self._memtable_base
             buffered = RowBatch(view.ids[first:].tolist(), view.vectors[first:], rows=self._memtable.rows())
-            entries.append(write_segment(self._store, self.collection, buffered))
-            actions.append(AddSegment(entries[0]))
+            flushed = write_segment(self._store, self.collection, buffered)
+            actions.append(AddSegment(flushed))
             if dead[first:].any():
                 rows = np.flatnonzero(dead[first:])
-                actions.append(SetDeletes(entries[0].file, write_deletes(self._store, self.collection, rows)))
+                actions.append(SetDeletes(flushed.file, write_deletes(self._store, self.collection, rows)))
         for index in sorted(stale):
             segment = self._segments[index]
             rows = np.flatnonzero(dead[self._bases[index] : self._bases[index] + segment.rows])
@@ -538,10 +545,10 @@ class RowStore:
         if journal.last_lsn != self.manifest.flushed_lsn:
             journal.end()
             actions.append(AdvanceWal(flushed_lsn=journal.last_lsn, first_wal=journal.next_number))
-        return entries, actions
+        return flushed, actions
 
-    def _commit(self, actions: Sequence[Action], summary: str, entries: Sequence[SegmentEntry]) -> None:
-        """Commit, then make memory agree: the buffer is a segment now and its WAL is done with."""
+    def _commit(self, actions: Sequence[Action], summary: str, flushed: SegmentEntry | None) -> None:
+        """Commit, then make memory agree: the buffer is the segment `flushed` now and its WAL is done with."""
         try:
             self.manifest = commit(
                 self._store, self.collection, self.manifest, actions, summary=summary, shared=self._shared
@@ -550,8 +557,8 @@ class RowStore:
             self._discard(new_files(self.collection, actions))
             raise
         with self._landed():
-            if len(self._memtable):
-                self._add_segment(entries[0])
+            if flushed is not None:
+                self._add_segment(flushed)
                 self._memtable_base += len(self._memtable)
             self._memtable = MemTable()
             self._stale_deletes.clear()

@@ -30,7 +30,7 @@ class Version:
 
 def list_versions(store: Store, collection: str) -> list[Version]:
     """The versions that are kept, oldest first. Raises CorruptionError for a damaged manifest."""
-    newest = _newest(store, collection)
+    newest = newest_manifest(store, collection)
     named: dict[int, list[str]] = {}
     for tag, version in newest.tags.items():
         named.setdefault(version, []).append(tag)
@@ -44,6 +44,14 @@ def list_versions(store: Store, collection: str) -> list[Version]:
             tags = tuple(sorted(named.get(number, ())))
             found.append(Version(number, time_of(manifest), manifest.live_rows, manifest.summary, tags))
     return found
+
+
+def newest_manifest(store: Store, collection: str) -> Manifest:
+    """The newest manifest. Raises CollectionNotFoundError, CorruptionError."""
+    manifest = load_latest(store, collection)
+    if manifest is None:
+        raise CollectionNotFoundError(f"{store.name}: no collection {collection!r}")
+    return manifest
 
 
 def find_version(
@@ -63,7 +71,7 @@ def find_version(
         raise InvalidArgumentError("name one version: by version=, timestamp= or tag=")
     there = versions(store, collection)
     if tag is not None:
-        version = version_of_tag(_newest(store, collection), collection, tag)
+        version = version_of_tag(newest_manifest(store, collection), collection, tag)
     if timestamp is not None:
         version = _at_time(store, collection, there, moment_of(timestamp))
     if type(version) is not int:
@@ -115,13 +123,6 @@ def _at_time(store: Store, collection: str, there: Sequence[int], moment: dateti
             f"collection {collection!r} has no version as old as {moment.isoformat()}; the oldest is of {oldest}"
         )
     return there[low - 1]
-
-
-def _newest(store: Store, collection: str) -> Manifest:
-    manifest = load_latest(store, collection)
-    if manifest is None:
-        raise CollectionNotFoundError(f"{store.name}: no collection {collection!r}")
-    return manifest
 
 
 def _listed(there: Sequence[int]) -> str:

@@ -16,8 +16,7 @@ from vego.index.indexed_rows import load_index
 from vego.index.metrics import Metric
 from vego.store import Store
 from vego.table.attributes import python_values
-from vego.table.manifest import Manifest, SegmentEntry
-from vego.table.opening import named_files
+from vego.table.manifest import Manifest, SegmentEntry, named_files
 from vego.table.segment import ID, VECTOR
 from vego.table.values import load_metadata
 from vego.verification.opened import OpenCollection, Problem, problem

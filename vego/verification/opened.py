@@ -13,10 +13,10 @@ import lance_fmt
 from vego import names
 from vego.errors import CommitConflictError, CorruptionError, NewerVersionError, NotFoundError, StorageError
 from vego.store import Store
-from vego.table.manifest import Manifest, load_version, versions
-from vego.table.opening import NamedFile, named_files
+from vego.table.manifest import Manifest, NamedFile, load_version, named_files, versions
+from vego.table.opening import log_of
 from vego.table.segment import open_checked
-from vego.wal import Log, read_log, read_wal
+from vego.wal import Log, read_wal
 
 _ATTEMPTS = 100
 
@@ -150,13 +150,7 @@ def _read_log(found: OpenCollection) -> None:
     if newest is None:
         return
     try:
-        found.log = read_log(
-            found.store,
-            found.name,
-            collection_id=newest.collection_id,
-            first=newest.first_wal,
-            flushed_lsn=newest.flushed_lsn,
-        )
+        found.log = log_of(found.store, found.name, newest)
     except (CorruptionError, NotFoundError, StorageError) as error:
         path = error.path.removeprefix(f"{found.store.name}/") if isinstance(error, CorruptionError) else ""
         found.log_problems.append(problem(path or names.wal_directory(found.name), error))
