@@ -37,7 +37,7 @@ from vego.transaction import Overlay, Step, Transaction
 if TYPE_CHECKING:
     from types import TracebackType
 
-ATTEMPTS = 64  # of a write that other processes are faster with, one after the other
+ATTEMPTS = 1_000  # of a write that other processes are faster with, one after the other
 Changed = TypeVar("Changed")
 Create = Callable[[int, RLock], IndexedRows]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lance_fmt.writer.TARGET_BLOCK_BYTES", 256)
     monkeypatch.setattr("lance_fmt.writer.TARGET_STRING_BLOCK_BYTES", 256)
     # By name, `lance_fmt.salvage` is the function.
-    monkeypatch.setattr(sys.modules["lance_fmt.rescue"], "BATCH_ROWS", 130)
+    monkeypatch.setattr(import_module("lance_fmt.rescue"), "BATCH_ROWS", 130)
 
 
 def _columns() -> dict[str, Column]:

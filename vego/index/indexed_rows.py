@@ -397,9 +397,9 @@ class IndexedRows:
         return self
 
     def back_off(self, attempt: int) -> None:
-        """Wait a random time before trying once more, up to twice as long each time: 1 to 128 ms."""
+        """Wait a random time before trying once more, up to twice as long each time: 1 to 32 ms."""
         share = int(self._store.new_id()[:8], 16) / 2**32
-        self._store.sleep(share * 0.001 * 2 ** min(attempt, 7))
+        self._store.sleep(share * 0.001 * 2 ** min(attempt, 5))
 
     def _reopened(self) -> IndexedRows:
         rows = self.rows
