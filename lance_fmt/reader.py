@@ -38,6 +38,7 @@ from lance_fmt.wire import Cursor
 if TYPE_CHECKING:
     from lance_fmt.filter import Expression
     from lance_fmt.info import ColumnInfo
+    from lance_fmt.mapped import MappedColumn
 
 OnDamage = Literal["raise", "skip", "null"]
 _LARGEST_JOINT_READ = 64 * 1024 * 1024
@@ -486,6 +487,16 @@ class File:
             log.note(name, None, None, start, stop - start, error)
             return Column.nulls(self.schema[name].type, stop - start)
         return reader.read(start, stop, damage=log)
+
+    def mapped(self, name: str) -> MappedColumn | None:
+        """A column as views of the file in memory; the caller has its blocks checked as it comes to them.
+
+        None where the source is not in memory (it has no `mapped()`, or that returns None), or where the column's
+        values do not lie in the file as they are. Raises SchemaError, CorruptFileError.
+        """
+        from lance_fmt.mapped import mapped_column
+
+        return mapped_column(self._reader(name))
 
     def column(self, name: str) -> ColumnInfo:
         """How a column is stored; reads its metadata and page indexes, no values."""

@@ -1,7 +1,8 @@
 """Where a reader gets bytes from: a file, a mapped file, bytes in memory, or any object with `read_at`.
 
-Reads carry their own position, so one source serves many threads. Two methods are optional: `read_into` fills
-an array without a copy, and `will_need` is a hint that bytes are about to be read (`fetch.Prefetcher` gives it).
+Reads carry their own position, so one source serves many threads. Three methods are optional: `read_into` fills
+an array without a copy, `will_need` is a hint that bytes are about to be read (`fetch.Prefetcher` gives it), and
+`mapped` offers all bytes as memory that outlives `close` (`File.mapped` asks for it), or None.
 """
 
 from __future__ import annotations
@@ -125,6 +126,10 @@ class MmapSource:
         """A view of the bytes at `offset`, read-only."""
         return self._open_view()[offset : offset + length]
 
+    def mapped(self) -> memoryview:
+        """All bytes, read-only."""
+        return self._open_view()
+
     def will_need(self, offset: int, length: int) -> None:
         """Ask the system to read these bytes into memory, without waiting."""
         mapped = self._map
@@ -153,6 +158,10 @@ class BytesSource:
     def read_at(self, offset: int, length: int) -> memoryview:
         """A view of the bytes at `offset`."""
         return self._data[offset : offset + length]
+
+    def mapped(self) -> memoryview:
+        """All bytes."""
+        return self._data
 
     def size(self) -> int:
         """Length of the bytes."""

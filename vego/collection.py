@@ -209,7 +209,7 @@ class Collection(Readable):
             slot = None if newest is None else newest.slot_of.get(id)
             if rows is None or newest is None or slot is None:
                 raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
-            given = np.asarray(newest.view.vectors[slot] if vector is None else vector)
+            given = np.asarray(newest.view.vectors.row(slot) if vector is None else vector)
             new = check_vectors(given[None], self._width(), where, [])
             rows.put(RowBatch([id], new, rows=[newest.metadata(slot) | changed]))
 

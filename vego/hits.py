@@ -13,7 +13,7 @@ from vego import display
 from vego.document import Document
 from vego.index import Metric
 from vego.table.rowstore import RowSnapshot
-from vego.table.slots import SlotView
+from vego.table.slots import Slots
 
 
 class BatchResult(NamedTuple):
@@ -42,7 +42,7 @@ class Hit:
     @property
     def vector(self) -> NDArray[np.float32]:
         """The document's vector, float32 (d,), a copy."""
-        vector: NDArray[np.float32] = self._rows.view.vectors[self._slot].copy()
+        vector: NDArray[np.float32] = self._rows.view.vectors.row(self._slot).copy()
         return vector
 
     @property
@@ -70,13 +70,13 @@ class Hits(Sequence[Hit]):
     @classmethod
     def empty(cls, metric: Metric) -> Hits:
         """No answers, from a collection without rows."""
-        view = SlotView.empty()
-        return cls(RowSnapshot(0, view, {}, ()), np.empty(0, np.int64), np.empty(0, np.float32), metric)
+        slots = Slots(1)
+        return cls(RowSnapshot(0, slots.view(), slots.slot_of, ()), np.empty(0, np.int64), np.empty(0, np.float32), metric)
 
     @property
     def ids(self) -> list[str]:
         """The ids, nearest first."""
-        return list(self._rows.view.ids[self._slots])
+        return self._rows.view.ids.take(self._slots)
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -99,7 +99,7 @@ class Hits(Sequence[Hit]):
         slot = int(self._slots[index])
         distance = float(self.distances[index])
         return Hit(
-            self._rows.view.ids[slot],
+            self._rows.view.ids.at(slot),
             distance,
             float(self._metric.scores(self.distances[index])),
             slot,

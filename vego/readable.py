@@ -76,7 +76,7 @@ class Readable:
         if found is None:
             return None
         snapshot, slot = found
-        return Document(id, snapshot.view.vectors[slot].copy(), snapshot.metadata(slot))
+        return Document(id, snapshot.view.vectors.row(slot).copy(), snapshot.metadata(slot))
 
     def get_batch(self, ids: Iterable[str]) -> list[Document | None]:
         """The documents of `ids`, in that order, None where there is none."""
@@ -129,10 +129,8 @@ class Readable:
             )
         searcher, plan, accept = self._plan(state, filter, ef, exact)
         slots, distances = searcher.run_batch(queries, k, plan, accept, threads)
-        ids = (
-            state.snapshot.view.ids[slots] if state.snapshot.view.rows else np.full(slots.shape, None, object)
-        )
-        ids[slots < 0] = None
+        ids = np.full(slots.shape, None, object)
+        ids[slots >= 0] = state.snapshot.view.ids.take(slots[slots >= 0])
         return BatchResult(ids, distances)
 
     def explain(

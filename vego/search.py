@@ -50,13 +50,13 @@ class Searcher:
         if plan.strategy == "codes":
             rows = _accepted(accept, 0, index.rows)
             slots, distances = index.scan_codes(
-                view.vectors, view.inverse_norms, query, k, max(4 * k, 64), rows
+                view.vectors, None, query, k, max(4 * k, 64), rows
             )
         else:
             ef = max(plan.ef, k)
             mask = None if plan.strategy == "graph" else accept
             slots, distances = index.search(
-                view.vectors, view.inverse_norms, query, k, ef, rerank_depth(k, ef), mask
+                view.vectors, None, query, k, ef, rerank_depth(k, ef), mask
             )
         if index.rows == view.rows:
             return slots, distances
@@ -81,7 +81,7 @@ class Searcher:
         ef = max(plan.ef, k)
         mask = None if plan.strategy == "graph" else accept
         indexed = index.search_batch(
-            view.vectors, view.inverse_norms, queries, k, ef, rerank_depth(k, ef), mask, threads
+            view.vectors, None, queries, k, ef, rerank_depth(k, ef), mask, threads
         )
         if index.rows == view.rows:
             return indexed
@@ -91,7 +91,7 @@ class Searcher:
         """Float scan of the accepted slots from `start` on: slots (m, k) and distances (m, k), padded."""
         view = self.view
         rows = None if accept is None else _accepted(accept, start, view.rows)
-        return exact_search(self.metric, view.vectors, view.inverse_norms, queries, k, start=start, rows=rows)
+        return exact_search(self.metric, view.vectors, None, queries, k, start=start, rows=rows)
 
 
 def rerank_depth(k: int, ef: int) -> int:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from vego.errors import InvalidArgumentError
 from vego.index.metrics import Metric
-from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, vector_rows
+from vego.index.views import accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
+from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 
@@ -18,7 +19,7 @@ NO_ROWS = np.empty(0, np.uint32)
 
 def exact_search(
     metric: Metric,
-    vectors: Array,
+    vectors: Array | Vectors,
     inverse_norms: Array | None,
     queries: Array,
     k: int,
@@ -30,32 +31,36 @@ def exact_search(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The k nearest slots of each query, all scored in float32; ties go to the smaller slot.
 
-    `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine. Considered are
-    the slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot].
+    `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine, not looked at where
+    `vectors` are a collection's, which bring their own. Considered are the slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot].
     Returns slots int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest
     first.
-    Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError.
+    Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError, CorruptionError.
     """
     from vego.index.kernels.flat import exact_scan  # numba loads on first use
 
     queries = np.asarray(queries)
     if queries.ndim != 2:
         raise InvalidArgumentError(f"queries: expected shape (m, dimension), found {queries.shape}")
-    vectors = vector_rows(vectors, queries.shape[1], "vectors")
+    known = vectors_of(vectors, inverse_norms, queries.shape[1], metric)
     queries = vector_rows(queries, queries.shape[1], "queries")
-    total = len(vectors)
+    total = len(known)
     stop = total if stop is None else stop
     if not 0 <= start <= stop <= total:
         raise InvalidArgumentError(
             f"start, stop: expected 0 <= start <= stop <= {total}, found {start}, {stop}"
         )
-    norms = norms_row(inverse_norms if metric is Metric.COSINE else None, total, metric is Metric.COSINE)
     candidates = NO_ROWS if rows is None else candidate_rows(rows, total)
     mask = accept_mask(accept, total)
     slots, distances = result_arrays(len(queries), k)
+    if rows is None:
+        known.settle_range(start, stop)
+    else:
+        known.settle(candidates)
+    table, norms = known.kernel_tables()
     exact_scan(
         metric.code,
-        vectors,
+        table,
         norms,
         queries,
         start,

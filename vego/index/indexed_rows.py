@@ -112,7 +112,7 @@ class IndexedRows:
         slot = snapshot.slot_of.get(name)
         if slot is None:
             return None
-        return Document(name, snapshot.view.vectors[slot].copy(), snapshot.metadata(slot))
+        return Document(name, snapshot.view.vectors.row(slot).copy(), snapshot.metadata(slot))
 
     def put(self, batch: RowBatch, progress: Progress | None = None, deleted: Sequence[str] = ()) -> None:
         """Insert or replace `batch`, and delete other live ids with it; durable and visible after `wait`."""
@@ -202,7 +202,7 @@ class IndexedRows:
         covered = 0 if index is None else index.rows
         if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
             extended = self._empty_index() if index is None else index.copy()
-            extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress, cancel=cancel)
+            extended.extend(view.vectors, None, view.rows, progress=progress, cancel=cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
                 covered = 0 if now.index is None else now.index.rows

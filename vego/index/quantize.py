@@ -8,12 +8,12 @@ The formulas that use the scale are in vego/index/kernels/distance.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vego.index.metrics import Metric
+from vego.table.vectors import Vectors
 
 SAMPLE_ROWS = 2048
 SAMPLE_VALUES = 1 << 19
@@ -34,15 +34,15 @@ class CodeScale:
 
 
 def train_scale(
-    metric: Metric, vectors: npt.NDArray[np.float32], inverse_norms: npt.NDArray[Any], rows: int
+    metric: Metric, vectors: Vectors, rows: int
 ) -> CodeScale:
     """The scale with the least squared error over an even sample of the first `rows` rows."""
-    dimension = vectors.shape[1]
+    dimension = vectors.dimension
     size = max(1, min(SAMPLE_ROWS, SAMPLE_VALUES // dimension, rows))
     picks = np.linspace(0, rows - 1, size).astype(np.int64)
-    sample = vectors[picks]
+    sample = vectors.take(picks)
     if metric is Metric.COSINE:
-        sample = sample * inverse_norms[picks, None]
+        sample = sample * vectors.inverse_norms(picks)[:, None]
     centre = np.zeros(dimension, np.float32)
     if metric is not Metric.INNER_PRODUCT:
         centre = sample.mean(axis=0, dtype=np.float64).astype(np.float32)

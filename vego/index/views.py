@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
+from vego.index.metrics import Metric
+from vego.table.vectors import Vectors
 
 CACHE_LINE = 64  # bytes
 
@@ -60,6 +62,21 @@ def vector_rows(vectors: Array, dimension: int, what: str) -> Array:
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise DimensionMismatchError(f"{what}: expected shape (n, {dimension}), found {vectors.shape}")
     return kernel_view(vectors)
+
+
+def vectors_of(vectors: Array | Vectors, inverse_norms: Array | None, dimension: int, metric: Metric) -> Vectors:
+    """Vectors as kernels are given them: (n, dimension) in memory with their inverse norms (n,), or a collection's.
+
+    Raises DimensionMismatchError, InvalidVectorError; InvalidArgumentError for norms that are missing.
+    """
+    if isinstance(vectors, Vectors):
+        if vectors.dimension != dimension:
+            raise DimensionMismatchError(
+                f"vectors: expected dimension {dimension}, found {vectors.dimension}"
+            )
+        return vectors
+    rows = vector_rows(vectors, dimension, "vectors")
+    return Vectors.of(rows, norms_row(inverse_norms, len(rows), metric is Metric.COSINE))
 
 
 def norms_row(inverse_norms: Array | None, rows: int, needed: bool) -> Array:

@@ -31,6 +31,10 @@ class ReadAt(Protocol):
         """Fill `buffer`, uint8 (n,), and return n; CorruptionError if the file ends before that."""
         ...
 
+    def mapped(self) -> memoryview | None:
+        """All bytes as read-only memory, which stays valid after `close`; None where the place has no such thing."""
+        ...
+
     def close(self) -> None:
         """Reads in progress finish; later ones raise ClosedError."""
         ...

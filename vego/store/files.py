@@ -9,6 +9,7 @@ and a failed sync or close poisons the store and is never tried again.
 
 from __future__ import annotations
 
+import mmap
 import os
 from contextlib import suppress
 from types import TracebackType
@@ -31,6 +32,7 @@ class LocalReader:
     def __init__(self, path: str, guard: Guard) -> None:
         self._guard = guard
         self.name = path
+        self._map: memoryview | None = None
         with reading("open", path):
             self._descriptor: Descriptor | None = open_regular(path)
             self._size = os.fstat(self._descriptor.number).st_size
@@ -61,9 +63,17 @@ class LocalReader:
         self._fill(descriptor, buffer.data, offset, 0)
         return len(buffer)
 
+    def mapped(self) -> memoryview | None:
+        """The file as read-only memory, also after `close`; None where it cannot be mapped."""
+        descriptor = self._in_use()
+        if self._map is None and self._size:
+            with suppress(OSError, ValueError):  # a file system without maps; ValueError: the file is shorter now
+                self._map = memoryview(mmap.mmap(descriptor.number, self._size, access=mmap.ACCESS_READ))
+        return self._map
+
     def close(self) -> None:
         """Reads in progress finish; the descriptor closes with the last of them."""
-        self._descriptor = None
+        self._descriptor = self._map = None
 
     def __enter__(self) -> Self:
         return self

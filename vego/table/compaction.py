@@ -150,7 +150,7 @@ def _merged(
         field, column = _column(key, parts)
         if column.null_count < len(column) or means_none(field):
             columns[key] = (field, column)
-    return RowBatch(view.ids[slots].tolist(), view.vectors[slots], columns=columns)
+    return RowBatch(view.ids.take(slots), view.vectors.take(slots), columns=columns)
 
 
 def _column(key: str, parts: Sequence[tuple[Segment, NDArray[np.int64]]]) -> tuple[Field, Column]:

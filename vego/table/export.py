@@ -57,10 +57,9 @@ def table_of(snapshot: RowSnapshot, schema: Schema, slots: Slots, columns: Seque
     found = {}
     for name in chosen:
         if own.get(name) == ID:
-            found[name] = Column.from_pylist(list(snapshot.view.ids[slots]), lance_fmt.string())
+            found[name] = Column.from_pylist(snapshot.view.ids.take(slots), lance_fmt.string())
         elif own.get(name) == VECTOR:
-            whole = len(slots) == snapshot.view.rows
-            vectors = snapshot.view.vectors if whole else snapshot.view.vectors[slots]
+            vectors = snapshot.view.vectors.take(slots)
             found[name] = Column.from_numpy(vectors, schema[name].type)
         else:
             found[name] = _column(snapshot, name, schema[name].type, slots)

@@ -15,6 +15,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vego.table.ids import SlotMap
     from vego.table.rowstore import RowSnapshot
 
 
@@ -48,21 +49,24 @@ class Publication:
         if slot is None:
             if name not in self._taken:
                 return None
-        elif slot < snapshot.view.rows and snapshot.view.live[slot]:
+        elif slot < snapshot.view.rows and snapshot.view.is_live(slot):
             return snapshot, slot
         with self.lock:
             snapshot = self.snapshot
             slots = [*self._taken.get(name, ()), snapshot.slot_of.get(name)]
         view = snapshot.view
         # An id is live in one slot of a view at most, so no other can be meant (I4).
-        found = [slot for slot in slots if slot is not None and slot < view.rows and view.live[slot]]
+        found = [slot for slot in slots if slot is not None and slot < view.rows and view.is_live(slot)]
         return (snapshot, found[0]) if found else None
 
-    def take(self, names: Iterable[str], slot_of: dict[str, int]) -> list[str]:
+    def take(self, names: Iterable[str], slot_of: SlotMap) -> list[str]:
         """Remember the slots of `names` before a write takes them; the ids that have one."""
-        touched = [name for name in names if name in slot_of]
-        for name in touched:
-            self._taken.setdefault(name, []).append(slot_of[name])
+        touched = []
+        for name in names:
+            slot = slot_of.get(name)
+            if slot is not None:
+                touched.append(name)
+                self._taken.setdefault(name, []).append(slot)
         return touched
 
     def wait(self, lsn: int, snapshot: RowSnapshot, touched: list[str]) -> None:

@@ -39,6 +39,7 @@ from vego.table.commit import (
 )
 from vego.table.compaction import Compaction
 from vego.table.garbage import Collected, Garbage, Retention
+from vego.table.ids import IdColumn, SlotMap
 from vego.table.journal import Journal
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.memtable import MemTable
@@ -47,6 +48,7 @@ from vego.table.publication import Publication
 from vego.table.segment import Deletes, Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
+from vego.table.vectors import Chunk
 from vego.wal import Delete, Log, Put, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
@@ -62,7 +64,7 @@ class RowSnapshot:
 
     version: int
     view: SlotView
-    slot_of: Mapping[str, int]
+    slot_of: SlotMap
     sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
 
     def metadata(self, slot: int) -> dict[str, Any]:
@@ -93,7 +95,9 @@ class RowStore:
         self.collection = collection
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
-        self._slots = Slots(manifest.dimension)
+        place = f"{store.name}/{names.collection_path(collection)}"
+        self._with_norms = manifest.metric == "cosine"
+        self._slots = Slots(manifest.dimension, with_norms=self._with_norms, place=place)
         self._memtable = MemTable()
         self._segments: list[Segment] = []
         self._keys: set[str] = set()
@@ -117,30 +121,19 @@ class RowStore:
     # -- opening ---------------------------------------------------------------------------------
 
     def _load_segments(self, files: OpenFiles) -> None:
-        total = files.manifest.rows
-        vectors: Vector | None = None
         for segment, deletes in zip(files.segments, files.deletes, strict=True):
-            part = segment.vectors()
-            if vectors is None:
-                vectors = part if len(part) == total else np.empty((total, part.shape[1]), np.float32)
-                self._slots.adopt(vectors)
-            first = self._slots.rows
-            if vectors is not part:
-                vectors[first : first + len(part)] = part
             dead = None
             if deletes is not None:
                 dead = deletes.mask()
                 deletes.close()
-            self._slots.append(segment.ids(), None, dead)
+            self._bases.append(self._slots.rows)
+            self._slots.append_opened(*self._content(segment), dead)
             self._segments.append(segment)
-            self._bases.append(first)
             self._keys.update(segment.fields)
-        self._check_ids()
 
-    def _check_ids(self) -> None:
-        if len(self._slots.slot_of) != self._slots.live_count:
-            place = f"{self._store.name}/{names.collection_path(self.collection)}"
-            raise CorruptionError(place, 0, "an id is live in two rows")
+    def _content(self, segment: Segment) -> tuple[Sequence[Chunk], IdColumn]:
+        """Vectors and ids of a segment as slots take them."""
+        return segment.chunks(with_norms=self._with_norms), segment.id_column
 
     def _replay(self, log: Log) -> None:
         puts: dict[str, Put] = {}  # in a row, all different
@@ -259,8 +252,8 @@ class RowStore:
                 raise
             self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", flushed)
             with self._landed(), self.publication.lock:
-                self._add_segment(entry)
-                self._slots.append(batch.ids, batch.vectors)
+                segment = self._add_segment(entry)
+                self._slots.append_written(batch.ids, *self._content(segment))
                 self._slots.kill(replaced)
                 self._memtable_base = self._slots.rows
                 self._publish()
@@ -332,11 +325,10 @@ class RowStore:
                 self._segments.append(segment)
                 self._bases.append(self._slots.rows)
                 self._keys.update(segment.fields)
-                self._slots.append(segment.ids(), segment.vectors(), dead)
+                self._slots.append_opened(*self._content(segment), dead)
             self._memtable_base = self._slots.rows
             self.manifest = manifest
             self.options = CollectionOptions.of(manifest.options)
-            self._check_ids()
             self._publish()
         return True
 
@@ -406,11 +398,11 @@ class RowStore:
             self._commit(actions, reason, flushed)
             with self._landed():
                 self._reopen_segments()
-                slots = self._slots
+                kept = None
                 if compaction.dropped_rows:
-                    kept = np.ones(slots.rows, np.bool_)
+                    kept = np.ones(self._slots.rows, np.bool_)
                     kept[: len(compaction.kept)] = compaction.kept
-                    slots = slots.keeping(kept)
+                slots = self._slots.rewritten([self._content(segment) for segment in self._segments], kept)
                 with self.publication.lock:
                     self._slots = slots
                     self._memtable_base = slots.rows
@@ -531,7 +523,7 @@ class RowStore:
         stale = (self._stale_deletes | self._segments_of(replaced)).difference(without)
         if len(self._memtable):
             first = self._memtable_base
-            buffered = RowBatch(view.ids[first:].tolist(), view.vectors[first:], rows=self._memtable.rows())
+            buffered = RowBatch(*self._slots.buffered(), rows=self._memtable.rows())
             flushed = write_segment(self._store, self.collection, buffered)
             actions.append(AddSegment(flushed))
             if dead[first:].any():
@@ -558,18 +550,21 @@ class RowStore:
             raise
         with self._landed():
             if flushed is not None:
-                self._add_segment(flushed)
+                segment = self._add_segment(flushed)
+                with self.publication.lock:
+                    self._slots.freeze(*self._content(segment))
                 self._memtable_base += len(self._memtable)
             self._memtable = MemTable()
             self._stale_deletes.clear()
             self.collect_garbage()
 
-    def _add_segment(self, entry: SegmentEntry) -> None:
+    def _add_segment(self, entry: SegmentEntry) -> Segment:
         """Open a segment whose rows have the slots from `_memtable_base` on."""
         segment = Segment(self._store, self.collection, entry, self.manifest.dimension)
         self._segments.append(segment)
         self._bases.append(self._memtable_base)
         self._keys.update(segment.fields)
+        return segment
 
     def _discard(self, paths: Sequence[str]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""

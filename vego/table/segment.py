@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,12 @@ from vego.errors import CorruptionError, InvalidMetadataError
 from vego.store import Store
 from vego.table.attributes import metadata_of, python_values
 from vego.table.batch import RowBatch
+from vego.table.ids import IdColumn
 from vego.table.manifest import DeletesEntry, SegmentEntry
+from vego.table.vectors import Chunk
+
+if TYPE_CHECKING:
+    from lance_fmt.mapped import MappedColumn
 
 ID = "$id"
 VECTOR = "$vector"
@@ -81,14 +88,44 @@ class Segment:
             raise CorruptionError(self.path, 0, f"columns {ID} and {VECTOR}: {expected} are needed", _SALVAGE)
         self.fields = {name: field for name, field in fields.items() if name not in (ID, VECTOR)}
         self._names = list(self.fields)
+        self._chunks: Sequence[Chunk] | None = None
 
     def vectors(self) -> Vector:
         """Float32 (rows, d)."""
         return np.ascontiguousarray(self._column(VECTOR).to_numpy(), np.float32)
 
+    def chunks(self, *, with_norms: bool) -> Sequence[Chunk]:
+        """The vectors where they lie, in row order, the same objects in every call; none are read if they are mapped.
+
+        Raises CorruptionError.
+        """
+        if self._chunks is None:
+            try:
+                mapped = self.file.mapped(VECTOR)
+            except CorruptFileError as error:
+                raise corruption(error) from None
+            if mapped is None:
+                self._chunks = [Chunk.loaded(self.vectors(), with_norms=with_norms)]
+            else:
+                self._chunks = [
+                    Chunk.mapped(
+                        vectors,
+                        mapped.block_shift,
+                        _check_of(mapped, first >> mapped.block_shift),
+                        with_norms=with_norms,
+                    )
+                    for first, vectors in mapped.runs
+                ]
+        return self._chunks
+
+    @cached_property
+    def id_column(self) -> IdColumn:
+        """The ids; read when one of them is first asked for."""
+        return IdColumn(self.rows, lambda: self._column(ID))
+
     def ids(self) -> list[str]:
         """The id of every row."""
-        return [str(value) for value in self._column(ID).to_pylist()]
+        return self.id_column.some(0, self.rows)
 
     def values(self, name: str) -> Column | list[Any]:
         """One metadata key: the typed column, or the decoded values where it is a JSON column."""
@@ -113,6 +150,18 @@ class Segment:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def _check_of(mapped: MappedColumn, base: int) -> Callable[[int, int], None]:
+    """What holds blocks of a run against their checksums; the run begins at block `base` of the column."""
+
+    def check(first: int, last: int) -> None:
+        try:
+            mapped.check(first + base, last + base)
+        except CorruptFileError as error:
+            raise corruption(error) from None
+
+    return check
 
 
 class Deletes:

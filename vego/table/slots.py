@@ -1,151 +1,207 @@
-"""Slots: the dense row numbers 0..n-1 of a collection in memory, and the arrays addressed by them.
+"""Slots: the dense row numbers 0..n-1 of a collection, and what is addressed by them.
 
 A document occupies a new slot whenever it is written; an update leaves a dead slot behind. Slots follow the
 order of the segments and then of the write buffer, so a reopened collection has the same ones.
 
-One writer appends; readers hold a `SlotView`, whose arrays never change below its `rows` (I5).
+Vectors and ids of segments stay in their files; those of the write buffer are in memory, in the `tail`. One writer
+appends; readers hold a `SlotView`, which never changes (I5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
+from vego.errors import CorruptionError
+from vego.table.ids import IdColumn, Ids, SlotMap, SlotTable, hashes_of
+from vego.table.live import Liveness, LiveView, Mask
+from vego.table.vectors import NOTHING_FROZEN, Chunk, Frozen, Vectors, inverse_norms_of
 
 
-def inverse_norms_of(vectors: Vector) -> NDArray[np.float32]:
-    """1/|x| per row, 0 for zero vectors; float32 (n,), computed in float64 where float32 squares overflow."""
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    if (
-        len(squares) == 1 and 1e-30 <= squares.item() < np.inf
-    ):  # the usual write; the same number in fewer steps
-        return np.asarray(1.0 / np.sqrt(squares))
-    bad = ~np.isfinite(squares) | (squares < 1e-30)
-    norms = np.sqrt(squares)
-    if bad.any():
-        norms[bad] = np.linalg.norm(vectors[bad].astype(np.float64), axis=1)
-    with np.errstate(divide="ignore", over="ignore"):
-        inverse = np.where(norms > 0, 1.0 / norms, 0.0).astype(np.float32)
-    inverse[~np.isfinite(inverse)] = 0.0
-    return inverse
-
-
-@dataclass(frozen=True, slots=True)
 class SlotView:
-    """The slots as one reader sees them.
+    """The slots as one reader sees them; `rows` of them, `live_count` of which are live."""
 
-    rows: number of slots. vectors: float32 (rows, d). inverse_norms: float32 (rows,).
-    live: bool (rows,), False where a slot's document was deleted or replaced; live_count: how many are True.
-    ids: object array (rows,) of str.
-    """
+    __slots__ = ("_live", "ids", "live_count", "rows", "vectors")
 
-    rows: int
-    vectors: Vector
-    inverse_norms: NDArray[np.float32]
-    live: NDArray[np.bool_]
-    live_count: int
-    ids: NDArray[np.object_]
+    def __init__(self, vectors: Vectors, ids: Ids, live: LiveView, live_count: int) -> None:
+        self.rows = vectors.rows
+        self.vectors = vectors
+        self.ids = ids
+        self.live_count = live_count
+        self._live = live
 
-    @classmethod
-    def empty(cls) -> SlotView:
-        """No slots."""
-        return Slots(1).view()
+    @property
+    def live(self) -> Mask:
+        """Bool (rows,), False where a slot's document was deleted or replaced; not to be changed."""
+        return self._live.mask
 
-
-_ARRAYS = ("_vectors", "_inverse_norms", "_live", "_ids")
+    def is_live(self, slot: int) -> bool:
+        """Whether the document of a slot below `rows` is there; costs less than looking into `live`."""
+        return self._live.is_live(slot)
 
 
 class Slots:
-    """Growable arrays in slot order; see the module docstring for who may touch what."""
+    """All slots of a collection; see the module docstring for who may touch what.
 
-    def __init__(self, dimension: int) -> None:
+    `with_norms`: whether inverse norms of vectors are needed, as they are for the cosine metric. `place` is for
+    messages.
+    """
+
+    def __init__(self, dimension: int, *, with_norms: bool = True, place: str = "") -> None:
         self.rows = 0
         self.live_count = 0
-        self.slot_of: dict[str, int] = {}
-        self._vectors = np.empty((0, dimension), np.float32)
-        self._inverse_norms = np.empty(0, np.float32)
-        self._live = np.empty(0, np.bool_)
-        self._ids = np.empty(0, object)
+        self._with_norms = with_norms
+        self._place = place
+        self._frozen = NOTHING_FROZEN
+        # Columns of ids, the first slot of each and the first behind them, the ids of the tail: changed at once.
+        self._names: tuple[tuple[IdColumn, ...], tuple[int, ...], list[str]] = (), (0,), []
+        self._live = Liveness()
+        self._tail = np.empty((0, dimension), np.float32)
+        self._tail_norms = np.empty(0, np.float32)
+        self.slot_of = SlotMap(self, self._table)
 
-    def _reserve(self, rows: int) -> None:
-        capacity = len(self._live)
-        if rows <= capacity:
-            return
-        # The first batch gets exactly its size: most collections are loaded once.
-        capacity = rows if capacity == 0 else max(rows, capacity + capacity // 2, 256)
-        for name in _ARRAYS:
-            old = getattr(self, name)
-            new = np.empty((capacity, *old.shape[1:]), old.dtype)
-            new[: self.rows] = old[: self.rows]
-            setattr(self, name, new)
+    # -- segments --------------------------------------------------------------------------------
 
-    def adopt(self, vectors: Vector) -> None:
-        """Use `vectors` (C-contiguous, owned by nobody else) as the array; the rows appended next are in it already."""
-        assert self.rows == 0
-        self._reserve(len(vectors))
-        self._vectors = vectors
-
-    def append(
-        self, ids: Sequence[str], vectors: Vector | None, dead: NDArray[np.bool_] | None = None
+    def append_opened(
+        self, chunks: Sequence[Chunk], column: IdColumn, dead: NDArray[np.bool_] | None = None
     ) -> None:
-        """Give `ids` the next slots. `vectors` None: they were adopted. `dead` marks rows deleted already."""
-        first, count = self.rows, len(ids)
-        stop = first + count
-        self._reserve(stop)
-        if vectors is not None:
-            self._vectors[first:stop] = vectors
-        self._inverse_norms[first:stop] = inverse_norms_of(self._vectors[first:stop])
-        if count == 1 and dead is None:  # the usual write, in fewer steps
-            self._ids[first], self._live[first] = ids[0], True
-            self.slot_of[ids[0]] = first
-            self.live_count += 1
-            self.rows = stop
+        """Give the rows of a segment the next slots; the tail is empty. `dead` marks rows deleted already.
+
+        Raises CorruptionError where an id is live already, as far as that is known: else `slot_of` does.
+        """
+        first = self.rows
+        self._freeze(chunks, column)
+        self._live.append(column.rows, dead)
+        self.rows += column.rows
+        self.live_count += column.rows - (0 if dead is None else int(np.count_nonzero(dead)))
+        if self.slot_of.cover(self.rows):
             return
-        self._ids[first:stop] = np.array(ids, dtype=object)
-        live = self._live.copy() if dead is not None else self._live
-        live[first:stop] = True if dead is None else ~dead
-        self._live = live
-        slots = range(first, stop)
-        if dead is None:
-            self.slot_of.update(zip(ids, slots, strict=True))
-            self.live_count += count
+        for low, names in column.pieces(column.rows):
+            slots = [slot for slot in range(first + low, first + low + len(names)) if self.is_live(slot)]
+            alive = [names[slot - first - low] for slot in slots]
+            for name in alive:
+                if name in self.slot_of:
+                    raise self._twice(name)
+            self.slot_of.add(alive, slots)
+        self.slot_of.tidy(self.rows)
+
+    def append_written(self, ids: Sequence[str], chunks: Sequence[Chunk], column: IdColumn) -> None:
+        """Give the rows of a segment the next slots; the tail is empty. Their `ids` are at hand, and all are live."""
+        first = self.rows
+        self._freeze(chunks, column)
+        self._live.append(len(ids))
+        self.rows += len(ids)
+        self.live_count += len(ids)
+        self.slot_of.add(ids, range(first, self.rows))
+        self.slot_of.tidy(self.rows)
+
+    def freeze(self, chunks: Sequence[Chunk], column: IdColumn) -> None:
+        """The tail is a segment now; its slots keep their numbers."""
+        assert column.rows == len(self._names[2])
+        self._freeze(chunks, column)
+        self._tail = np.empty((0, self._tail.shape[1]), np.float32)
+        self._tail_norms = np.empty(0, np.float32)
+
+    def _freeze(self, chunks: Sequence[Chunk], column: IdColumn) -> None:
+        columns, firsts, _ = self._names
+        self._frozen = self._frozen.and_also(chunks)
+        self._names = (*columns, column), (*firsts, firsts[-1] + column.rows), []
+
+    def rewritten(
+        self, segments: Sequence[tuple[Sequence[Chunk], IdColumn]], kept: Mask | None = None
+    ) -> Slots:
+        """The same rows in other segments, the tail being empty; of them those that `kept`, bool (rows,), marks.
+
+        Live ones must be among them. Where all are kept, `slot_of` is the same object.
+        """
+        other = Slots(self._tail.shape[1], with_norms=self._with_norms, place=self._place)
+        live = self._live.view().mask
+        live = live if kept is None else live[kept]
+        for chunks, column in segments:
+            other._freeze(chunks, column)
+        other._live.append(len(live), ~live)
+        other.rows, other.live_count = len(live), self.live_count
+        if kept is None:
+            other.slot_of = self.slot_of.moved_to(other, other._table)
         else:
-            alive = {name: slot for name, slot in zip(ids, slots, strict=True) if live[slot]}
-            self.slot_of.update(alive)
-            self.live_count += len(alive)
-        self.rows = stop
+            number = np.cumsum(kept, dtype=np.int64) - 1
+            other.slot_of = self.slot_of.renumbered(other, other._table, np.where(kept, number, -1), other.rows)
+        return other
+
+    # -- the write buffer ------------------------------------------------------------------------
+
+    def append(self, ids: Sequence[str], vectors: Vector) -> None:
+        """Give `ids` the next slots, in the tail."""
+        names = self._names[2]
+        count, low = len(ids), len(names)
+        high = low + count
+        if high > len(self._tail):
+            self._grow(high, low)
+        self._tail[low:high] = vectors
+        if self._with_norms:
+            self._tail_norms[low:high] = inverse_norms_of(self._tail[low:high])
+        self._live.append(count)
+        names += ids
+        self.slot_of.add(ids, range(self.rows, self.rows + count))
+        self.live_count += count
+        self.rows += count
+        self.slot_of.tidy(self.rows)
+
+    def _grow(self, rows: int, used: int) -> None:
+        capacity = max(rows, len(self._tail) * 3 // 2, 64)
+        vectors = np.empty((capacity, self._tail.shape[1]), np.float32)
+        vectors[:used] = self._tail[:used]
+        self._tail = vectors
+        if self._with_norms:
+            norms = np.empty(capacity, np.float32)
+            norms[:used] = self._tail_norms[:used]
+            self._tail_norms = norms
+
+    def buffered(self) -> tuple[list[str], Vector]:
+        """Ids and vectors (n, d) of the tail."""
+        names = self._names[2]
+        return list(names), self._tail[: len(names)]
 
     def kill(self, slots: Sequence[int]) -> None:
-        """Mark slots dead, in a copy: a reader's view keeps the mask it has."""
+        """Mark slots dead; a reader's view keeps what it has."""
         if not slots:
             return
-        live = self._live.copy()
-        live[np.asarray(slots, np.int64)] = False
-        self._live = live
+        self._live.kill(slots)
         self.live_count -= len(slots)
         for slot in slots:
-            name = self._ids[slot]
-            if self.slot_of.get(name) == slot:
-                del self.slot_of[name]
+            self.slot_of.drop(slot)
 
-    def keeping(self, kept: NDArray[np.bool_]) -> Slots:
-        """The slots of the mask `kept`, bool (rows,), in the same order; live ones must be among them."""
-        n = self.rows
-        fewer = Slots(self._vectors.shape[1])
-        for name in _ARRAYS:
-            setattr(fewer, name, getattr(self, name)[:n][kept])
-        fewer.rows, fewer.live_count = int(np.count_nonzero(kept)), self.live_count
-        live = np.flatnonzero(fewer._live)
-        fewer.slot_of = dict(zip(fewer._ids[live].tolist(), live.tolist(), strict=True))
-        return fewer
+    # -- looking ---------------------------------------------------------------------------------
+
+    def is_live(self, slot: int) -> bool:
+        """Whether the document of a slot is there as the writer sees it."""
+        return self._live.is_live(slot)
+
+    def id_at(self, slot: int) -> str:
+        """The id of a slot; raises CorruptionError."""
+        return Ids(*self._names, self.rows).at(slot)
+
+    def _table(self, rows: int) -> SlotTable:
+        live, ids = self._live.view().mask, Ids(*self._names, self.rows)
+        hashes, slots = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)]
+        for first, names in ids.pieces(rows):
+            here = np.flatnonzero(live[first : first + len(names)])
+            hashes.append(hashes_of(names)[here])
+            slots.append((here + first).astype(np.uint32))
+        table = SlotTable(np.concatenate(hashes), np.concatenate(slots))
+        twice = table.twice(self)
+        if twice is not None:
+            raise self._twice(twice)
+        return table
+
+    def _twice(self, name: str) -> CorruptionError:
+        return CorruptionError(self._place, 0, f"an id is live in two rows: {name!r}")
 
     def view(self) -> SlotView:
         """What is there now, for a reader."""
-        n = self.rows
-        return SlotView(
-            n, self._vectors[:n], self._inverse_norms[:n], self._live[:n], self.live_count, self._ids[:n]
-        )
+        used = len(self._names[2])
+        vectors = Vectors(self._frozen, self._tail[:used], self._tail_norms[:used])
+        return SlotView(vectors, Ids(*self._names, self.rows), self._live.view(), self.live_count)

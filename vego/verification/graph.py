@@ -11,7 +11,7 @@ from lance_fmt import Column
 from vego.index import HnswIndex, exact_search
 from vego.index.hnsw.storage import read_graph
 from vego.index.metrics import Metric
-from vego.table.slots import inverse_norms_of
+from vego.table.vectors import inverse_norms_of
 
 _CODES = 256  # rows whose codes are computed anew
 _SEARCHES = 32

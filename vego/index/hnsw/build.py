@@ -22,6 +22,7 @@ from vego.index.quantize import train_scale
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
 from vego.index.views import aligned_empty
+from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 
@@ -34,8 +35,7 @@ SCALE_SETTLES = 16_384  # rows after which the scale of the codes is final
 def grow(
     graph: HnswGraph,
     params: HnswParams,
-    vectors: Array,
-    inverse_norms: Array,
+    vectors: Vectors,
     stop: int,
     threads: int | None,
     stamps: StampPool,
@@ -44,12 +44,12 @@ def grow(
 
     In the end, if an eighth of the rows came since the last time, nodes that nothing leads to get a link.
 
-    `vectors` and `inverse_norms` are kernel views with at least `stop` rows.
+    `vectors` are at least `stop` rows.
     """
     if len(graph.offset) < graph.rows:  # a loaded graph: files do not hold what searching does not need
         graph = replace(graph, offset=offsets_of_codes(graph, params))
     graph = with_room(graph, levels_of(params, graph.rows, stop))
-    graph = _with_codes(graph, params, vectors, inverse_norms, stop)
+    graph = _with_codes(graph, params, vectors, stop)
     workers = thread_count(threads)
     with ThreadPoolExecutor(workers) as pool:
         run = pool.map if workers > 1 else map
@@ -61,15 +61,13 @@ def grow(
         yield with_all_reachable(graph, params, stamps)
 
 
-def _with_codes(
-    graph: HnswGraph, params: HnswParams, vectors: Array, inverse_norms: Array, stop: int
-) -> HnswGraph:
+def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: int) -> HnswGraph:
     """Encode the rows to come; while rows are few the scale is trained again whenever they double."""
     from vego.index.kernels.distance import encode_rows  # numba loads on first use
 
     start = graph.rows
     if graph.scale_rows < SCALE_SETTLES and stop >= 2 * graph.scale_rows:
-        scale = train_scale(params.metric, vectors, inverse_norms, stop)
+        scale = train_scale(params.metric, vectors, stop)
         graph = replace(
             graph,
             scale=scale,
@@ -80,8 +78,10 @@ def _with_codes(
         )
         start = 0
     scale = graph.scale
+    vectors.settle_range(start, stop)
+    table, norms = vectors.kernel_tables()
     encode_rows(
-        params.metric.code, vectors, inverse_norms, start, stop, scale.centre, scale.inverse_step,
+        params.metric.code, table, norms, start, stop, scale.centre, scale.inverse_step,
         graph.codes, graph.bias, graph.offset,
     )  # fmt: skip
     return graph

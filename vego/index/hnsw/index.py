@@ -25,7 +25,8 @@ from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, vector_rows
+from vego.index.views import accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
+from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
@@ -108,7 +109,7 @@ class HnswIndex:
 
     def extend(
         self,
-        vectors: Array,
+        vectors: Array | Vectors,
         inverse_norms: Array | None,
         stop: int,
         *,
@@ -121,17 +122,16 @@ class HnswIndex:
         `progress(done, total)` is called after each batch of up to 1,024 rows. When `cancel` says so the call
         returns early, with all finished batches indexed. The graph does not depend on `threads`.
         """
-        vectors = vector_rows(vectors, self.params.dimension, "vectors")
-        if not self.rows <= stop <= len(vectors):
-            raise InvalidArgumentError(f"stop: expected {self.rows} to {len(vectors)} rows, found {stop}")
+        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
+        if not self.rows <= stop <= len(known):
+            raise InvalidArgumentError(f"stop: expected {self.rows} to {len(known)} rows, found {stop}")
         if stop > MAX_ROWS:
             raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows, found {stop:,}")
-        norms = norms_row(inverse_norms, stop, self.metric is Metric.COSINE)
         stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
         with self._extending:
             if stop <= self.rows:
                 return self.rows
-            for graph in grow(self._graph, self.params, vectors, norms, stop, threads, self._stamps):
+            for graph in grow(self._graph, self.params, known, stop, threads, self._stamps):
                 self._adopt(graph)
                 if progress is not None:
                     progress(graph.rows, stop)
@@ -156,7 +156,7 @@ class HnswIndex:
 
     def search(
         self,
-        vectors: Array,
+        vectors: Array | Vectors,
         inverse_norms: Array | None,
         query: Array,
         k: int,
@@ -178,7 +178,7 @@ class HnswIndex:
 
     def search_batch(
         self,
-        vectors: Array,
+        vectors: Array | Vectors,
         inverse_norms: Array | None,
         queries: Array,
         k: int,
@@ -190,35 +190,42 @@ class HnswIndex:
         """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
         queries = vector_rows(queries, self.params.dimension, "queries")
         slots, distances = result_arrays(len(queries), k)
-        search = self._search(vectors, inverse_norms, max(ef, k), max(rerank, k))
+        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
+        search = self._search(known, max(ef, k), max(rerank, k))
         rows = search.snapshot.rows
-        if rows == 0:
-            slots[:], distances[:] = -1, np.inf
-        elif accept is None:
-            search.walk(queries, slots, distances, thread_count(threads))
-        else:
-            search.accepted(queries, slots, distances, thread_count(threads), accept_mask(accept, rows))
-        return slots, distances
+        while True:
+            if rows == 0:
+                slots[:], distances[:] = -1, np.inf
+            elif accept is None:
+                search.walk(queries, slots, distances, thread_count(threads))
+            else:
+                search.accepted(queries, slots, distances, thread_count(threads), accept_mask(accept, rows))
+            if not known.unsettled(search.vectors):
+                return slots, distances
+            search = search.again(known)
 
     def scan_codes(
-        self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array
+        self, vectors: Array | Vectors, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array
     ) -> Found:
         """`search` among the given indexed slots (uint32, no repeats), by a scan of all their codes."""
         query = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
         slots, distances = result_arrays(1, k)
-        search = self._search(vectors, inverse_norms, 1, max(rerank, k))
-        search.scan(query[0], candidate_rows(rows, search.snapshot.rows), slots[0], distances[0])
-        return _trimmed(slots[0], distances[0])
+        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
+        search = self._search(known, 1, max(rerank, k))
+        candidates = candidate_rows(rows, search.snapshot.rows)
+        while True:
+            search.scan(query[0], candidates, slots[0], distances[0])
+            if not known.unsettled(search.vectors):
+                return _trimmed(slots[0], distances[0])
+            search = search.again(known)
 
-    def _search(self, vectors: Array, inverse_norms: Array | None, ef: int, rerank: int) -> Search:
+    def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""
         snapshot = self._snapshot
-        vectors = vector_rows(vectors, self.params.dimension, "vectors")
         if len(vectors) < snapshot.rows:
             raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
-        norms = norms_row(inverse_norms, snapshot.rows, self.metric is Metric.COSINE)
         ef = min(ef, max(1, snapshot.rows))
-        return Search(self.params.metric.code, vectors, norms, snapshot, self._stamps, ef, rerank)
+        return Search(self.params.metric.code, *vectors.kernel_tables(), snapshot, self._stamps, ef, rerank)
 
 
 def _trimmed(slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> Found:

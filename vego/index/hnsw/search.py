@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vego.index.hnsw.graph import HnswGraph
 from vego.index.scratch import StampPool
 from vego.index.views import kernel_view
+from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +58,10 @@ class Snapshot(NamedTuple):
 
 
 class Search(NamedTuple):
-    """One call: where it looks and how hard. The queries, and where the results go, come with the method."""
+    """One call: where it looks and how hard. The queries, and where the results go, come with the method.
+
+    `vectors` and `inverse_norms` are tables of addresses: the caller keeps what they were made from.
+    """
 
     metric: int
     vectors: Array
@@ -66,6 +70,11 @@ class Search(NamedTuple):
     stamps: StampPool
     ef: int
     rerank: int
+
+    def again(self, vectors: Vectors) -> Search:
+        """The same call once more, now that blocks it met are settled."""
+        table, norms = vectors.kernel_tables()
+        return self._replace(vectors=table, inverse_norms=norms)
 
     def walk(self, queries: Array, slots: Array, distances: Array, threads: int) -> None:
         """Write the nearest slots of each query by the graph.

@@ -5,6 +5,8 @@ signed code is b = a - 128. For every metric the walk ranks by `bias[v] - 2 * do
 up to 32,768 dimensions; adding `offset[q]` makes it comparable between different q:
   l2, cosine   bias = sum a (a - 256),  offset = sum a^2:         the squared distance of the two codes
   ip           bias = 0,                offset = 256 * sum b:     -2 * sum b_v b_q    (its centre is 0)
+
+`vectors` and `inverse_norms` are the tables of vego/index/kernels/rows.py.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel
+from vego.index.kernels.rows import chunk_of, norm_at, vector_at
 
 L2, COSINE, INNER_PRODUCT = 0, 1, 2
 
@@ -30,7 +33,8 @@ def inverse_norm(vector):
 @distance_kernel
 def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
     """Rank value of one row: squared distance (l2), 1 - cosine, or -dot; see `reported_distance`."""
-    row = vectors[np.uint32(slot)]
+    chunk = chunk_of(vectors, np.int64(slot))
+    row = vector_at(vectors, chunk, slot, query.shape[0])
     total = np.float32(0)
     if metric == L2:
         for j in range(query.shape[0]):
@@ -40,7 +44,7 @@ def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
     for j in range(query.shape[0]):
         total += row[j] * query[j]
     if metric == COSINE:
-        return np.float32(1) - total * (inverse_norms[np.uint32(slot)] * query_inverse)
+        return np.float32(1) - total * (norm_at(vectors, inverse_norms, chunk, slot) * query_inverse)
     return -total
 
 
@@ -73,11 +77,12 @@ def encode_query(metric, query, centre, inverse_step, out):
 @distance_kernel
 def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_step, codes, bias, offset):
     """Write codes (u8, padded with 0), bias and offset (int32) of the slots [start, stop)."""
-    dimension = vectors.shape[1]
+    dimension = centre.shape[0]
     for slot in range(start, stop):
-        row = vectors[np.uint32(slot)]
+        chunk = chunk_of(vectors, slot)
+        row = vector_at(vectors, chunk, slot, dimension)
         code = codes[np.uint32(slot)]
-        inverse = inverse_norms[np.uint32(slot)] if metric == COSINE else np.float32(1)
+        inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
         for j in range(dimension):
             level = np.rint((row[j] * inverse - centre[j]) * inverse_step) + np.float32(128)
             code[j] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))

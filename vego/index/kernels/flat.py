@@ -56,7 +56,7 @@ def exact_scan(
     slots[:] = UNFILLED
     first = 0 if listed else start
     last = candidates.shape[0] if listed else stop
-    block = max(16, BLOCK_BYTES // (4 * vectors.shape[1]))
+    block = max(16, BLOCK_BYTES // (4 * queries.shape[1]))
     for low in range(first, last, block):
         high = min(low + block, last)
         for i in range(count):

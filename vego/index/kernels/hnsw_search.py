@@ -11,6 +11,7 @@ import numpy as np
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.distance import encode_query, exact_distance, reported_distance
 from vego.index.kernels.intrinsics import prefetch
+from vego.index.kernels.rows import prefetch_vector
 from vego.index.kernels.walk import (
     EXPANDED,
     NONE,
@@ -32,7 +33,7 @@ def rerank_pool(
 ):
     """Score pool[:count] in float32 and write the best len(slots); exact and order are scratch."""
     for i in range(count):
-        prefetch(vectors, np.uint32(pool[i] & SLOT_MASK))
+        prefetch_vector(vectors, pool[i] & SLOT_MASK, query.shape[0])
     for i in range(count):
         slot = pool[i] & SLOT_MASK
         value = exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse)

@@ -1,0 +1,272 @@
+"""The ids of a collection in slot order, and the slot of an id.
+
+Ids of segments lie in compact columns, read when one of them is first asked for; those of the write buffer are
+strings. The map from ids to slots keeps recent ids in a dict and all others in a hash table of 12 bytes a document,
+made when a slot is first asked for. It holds 32 bits of a hash and a slot, and the id itself is always compared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from threading import RLock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lance_fmt import Column
+
+_STEP = 1 << 16  # ids that are strings at a time while the table is made
+_LEAST_RECENT = 1 << 16  # ids in the dict before they go into the table
+_MOST_RECENT = 1 << 20
+_SHARE = 8  # else an eighth of those in the table
+
+Slot32 = NDArray[np.uint32]
+
+
+class IdColumn:
+    """The ids of one segment; `read` gives the column when one is first asked for."""
+
+    __slots__ = ("_bounds", "_data", "_lock", "_read", "rows")
+
+    def __init__(self, rows: int, read: Callable[[], Column]) -> None:
+        self.rows = rows
+        self._read = read
+        self._lock = RLock()
+        self._data: bytes | None = None
+        self._bounds: memoryview = memoryview(b"")
+
+    def at(self, row: int) -> str:
+        """The id of one row; raises CorruptionError."""
+        data = self._data or self._loaded()
+        bounds = self._bounds
+        return str(data[bounds[row] : bounds[row + 1]], "utf-8")
+
+    def some(self, start: int, stop: int) -> list[str]:
+        """The ids of the rows [start, stop); raises CorruptionError."""
+        data = self._data or self._loaded()
+        bounds = self._bounds[start : stop + 1].tolist()
+        text = data[bounds[0] : bounds[-1]]
+        if text.isascii():  # one decoding, many slices
+            base, whole = bounds[0], text.decode("ascii")
+            return [whole[a - base : b - base] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [str(data[a:b], "utf-8") for a, b in zip(bounds, bounds[1:], strict=False)]
+
+    def pieces(self, stop: int) -> Iterator[tuple[int, list[str]]]:
+        """First row and ids of the rows [0, stop), some at a time; raises CorruptionError."""
+        for low in range(0, stop, _STEP):
+            yield low, self.some(low, min(low + _STEP, stop))
+
+    def _loaded(self) -> bytes:
+        with self._lock:
+            if self._data is None:
+                column = self._read()
+                bounds = column.bounds - column.bounds[0]
+                small = np.uint32 if int(bounds[-1]) < 1 << 32 else np.int64
+                self._bounds = memoryview(np.ascontiguousarray(bounds, small))
+                self._data = column.array[int(column.bounds[0]) : int(column.bounds[-1])].tobytes()
+            return self._data
+
+
+class Ids:
+    """The ids of the slots [0, rows) as one reader sees them: columns from slot 0 on, then `tail`, which may be longer."""
+
+    __slots__ = ("_columns", "_firsts", "_tail", "rows")
+
+    def __init__(self, columns: Sequence[IdColumn], firsts: Sequence[int], tail: list[str], rows: int) -> None:
+        self._columns = columns
+        self._firsts = firsts  # one more than columns
+        self._tail = tail
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def at(self, slot: int) -> str:
+        """The id of one slot; raises CorruptionError."""
+        first = self._firsts[-1]
+        if slot >= first:
+            return self._tail[slot - first]
+        position = bisect_right(self._firsts, slot) - 1
+        return self._columns[position].at(slot - self._firsts[position])
+
+    def take(self, slots: NDArray[np.integer[Any]] | Sequence[int]) -> list[str]:
+        """The ids of some slots; raises CorruptionError."""
+        plain = slots.tolist() if isinstance(slots, np.ndarray) else slots
+        return [self.at(slot) for slot in plain]
+
+    def pieces(self, stop: int) -> Iterator[tuple[int, list[str]]]:
+        """First slot and ids of the slots [0, stop), some at a time; raises CorruptionError."""
+        for first, column in zip(self._firsts, self._columns, strict=False):
+            for low, names in column.pieces(min(column.rows, stop - first)):
+                yield first + low, names
+        first = self._firsts[-1]
+        if stop > first:
+            yield first, self._tail[: stop - first]
+
+
+class Slotted(Protocol):
+    """What the map asks of the slots it leads to."""
+
+    def id_at(self, slot: int) -> str:
+        """The id of a slot."""
+
+    def is_live(self, slot: int) -> bool:
+        """Whether the document of a slot is there."""
+
+
+class SlotTable:
+    """Slots by the hash of their ids: those of one bucket lie together, in the order of 32 bits of their hashes.
+
+    Hashes are Python's, of this process: nobody who writes ids can make them collide.
+    """
+
+    __slots__ = ("_bits", "_hash", "_shift", "_slot", "_start", "hashes", "slots")
+
+    def __init__(self, hashes: Slot32, slots: Slot32) -> None:
+        """`hashes` in any order, and the slot of each."""
+        order = np.argsort(hashes)
+        self.hashes, self.slots = hashes[order], slots[order]
+        self._shift = 32 - max(len(hashes) - 1, 1).bit_length()
+        starts = np.zeros((1 << (32 - self._shift)) + 1, np.uint32)
+        counts = np.bincount(self.hashes >> np.uint32(self._shift), minlength=len(starts) - 1)
+        np.cumsum(counts, out=starts[1:])
+        self._start, self._hash, self._slot = map(memoryview, (starts, self.hashes, self.slots))
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def find(self, name: str, owner: Slotted) -> int | None:
+        """The live slot of an id."""
+        wanted = hash(name) & 0xFFFFFFFF
+        bucket = wanted >> self._shift
+        for place in range(self._start[bucket], self._start[bucket + 1]):
+            if self._hash[place] == wanted:
+                slot = self._slot[place]
+                if owner.is_live(slot) and owner.id_at(slot) == name:
+                    return slot
+        return None
+
+    def twice(self, owner: Slotted) -> str | None:
+        """An id that two slots have; None if all differ."""
+        same = np.flatnonzero(self.hashes[1:] == self.hashes[:-1])
+        seen: dict[int, set[str]] = {}
+        for place in same.tolist():
+            names = seen.setdefault(self._hash[place], {owner.id_at(self._slot[place])})
+            name = owner.id_at(self._slot[place + 1])
+            if name in names:
+                return name
+            names.add(name)
+        return None
+
+
+def hashes_of(names: Sequence[str]) -> Slot32:
+    """32 bits of the hash of each id."""
+    return (np.fromiter(map(hash, names), np.int64, len(names)) & 0xFFFFFFFF).astype(np.uint32)
+
+
+class SlotMap:
+    """The slots of live ids. One thread changes it; any may look.
+
+    Slots below `covered` are in the table or were dead when it was made; the ids of live slots behind them are in the
+    dict. An id that two live slots have is found when the table is made.
+    """
+
+    __slots__ = ("_covered", "_lock", "_make", "_owner", "_state")
+
+    def __init__(self, owner: Slotted, make: Callable[[int], SlotTable]) -> None:
+        """`make(n)` gives the table of the live slots below n; called when it is first needed."""
+        self._owner = owner
+        self._make = make
+        self._lock = RLock()
+        self._covered = 0
+        self._state: tuple[SlotTable | None, dict[str, int]] = None, {}
+
+    def get(self, name: str) -> int | None:
+        """The slot of a live id; None if there is none. Raises CorruptionError where two slots have one id."""
+        table, recent = self._state
+        slot = recent.get(name)
+        if slot is not None:
+            return slot
+        if table is None:
+            if not self._covered:
+                return None
+            table = self._made()
+        return table.find(name, self._owner)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __getitem__(self, name: str) -> int:
+        slot = self.get(name)
+        if slot is None:
+            raise KeyError(name)
+        return slot
+
+    def cover(self, rows: int) -> bool:
+        """Leave all slots below `rows` to the table; False where there is one, or an id in the dict."""
+        with self._lock:
+            table, recent = self._state
+            if table is None and not recent:
+                self._covered = rows
+                return True
+            return False
+
+    def add(self, names: Sequence[str], slots: Sequence[int]) -> None:
+        """Ids of new live slots; the slots they had are killed next."""
+        recent = self._state[1]
+        if len(names) == 1:
+            recent[names[0]] = slots[0]
+        else:
+            recent.update(zip(names, slots, strict=True))
+
+    def drop(self, slot: int) -> None:
+        """A slot that is dead now."""
+        if slot >= self._covered:
+            recent, name = self._state[1], self._owner.id_at(slot)
+            if recent.get(name) == slot:
+                del recent[name]
+
+    def tidy(self, rows: int) -> None:
+        """Move the ids of the dict into the table where they have become many; there are `rows` slots."""
+        table, recent = self._state
+        if len(recent) <= _LEAST_RECENT:
+            return
+        if table is None:
+            table = self._made()
+        if len(recent) <= min(max(_LEAST_RECENT, len(table) // _SHARE), _MOST_RECENT):
+            return
+        slots = np.fromiter(recent.values(), np.uint32, len(recent))
+        hashes = np.concatenate([table.hashes, hashes_of(list(recent))])
+        merged = SlotTable(hashes, np.concatenate([table.slots, slots]))
+        self._covered = rows
+        self._state = merged, {}
+
+    def moved_to(self, owner: Slotted, make: Callable[[int], SlotTable]) -> SlotMap:
+        """This map, whose slots are the same in `owner`."""
+        self._owner, self._make = owner, make
+        return self
+
+    def renumbered(
+        self, owner: Slotted, make: Callable[[int], SlotTable], number: NDArray[np.int64], rows: int
+    ) -> SlotMap:
+        """The map for `owner`, in which slot s is number[s], or is gone where that is negative."""
+        other = SlotMap(owner, make)
+        table, recent = self._state
+        other._covered = rows
+        if table is not None:
+            moved = number[table.slots]
+            there = moved >= 0
+            slots = number[np.fromiter(recent.values(), np.int64, len(recent))].astype(np.uint32)
+            hashes = np.concatenate([table.hashes[there], hashes_of(list(recent))])
+            other._state = SlotTable(hashes, np.concatenate([moved[there].astype(np.uint32), slots])), {}
+        return other
+
+    def _made(self) -> SlotTable:
+        with self._lock:
+            table, recent = self._state
+            if table is None:
+                table = self._make(self._covered)
+                self._state = table, recent
+            return table
