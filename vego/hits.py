@@ -71,7 +71,12 @@ class Hits(Sequence[Hit]):
     def empty(cls, metric: Metric) -> Hits:
         """No answers, from a collection without rows."""
         slots = Slots(1)
-        return cls(RowSnapshot(0, slots.view(), slots.slot_of, ()), np.empty(0, np.int64), np.empty(0, np.float32), metric)
+        return cls(
+            RowSnapshot(0, slots.view(), slots.slot_of, ()),
+            np.empty(0, np.int64),
+            np.empty(0, np.float32),
+            metric,
+        )
 
     @property
     def ids(self) -> list[str]:

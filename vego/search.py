@@ -49,15 +49,11 @@ class Searcher:
             return _found(*self._exact(query[None], k, 0, accept))
         if plan.strategy == "codes":
             rows = _accepted(accept, 0, index.rows)
-            slots, distances = index.scan_codes(
-                view.vectors, None, query, k, max(4 * k, 64), rows
-            )
+            slots, distances = index.scan_codes(view.vectors, None, query, k, max(4 * k, 64), rows)
         else:
             ef = max(plan.ef, k)
             mask = None if plan.strategy == "graph" else accept
-            slots, distances = index.search(
-                view.vectors, None, query, k, ef, rerank_depth(k, ef), mask
-            )
+            slots, distances = index.search(view.vectors, None, query, k, ef, rerank_depth(k, ef), mask)
         if index.rows == view.rows:
             return slots, distances
         behind = self._exact(query[None], k, index.rows, accept)
@@ -80,9 +76,7 @@ class Searcher:
             return self._exact(queries, k, 0, accept)
         ef = max(plan.ef, k)
         mask = None if plan.strategy == "graph" else accept
-        indexed = index.search_batch(
-            view.vectors, None, queries, k, ef, rerank_depth(k, ef), mask, threads
-        )
+        indexed = index.search_batch(view.vectors, None, queries, k, ef, rerank_depth(k, ef), mask, threads)
         if index.rows == view.rows:
             return indexed
         return _merge(indexed, self._exact(queries, k, index.rows, accept), k)

@@ -115,6 +115,7 @@ def test_an_interrupt_between_disk_and_memory_stops_writing(
         docs.insert(id="before", vector=[1, 2])
         with monkeypatch.context() as patch:
             patch.setattr(Slots, "append", interrupted)
+            patch.setattr(Slots, "append_written", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 docs.insert_batch(ids=[f"cut{row}" for row in range(rows)], vectors=np.ones((rows, 2)))
         with pytest.raises(vego.PoisonedError, match="open it again"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support import naive_index as naive
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vego.index import HnswIndex, Metric, exact_search
+from vego.table.vectors import Vectors
 
 DEBIAN = Path(__file__).resolve().parents[3] / "shared" / "data" / "debian-packages"
 METRICS = [metric.value for metric in Metric]
@@ -201,7 +202,8 @@ def test_a_walk_that_runs_out_of_budget_says_so():
     index = built("l2", vectors, None)
     accept = np.zeros(4000, np.bool_)
     accept[::50] = True
-    search = index._search(vectors, None, 64, 20)
+    known = Vectors.of(vectors, None)  # alive for as long as its addresses are used
+    search = index._search(known, 64, 20)
     slots, distances = np.empty((3, 5), np.int64), np.empty((3, 5), np.float32)
     assert not search.walk_accepted(vectors[:3], slots, distances, 1, accept, 200).any()
     assert search.walk_accepted(vectors[:3], slots, distances, 1, accept, 4000).all()

@@ -15,6 +15,7 @@ from vego.index.hnsw.index import HnswIndex
 from vego.index.kernels import hnsw_build, hnsw_search, intrinsics, repair, walk
 from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
 from vego.index.metrics import Metric
+from vego.table.vectors import Vectors
 
 METRICS = ["l2", "cosine", "ip"]
 
@@ -99,7 +100,8 @@ def test_encode_rows(metric):
     step = np.float32(40 if metric != "cosine" else 300)
     codes = np.full((40, 128), 9, np.uint8)
     bias, offset = np.empty(40, np.int32), np.empty(40, np.int32)
-    encode_rows(Metric(metric).code, vectors, norms, 0, 40, centre, step, codes, bias, offset)
+    known = Vectors.of(vectors, norms)
+    encode_rows(Metric(metric).code, *known.kernel_tables(), 0, 40, centre, step, codes, bias, offset)
     expected = naive.encode(metric, vectors, norms, centre, step, 128)
     assert np.abs(codes.astype(int) - expected[0].astype(int)).max() <= 1  # rounding of reordered products
     again = naive.encode("l2", codes[:, :70].astype(np.float32), norms, np.float32(128), np.float32(1), 128)

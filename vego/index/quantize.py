@@ -33,9 +33,7 @@ class CodeScale:
         return np.float32(1 / self.step)
 
 
-def train_scale(
-    metric: Metric, vectors: Vectors, rows: int
-) -> CodeScale:
+def train_scale(metric: Metric, vectors: Vectors, rows: int) -> CodeScale:
     """The scale with the least squared error over an even sample of the first `rows` rows."""
     dimension = vectors.dimension
     size = max(1, min(SAMPLE_ROWS, SAMPLE_VALUES // dimension, rows))

@@ -64,7 +64,9 @@ def vector_rows(vectors: Array, dimension: int, what: str) -> Array:
     return kernel_view(vectors)
 
 
-def vectors_of(vectors: Array | Vectors, inverse_norms: Array | None, dimension: int, metric: Metric) -> Vectors:
+def vectors_of(
+    vectors: Array | Vectors, inverse_norms: Array | None, dimension: int, metric: Metric
+) -> Vectors:
     """Vectors as kernels are given them: (n, dimension) in memory with their inverse norms (n,), or a collection's.
 
     Raises DimensionMismatchError, InvalidVectorError; InvalidArgumentError for norms that are missing.

@@ -67,7 +67,9 @@ class LocalReader:
         """The file as read-only memory, also after `close`; None where it cannot be mapped."""
         descriptor = self._in_use()
         if self._map is None and self._size:
-            with suppress(OSError, ValueError):  # a file system without maps; ValueError: the file is shorter now
+            with suppress(
+                OSError, ValueError
+            ):  # a file system without maps; ValueError: the file is shorter now
                 self._map = memoryview(mmap.mmap(descriptor.number, self._size, access=mmap.ACCESS_READ))
         return self._map
 

@@ -74,7 +74,9 @@ class Ids:
 
     __slots__ = ("_columns", "_firsts", "_tail", "rows")
 
-    def __init__(self, columns: Sequence[IdColumn], firsts: Sequence[int], tail: list[str], rows: int) -> None:
+    def __init__(
+        self, columns: Sequence[IdColumn], firsts: Sequence[int], tail: list[str], rows: int
+    ) -> None:
         self._columns = columns
         self._firsts = firsts  # one more than columns
         self._tail = tail

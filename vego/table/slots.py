@@ -18,7 +18,7 @@ from vego.document import Vector
 from vego.errors import CorruptionError
 from vego.table.ids import IdColumn, Ids, SlotMap, SlotTable, hashes_of
 from vego.table.live import Liveness, LiveView, Mask
-from vego.table.vectors import NOTHING_FROZEN, Chunk, Frozen, Vectors, inverse_norms_of
+from vego.table.vectors import NOTHING_FROZEN, Chunk, Vectors, inverse_norms_of
 
 
 class SlotView:
@@ -128,7 +128,9 @@ class Slots:
             other.slot_of = self.slot_of.moved_to(other, other._table)
         else:
             number = np.cumsum(kept, dtype=np.int64) - 1
-            other.slot_of = self.slot_of.renumbered(other, other._table, np.where(kept, number, -1), other.rows)
+            other.slot_of = self.slot_of.renumbered(
+                other, other._table, np.where(kept, number, -1), other.rows
+            )
         return other
 
     # -- the write buffer ------------------------------------------------------------------------

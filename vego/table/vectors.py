@@ -125,7 +125,9 @@ class Frozen:
         self.chunks = chunks
         self.firsts = firsts  # of each chunk, and the first slot behind all
         self.rows = firsts[-1]
-        self.places = places  # of each chunk, the addresses of vectors, states and norms, with the shift third
+        self.places = (
+            places  # of each chunk, the addresses of vectors, states and norms, with the shift third
+        )
 
     def and_also(self, chunks: Sequence[Chunk]) -> Frozen:
         """These chunks and those behind them."""

@@ -205,7 +205,13 @@ class HnswIndex:
             search = search.again(known)
 
     def scan_codes(
-        self, vectors: Array | Vectors, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        rerank: int,
+        rows: Array,
     ) -> Found:
         """`search` among the given indexed slots (uint32, no repeats), by a scan of all their codes."""
         query = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
