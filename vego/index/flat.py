@@ -32,9 +32,9 @@ def exact_search(
     """The k nearest slots of each query, all scored in float32; ties go to the smaller slot.
 
     `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine, not looked at where
-    `vectors` are a collection's, which bring their own. Considered are the slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot].
-    Returns slots int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest
-    first.
+    `vectors` are a collection's, which bring their own. Considered are the slots [start, stop), or `rows` (uint32,
+    no repeats) if given, of those the ones with accept[slot]. Returns slots int64 (m, k) padded with -1 and
+    distances float32 (m, k) padded with infinity, nearest first.
     Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError, CorruptionError.
     """
     from vego.index.kernels.flat import exact_scan  # numba loads on first use

@@ -398,11 +398,11 @@ class RowStore:
             self._commit(actions, reason, flushed)
             with self._landed():
                 self._reopen_segments()
-                kept = None
+                mask = None
                 if compaction.dropped_rows:
-                    kept = np.ones(self._slots.rows, np.bool_)
-                    kept[: len(compaction.kept)] = compaction.kept
-                slots = self._slots.rewritten([self._content(segment) for segment in self._segments], kept)
+                    mask = np.ones(self._slots.rows, np.bool_)
+                    mask[: len(compaction.kept)] = compaction.kept
+                slots = self._slots.rewritten([self._content(segment) for segment in self._segments], mask)
                 with self.publication.lock:
                     self._slots = slots
                     self._memtable_base = slots.rows

@@ -165,22 +165,22 @@ class Vectors:
         """The vector (d,) of one slot, not a copy; raises CorruptionError."""
         frozen = self._frozen
         if slot >= frozen.rows:
-            found: Vector = self._tail[slot - frozen.rows]
-            return found
+            return self._tail[slot - frozen.rows]  # type: ignore[no-any-return]
         position = bisect_right(frozen.firsts, slot) - 1
         chunk = frozen.chunks[position]
         place = slot - frozen.firsts[position]
         block = place >> chunk.shift
         if chunk.states[block] != SETTLED:
             chunk.settle(block, block)
-        return chunk.vectors[place]
+        return chunk.vectors[place]  # type: ignore[no-any-return]
 
     def take(self, slots: NDArray[np.integer[Any]]) -> Vector:
         """The vectors (m, d) of some slots, a copy; raises CorruptionError."""
         self.settle(slots)
         frozen = self._frozen
         if not frozen.rows:
-            return self._tail[slots]
+            gathered: Vector = self._tail[slots]
+            return gathered
         out = np.empty((len(slots), self.dimension), np.float32)
         for first, array, inside in self._parts(slots):
             out[inside] = array[slots[inside] - first]
