@@ -489,11 +489,7 @@ class File:
         return reader.read(start, stop, damage=log)
 
     def mapped(self, name: str) -> MappedColumn | None:
-        """A column as views of the file in memory; the caller has its blocks checked as it comes to them.
-
-        None where the source is not in memory (it has no `mapped()`, or that returns None), or where the column's
-        values do not lie in the file as they are. Raises SchemaError, CorruptFileError.
-        """
+        """A column as views of the mapped file, which the caller has checked block by block; None where there are none."""
         from lance_fmt.mapped import mapped_column
 
         return mapped_column(self._reader(name))

@@ -477,13 +477,26 @@ def write_index(store: Store, collection: str, index: HnswIndex, name: str | Non
     return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
 
 
+def _columns_of(file: lance_fmt.File) -> dict[str, lance_fmt.Column]:
+    """All columns; vectors as views of the file where it is mapped, every block held against its checksum."""
+    found = {}
+    for field in file.schema:
+        mapped = file.mapped(field.name) if field.type.is_vector else None
+        if mapped is None or len(mapped.runs) != 1:
+            found[field.name] = file.read([field.name])[field.name]
+        else:
+            mapped.check(0, mapped.blocks - 1)
+            found[field.name] = lance_fmt.Column(field.type, mapped.runs[0][1])
+    return found
+
+
 def load_index(file: lance_fmt.File, metric: Metric, manifest: Manifest) -> HnswIndex:
-    """Read a graph and close the file; every byte and every link is checked.
+    """Read a graph, mapped where that is possible, and close the file; every byte and every link is checked.
 
     Raises CorruptFileError or CorruptionError.
     """
     with file:
-        index = HnswIndex.from_columns(file.read(), dict(file.metadata), path=file.path)
+        index = HnswIndex.from_columns(_columns_of(file), dict(file.metadata), path=file.path)
     if (index.metric, index.dimension) != (metric, manifest.dimension) or index.rows > manifest.rows:
         what = f"an index of {index.rows} rows, {index.metric.value}, dimension {index.dimension}"
         raise CorruptionError(file.path, 0, f"{what} does not belong to this collection")

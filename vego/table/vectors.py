@@ -57,7 +57,7 @@ class Chunk:
     one entry per `2^shift` rows. `check(first, last)` raises where the blocks `first..last` are damaged.
     """
 
-    __slots__ = ("_check", "_lock", "norms", "place", "settled", "shift", "states", "vectors")
+    __slots__ = ("_check", "_lock", "norms", "settled", "shift", "states", "vectors")
 
     def __init__(self, vectors: Vector, norms: NDArray[np.float32], shift: int, check: Check | None) -> None:
         self.vectors = vectors
@@ -67,8 +67,6 @@ class Chunk:
         self.states = _DONE if check is None else np.zeros(-(-len(vectors) >> shift), np.uint8)
         self._check = check
         self._lock = Lock()
-        place = [address_of(vectors), address_of(self.states), self.shift, address_of(norms)]
-        self.place = np.array(place, np.int64)
 
     @classmethod
     def mapped(cls, vectors: Vector, shift: int, check: Check, *, with_norms: bool) -> Chunk:
@@ -119,23 +117,38 @@ class Chunk:
 class Frozen:
     """Chunks whose rows do not change any more, of the slots from 0 on."""
 
-    __slots__ = ("chunks", "firsts", "places", "rows")
+    __slots__ = ("chunks", "firsts", "lines", "norms", "rows")
 
-    def __init__(self, chunks: tuple[Chunk, ...], firsts: list[int], places: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        chunks: tuple[Chunk, ...],
+        firsts: list[int],
+        lines: NDArray[np.int64],
+        norms: NDArray[np.int64],
+    ) -> None:
         self.chunks = chunks
         self.firsts = firsts  # of each chunk, and the first slot behind all
         self.rows = firsts[-1]
-        self.places = (
-            places  # of each chunk, the addresses of vectors, states and norms, with the shift third
-        )
+        # Of each chunk, its line of the kernels' table, and the address of its norms.
+        self.lines = lines
+        self.norms = norms
 
     def and_also(self, chunks: Sequence[Chunk]) -> Frozen:
         """These chunks and those behind them."""
         firsts = list(self.firsts)
         for chunk in chunks:
             firsts.append(firsts[-1] + len(chunk.vectors))
-        places = np.concatenate([self.places, *(chunk.place[None] for chunk in chunks)])
-        return Frozen((*self.chunks, *chunks), firsts, places)
+        lines = [
+            [first, address_of(chunk.vectors), address_of(chunk.states), chunk.shift]
+            for first, chunk in zip(firsts[len(self.chunks) :], chunks, strict=False)
+        ]
+        norms = [address_of(chunk.norms) for chunk in chunks]
+        return Frozen(
+            (*self.chunks, *chunks),
+            firsts,
+            np.concatenate([self.lines, np.array(lines, np.int64).reshape(-1, WIDTH)]),
+            np.concatenate([self.norms, np.array(norms, np.int64)]),
+        )
 
 
 class Vectors:
@@ -144,7 +157,7 @@ class Vectors:
     `tail_norms` float32 (n,), or (0,) where inverse norms are not needed.
     """
 
-    __slots__ = ("_frozen", "_tail", "_tail_norms", "dimension", "rows")
+    __slots__ = ("_frozen", "_tables", "_tail", "_tail_norms", "dimension", "rows")
 
     def __init__(self, frozen: Frozen, tail: Vector, tail_norms: NDArray[np.float32]) -> None:
         self._frozen = frozen
@@ -152,6 +165,7 @@ class Vectors:
         self._tail_norms = tail_norms
         self.dimension: int = tail.shape[1]
         self.rows = frozen.rows + len(tail)
+        self._tables: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @classmethod
     def of(cls, vectors: Vector, norms: NDArray[np.float32] | None) -> Vectors:
@@ -176,9 +190,10 @@ class Vectors:
 
     def take(self, slots: NDArray[np.integer[Any]]) -> Vector:
         """The vectors (m, d) of some slots, a copy; raises CorruptionError."""
-        self.settle(slots)
         frozen = self._frozen
-        if not frozen.rows:
+        if frozen.rows:
+            self.settle(slots)
+        else:
             gathered: Vector = self._tail[slots]
             return gathered
         out = np.empty((len(slots), self.dimension), np.float32)
@@ -216,17 +231,19 @@ class Vectors:
 
         The first, int64 (c + 1, 4), is of one call: `unsettled` says of it whether the call is to be repeated.
         """
+        table, norms = self._tables or self._made_tables()
+        return table.copy(), norms
+
+    def _made_tables(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         frozen = self._frozen
-        count = len(frozen.chunks)
-        table = np.empty((count + 2, WIDTH), np.int64)
-        norms = np.empty(count + 1, np.int64)
-        table[:count, 0] = frozen.firsts[:count]
-        table[:count, 1:] = frozen.places[:, :3]
-        norms[:count] = frozen.places[:, 3]
-        table[count] = frozen.rows, address_of(self._tail), address_of(_DONE), _WHOLE
-        table[count + 1] = self.rows, 0, 0, 0
-        norms[count] = address_of(self._tail_norms)
-        return table, norms
+        last = [frozen.rows, address_of(self._tail), _DONE_AT, _WHOLE, self.rows, 0, 0, 0]
+        table = np.array(last, np.int64).reshape(2, WIDTH)
+        norms = np.array([address_of(self._tail_norms)], np.int64)
+        if frozen.chunks:
+            table = np.concatenate([frozen.lines, table])
+            norms = np.concatenate([frozen.norms, norms])
+        self._tables = table, norms
+        return self._tables
 
     def unsettled(self, table: NDArray[np.int64]) -> bool:
         """Whether a kernel met blocks that were not settled; they are now, so that it can be called anew.
@@ -271,4 +288,5 @@ class Vectors:
                 yield first, array, inside
 
 
-NOTHING_FROZEN = Frozen((), [0], np.empty((0, WIDTH), np.int64))
+NOTHING_FROZEN = Frozen((), [0], np.empty((0, WIDTH), np.int64), np.empty(0, np.int64))
+_DONE_AT = address_of(_DONE)

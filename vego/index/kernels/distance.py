@@ -31,9 +31,8 @@ def inverse_norm(vector):
 
 
 @distance_kernel
-def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
-    """Rank value of one row: squared distance (l2), 1 - cosine, or -dot; see `reported_distance`."""
-    chunk = chunk_of(vectors, np.int64(slot))
+def distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse):
+    """`exact_distance` where the array that the row is in is known."""
     row = vector_at(vectors, chunk, slot, query.shape[0])
     total = np.float32(0)
     if metric == L2:
@@ -46,6 +45,13 @@ def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
     if metric == COSINE:
         return np.float32(1) - total * (norm_at(vectors, inverse_norms, chunk, slot) * query_inverse)
     return -total
+
+
+@distance_kernel
+def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
+    """Rank value of one row: squared distance (l2), 1 - cosine, or -dot; see `reported_distance`."""
+    chunk = chunk_of(vectors, np.int64(slot))
+    return distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse)
 
 
 @distance_kernel

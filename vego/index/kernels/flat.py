@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import COSINE, exact_distance, inverse_norm, reported_distance
+from vego.index.kernels.distance import COSINE, distance_within, inverse_norm, reported_distance
+from vego.index.kernels.rows import chunk_of
 
 BLOCK_BYTES = 1 << 18
 UNFILLED = (1 << 63) - 1
@@ -45,7 +46,8 @@ def exact_scan(
     """k nearest of each query among the slots [start, stop), or `candidates` if `listed`, that are accepted.
 
     `accept` of length 0 allows all. Results: slots int64 (m, k), -1 where there are none, and distances
-    float32 (m, k), infinite there; ascending by (distance, slot).
+    float32 (m, k), infinite there; ascending by (distance, slot). `vectors` and `inverse_norms` are the tables of
+    vego/index/kernels/rows.py, all blocks settled.
     """
     count, k = slots.shape
     inverses = np.ones(count, np.float32)
@@ -56,6 +58,7 @@ def exact_scan(
     slots[:] = UNFILLED
     first = 0 if listed else start
     last = candidates.shape[0] if listed else stop
+    chunk = np.uint64(0)  # the array that the last row was in
     block = max(16, BLOCK_BYTES // (4 * queries.shape[1]))
     for low in range(first, last, block):
         high = min(low + block, last)
@@ -67,7 +70,9 @@ def exact_scan(
                 slot = np.int64(candidates[j]) if listed else np.int64(j)
                 if accept.shape[0] and not accept[slot]:
                     continue
-                value = exact_distance(metric, vectors, inverse_norms, slot, query, inverses[i])
+                if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
+                    chunk = chunk_of(vectors, slot)
+                value = distance_within(metric, vectors, inverse_norms, chunk, slot, query, inverses[i])
                 if value > heap_distances[0]:
                     continue
                 if np.isnan(value):  # a sum that overflowed is as far as can be
