@@ -489,7 +489,7 @@ class File:
         return reader.read(start, stop, damage=log)
 
     def mapped(self, name: str) -> MappedColumn | None:
-        """A column as views of the mapped file, which the caller has checked block by block; None where there are none."""
+        """A column as views of the mapped file, whose blocks the caller has checked; None where there are none."""
         from lance_fmt.mapped import mapped_column
 
         return mapped_column(self._reader(name))

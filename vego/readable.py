@@ -183,7 +183,7 @@ class Readable:
         return self._rows
 
     def _find(self, name: str) -> tuple[RowSnapshot, int] | None:
-        return None if self._state() is None or self._rows is None else self._rows.rows.find(name)
+        return None if self._state() is None or self._rows is None else self._rows.rows.publication.find(name)
 
     def _matching(self, filter: Filter, state: State) -> NDArray[np.bool_] | None:
         expr = parse_filter(filter)

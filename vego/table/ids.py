@@ -44,6 +44,12 @@ class IdColumn:
         bounds = self._bounds
         return str(data[bounds[row] : bounds[row + 1]], "utf-8")
 
+    def has(self, row: int, name: str) -> bool:
+        """Whether the id of one row is `name`; raises CorruptionError."""
+        data = self._data or self._loaded()
+        bounds = self._bounds
+        return data[bounds[row] : bounds[row + 1]] == name.encode()
+
     def some(self, start: int, stop: int) -> list[str]:
         """The ids of the rows [start, stop); raises CorruptionError."""
         data = self._data or self._loaded()
@@ -115,11 +121,12 @@ class Slotted(Protocol):
     def id_at(self, slot: int) -> str:
         """The id of a slot."""
 
-    def is_live(self, slot: int) -> bool:
-        """Whether the document of a slot is there."""
+    def has(self, slot: int, name: str) -> bool:
+        """Whether the document of a slot is there and has this id."""
 
 
 def _integers(array: NDArray[np.integer[Any]]) -> memoryview[int]:
+    """The array as something that single numbers come faster from."""
     return memoryview(array)  # type: ignore[arg-type]
 
 
@@ -129,40 +136,49 @@ class SlotTable:
     Hashes are Python's, of this process: nobody who writes ids can make them collide.
     """
 
-    __slots__ = ("_bits", "_hash", "_shift", "_slot", "_start", "hashes", "slots")
+    __slots__ = ("_array", "_entries", "_shift", "_starts")
 
     def __init__(self, hashes: Slot32, slots: Slot32) -> None:
         """`hashes` in any order, and the slot of each."""
-        order = np.argsort(hashes)
-        self.hashes, self.slots = hashes[order], slots[order]
+        self._array = np.sort(hashes.astype(np.uint64) << np.uint64(32) | slots)
         self._shift = 32 - max(len(hashes) - 1, 1).bit_length()
         starts = np.zeros((1 << (32 - self._shift)) + 1, np.uint32)
         counts = np.bincount(self.hashes >> np.uint32(self._shift), minlength=len(starts) - 1)
         np.cumsum(counts, out=starts[1:])
-        # Single items come faster from these.
-        self._start, self._hash, self._slot = map(_integers, (starts, self.hashes, self.slots))
+        self._starts, self._entries = _integers(starts), _integers(self._array)
 
     def __len__(self) -> int:
-        return len(self.slots)
+        return len(self._array)
+
+    @property
+    def hashes(self) -> Slot32:
+        """The hashes, ascending."""
+        return (self._array >> np.uint64(32)).astype(np.uint32)
+
+    @property
+    def slots(self) -> Slot32:
+        """The slot of each."""
+        return self._array.astype(np.uint32)
 
     def find(self, name: str, owner: Slotted) -> int | None:
         """The live slot of an id."""
-        wanted = hash(name) & 0xFFFFFFFF
+        wanted, starts = hash(name) & 0xFFFFFFFF, self._starts
         bucket = wanted >> self._shift
-        for place in range(self._start[bucket], self._start[bucket + 1]):
-            if self._hash[place] == wanted:
-                slot = self._slot[place]
-                if owner.is_live(slot) and owner.id_at(slot) == name:
-                    return slot
+        place, stop = starts[bucket], starts[bucket + 1]
+        while place < stop:
+            entry = self._entries[place]
+            if entry >> 32 == wanted and owner.has(entry & 0xFFFFFFFF, name):
+                return entry & 0xFFFFFFFF
+            place += 1
         return None
 
     def twice(self, owner: Slotted) -> str | None:
         """An id that two slots have; None if all differ."""
-        same = np.flatnonzero(self.hashes[1:] == self.hashes[:-1])
+        hashes, slots = self.hashes, self.slots
         seen: dict[int, set[str]] = {}
-        for place in same.tolist():
-            names = seen.setdefault(self._hash[place], {owner.id_at(self._slot[place])})
-            name = owner.id_at(self._slot[place + 1])
+        for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
+            names = seen.setdefault(int(hashes[place]), {owner.id_at(int(slots[place]))})
+            name = owner.id_at(int(slots[place + 1]))
             if name in names:
                 return name
             names.add(name)

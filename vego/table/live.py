@@ -17,6 +17,11 @@ Mask = NDArray[np.bool_]
 _MOST_DEATHS = 1_024  # in the list before the mask is copied
 
 
+def _marks(mask: Mask) -> memoryview[bool]:
+    """The mask as something that single marks come faster from."""
+    return memoryview(mask)  # type: ignore[arg-type]
+
+
 class Deaths:
     """Slots that died after a mask was made, in order, and the place of each in that order. Only appended to."""
 
@@ -30,16 +35,17 @@ class Deaths:
 class Liveness:
     """The live slots as the writer sees them."""
 
-    __slots__ = ("_deaths", "_mask", "rows")
+    __slots__ = ("_deaths", "_marks", "_mask", "rows")
 
     def __init__(self) -> None:
         self._mask = np.empty(0, np.bool_)
+        self._marks = _marks(self._mask)
         self._deaths = Deaths()
         self.rows = 0
 
     def is_live(self, slot: int) -> bool:
         """Whether a slot is live."""
-        return bool(self._mask[slot]) and slot not in self._deaths.place
+        return self._marks[slot] and slot not in self._deaths.place
 
     def append(self, count: int, dead: Mask | None = None) -> None:
         """New slots, live but for those that `dead`, bool (count,), marks."""
@@ -47,7 +53,7 @@ class Liveness:
         if stop > len(self._mask):
             grown = np.empty(max(stop, len(self._mask) * 3 // 2, 256) if self.rows else stop, np.bool_)
             grown[: self.rows] = self._mask[: self.rows]
-            self._mask = grown
+            self._mask, self._marks = grown, _marks(grown)
         self._mask[self.rows : stop] = True if dead is None else ~dead
         self.rows = stop
 
@@ -58,7 +64,7 @@ class Liveness:
             mask[self._deaths.order] = False
             mask[np.asarray(slots, np.int64)] = False
             # A reader in between takes slots that have just died for live ones; its own view says better.
-            self._mask, self._deaths = mask, Deaths()
+            self._mask, self._marks, self._deaths = mask, _marks(mask), Deaths()
             return
         for slot in slots:
             # The place first: who sees it in the list finds it here.
@@ -67,16 +73,17 @@ class Liveness:
 
     def view(self) -> LiveView:
         """The live slots now, for a reader."""
-        return LiveView(self._mask, self._deaths, len(self._deaths.order), self.rows)
+        return LiveView(self._mask, self._marks, self._deaths, len(self._deaths.order), self.rows)
 
 
 class LiveView:
     """The live slots as one reader sees them."""
 
-    __slots__ = ("_count", "_deaths", "_mask", "_rows", "_whole")
+    __slots__ = ("_count", "_deaths", "_marks", "_mask", "_rows", "_whole")
 
-    def __init__(self, mask: Mask, deaths: Deaths, count: int, rows: int) -> None:
+    def __init__(self, mask: Mask, marks: memoryview[bool], deaths: Deaths, count: int, rows: int) -> None:
         self._mask = mask
+        self._marks = marks
         self._deaths = deaths
         self._count = count
         self._rows = rows
@@ -84,7 +91,7 @@ class LiveView:
 
     def is_live(self, slot: int) -> bool:
         """Whether a slot below the number of slots is live."""
-        return bool(self._mask[slot]) and self._deaths.place.get(slot, self._count) >= self._count
+        return self._marks[slot] and self._deaths.place.get(slot, self._count) >= self._count
 
     @property
     def mask(self) -> Mask:

@@ -18,7 +18,7 @@ from vego import names
 from vego.document import Vector
 from vego.errors import CorruptionError, InvalidMetadataError
 from vego.store import Store
-from vego.table.attributes import metadata_of, python_values
+from vego.table.attributes import means_none, metadata_of, python_values
 from vego.table.batch import RowBatch
 from vego.table.ids import IdColumn
 from vego.table.manifest import DeletesEntry, SegmentEntry
@@ -87,7 +87,11 @@ class Segment:
         if VECTOR not in fields or ID not in fields or fields[VECTOR].type != expected:
             raise CorruptionError(self.path, 0, f"columns {ID} and {VECTOR}: {expected} are needed", _SALVAGE)
         self.fields = {name: field for name, field in fields.items() if name not in (ID, VECTOR)}
-        self._names = list(self.fields)
+        self._names = tuple(self.fields)
+        # A null is a key that is not there, and no value needs to be decoded: as `metadata_of` has it, in fewer steps.
+        self._plain = not any(
+            means_none(field) or field.type == lance_fmt.json() for field in self.fields.values()
+        )
         self._chunks: Sequence[Chunk] | None = None
 
     def vectors(self) -> Vector:
@@ -135,7 +139,10 @@ class Segment:
     def metadata(self, row: int) -> dict[str, Any]:
         """The metadata of one row, as it was inserted."""
         try:
-            return metadata_of(self.file.row(row, self._names), self.fields)
+            values = self.file.row(row, self._names)
+            if self._plain:
+                return {name: value for name, value in values.items() if value is not None}
+            return metadata_of(values, self.fields)
         except CorruptFileError as error:
             raise corruption(error) from None
         except (ValueError, KeyError) as error:

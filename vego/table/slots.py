@@ -9,6 +9,7 @@ appends; readers hold a `SlotView`, which never changes (I5).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -181,6 +182,18 @@ class Slots:
     def is_live(self, slot: int) -> bool:
         """Whether the document of a slot is there as the writer sees it."""
         return self._live.is_live(slot)
+
+    def has(self, slot: int, name: str) -> bool:
+        """Whether the document of a slot is there and has this id; raises CorruptionError."""
+        columns, firsts, names = self._names
+        if slot >= firsts[-1]:
+            same = names[slot - firsts[-1]] == name
+        elif len(columns) == 1:
+            same = columns[0].has(slot, name)
+        else:
+            position = bisect_right(firsts, slot) - 1
+            same = columns[position].has(slot - firsts[position], name)
+        return same and self._live.is_live(slot)
 
     def id_at(self, slot: int) -> str:
         """The id of a slot; raises CorruptionError."""
