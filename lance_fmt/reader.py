@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 OnDamage = Literal["raise", "skip", "null"]
 _LARGEST_JOINT_READ = 64 * 1024 * 1024
 _FEW_ROWS = 4096
-# Pages begin at multiples of powers of two.
-_ARROW_BATCH = 1 << 17
+_ARROW_BATCH = 1 << 17  # pages begin at multiples of powers of two
 # From so many on, the memory of the results is worth asking for in one piece.
 _MANY_VALUES = 1 << 18
 # From one match in this many rows on, reading whole blocks beats fetching rows.
