@@ -268,11 +268,13 @@ class Collection(Readable):
     ) -> Collection:
         """The collection as it was: a read-only Collection that does not change.
 
-        Named by number, by tag, or by a time (a datetime or ISO 8601 text, UTC where it does not say), which means
-        the newest version that was there then. Raises NotFoundError naming the versions or tags that there are.
+        A version is named by number or by tag. A time (a datetime or ISO 8601 text, UTC where it does not say) means
+        everything that was written by then, single documents included: from the oldest version on from which none is
+        missing, any moment will do (see `retain_seconds`). Raises NotFoundError naming the versions or tags that
+        there are, or the earliest moment.
         """
         old = self._created().at(version, timestamp, tag)
-        name = f"{self.name}@{old.rows.manifest.version}"
+        name = f"{self.name}@{old.rows.manifest.version if timestamp is None else timestamp}"
         view = Collection(name, self.metric, self.options, old, self._create, self._new_id, read_only=True)
         self._views.add(view)
         return view
@@ -298,7 +300,7 @@ class Collection(Readable):
     def restore(
         self, version: int | None = None, *, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> int:
-        """Go back to a version, named as for `at`: a new version with its contents is made; its number is returned.
+        """Go back to a version or a time, as for `at`: a new version with its contents is made; its number is returned.
 
         Nothing is lost: what was there is a version of its own. Raises NotFoundError, CorruptionError.
         """

@@ -38,8 +38,9 @@ from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
+from vego.table.point_in_time import NEWEST, contents_of, open_moment
 from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
-from vego.table.versions import Version, find_version, list_versions, version_of_tag
+from vego.table.versions import Version, find_version, list_versions, moment_of, version_of_tag
 
 Progress = Callable[[int, int], None]
 
@@ -324,10 +325,21 @@ class IndexedRows:
     def at(
         self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> IndexedRows:
-        """The rows of an earlier version, for reading. Raises NotFoundError, CorruptionError, StorageError."""
+        """The rows of an earlier version, or of a moment, for reading.
+
+        Raises NotFoundError, CorruptionError, StorageError; CommitUncertainError where it is not known what of the
+        log is durable.
+        """
         store, collection = self._store.for_reading(), self.rows.collection
-        manifest = find_version(store, collection, version=version, timestamp=timestamp, tag=tag)
-        return IndexedRows(store, collection, open_version(store, collection, manifest))
+        if timestamp is None or version is not None or tag is not None:
+            manifest = find_version(store, collection, version=version, timestamp=timestamp, tag=tag)
+            return IndexedRows(store, collection, open_version(store, collection, manifest))
+        upto_lsn = NEWEST
+        if not self._store.read_only:  # nobody sees what is not durable
+            upto_lsn = self.rows.last_lsn
+            self.rows.wait(upto_lsn)
+        files = open_moment(store, collection, timestamp, upto_lsn=upto_lsn)
+        return IndexedRows(store, collection, files)
 
     def tag(self, name: str, version: int | None) -> int:
         """Commit a tag; `version` None means all that is there now."""
@@ -359,15 +371,22 @@ class IndexedRows:
     def restored(
         self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> IndexedRows:
-        """Commit the contents of an earlier version anew and open the outcome; these rows are to be closed."""
+        """Commit the contents of an earlier version, or of a moment, anew and open the outcome; these rows are to be
+        closed.
+        """
         rows, store = self.rows, self._store
-        # Before the flush, which makes a version and may let this one go.
-        old = find_version(store, rows.collection, version=version, timestamp=timestamp, tag=tag)
-        with rows.garbage.held(old.version):
-            self.at(old.version).close()  # what cannot be read is not gone back to
-            self.flush()
-            now = rows.manifest
-            rows.commit([SetContents(old.segments, old.index)], f"restore version {old.version}", reopen=True)
+        # Before the flush, which makes a version and may let this one go. What cannot be read is not gone back to.
+        past = self.at(version, timestamp, tag)
+        old = past.rows.manifest
+        try:
+            with rows.garbage.held(old.version):
+                self.flush()
+                now = rows.manifest
+                contents = contents_of(store, rows.collection, past.rows)
+                name = f"version {old.version}" if timestamp is None else moment_of(timestamp).isoformat()
+                rows.commit([contents], f"restore {name}", reopen=True)
+        finally:
+            past.close()
         if not self._is_there(old.version):  # its files may be gone as well
             undo = [SetContents(now.segments, now.index)]
             commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)

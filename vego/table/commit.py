@@ -144,13 +144,14 @@ def commit(
     summary: str = "",
     writer: str = "vego",
     shared: bool = False,
+    after_us: int = 0,
 ) -> Manifest:
     """Make `base` with `actions` applied the next version, durably, and return it.
 
     The files that the actions name must be synced; their directory entries are synced here. Raises
     CommitConflictError (another commit took the version, or a requirement does not hold; nothing was
     changed), StorageError (nothing was changed) or CommitUncertainError (unknown; nothing may be deleted).
-    `shared` says that other processes may commit and collect garbage meanwhile.
+    `shared` says that other processes may commit and collect garbage meanwhile. The version is later than `after_us`.
     """
     manifest = base
     for action in actions:
@@ -159,7 +160,8 @@ def commit(
         manifest,
         version=base.version + 1,
         commit_id=store.new_id(),
-        created_us=max(store.now_us(), base.created_us + 1),  # time goes on, whatever the clock does
+        # Time goes on, whatever the clock does.
+        created_us=max(store.now_us(), base.created_us + 1, after_us + 1),
         parent=Parent(version=base.version, crc=base.checksum),
         writer=writer,
         summary=summary,
