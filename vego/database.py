@@ -217,6 +217,7 @@ class Database:
         *,
         base: str | Path | None = None,
         link: bool = False,
+        history: bool = False,
         progress: bool | Callable[[int, int], None] = False,
     ) -> BackupReport:
         """Copy the whole database to the new or empty directory `path`, while others go on writing.
@@ -226,13 +227,16 @@ class Database:
         database.
 
         base: an earlier backup of this database on the same file system; files that it has are linked, not copied.
+        history: take along every kept version and the log between them, so that `vego.restore(path, ..., until=)`
+        reaches any moment from the oldest on. `path` may be an earlier backup of this database then; only what is new
+        is added to it, and what is there stays.
         link: link the database's own files, too. That takes no room and no time, but such a backup shares the
         medium: what damages a file damages it in both. progress: True for a bar on stderr, or a function of (bytes
         done, bytes in all).
 
         Raises CorruptionError where the database is damaged, InvalidArgumentError (the directory is not empty, or
-        `base` is of another database), NotADatabaseError (`base` is no backup), StorageError (disk full). There is
-        no backup then, and what was written of it is removed.
+        `base` or what is in `path` is of another database, or has another history), NotADatabaseError (`base` is no
+        backup), StorageError (disk full). There is no backup then, and what was written of it is removed.
         """
         from vego.backup import Moment, moment_of, take_backup
 
@@ -241,16 +245,20 @@ class Database:
         assert marker is not None
         source = LocalStore(self.path, read_only=True)  # as a reader: where it is shared, others commit, too
         moments: list[Moment] = []
+        created_us = source.now_us()
         try:
             with self._lock:
                 for name in self._stored():
                     collection = self._open.get(name)
                     with nullcontext() if collection is None else collection._lock:
-                        moment = moment_of(source, name)
+                        moment = moment_of(source, name, history=history)
                     if moment is not None:
                         moments.append(moment)
             with progress_of(progress, "backing up") as report:
-                return take_backup(source, marker, moments, path, base=base, link=link, progress=report)
+                return take_backup(
+                    source, marker, moments, path, base=base, link=link, history=history,
+                    created_us=created_us, progress=report,
+                )  # fmt: skip
         finally:
             for moment in moments:
                 moment.close()

@@ -12,7 +12,7 @@ Where several processes write, a file that no manifest names may be on its way i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -108,7 +108,7 @@ class Garbage:
                 self._unfinished.remove(mine)
 
     def collect(
-        self, manifest: Manifest, retention: Retention, *, superseded: range = range(0)
+        self, manifest: Manifest, retention: Retention, *, superseded: Collection[int] = ()
     ) -> Collected:
         """Delete what no kept version needs; `manifest` is the newest.
 
@@ -171,7 +171,7 @@ class Garbage:
                     surely.append(path)
         return surely
 
-    def _old_log(self, manifest: Manifest, kept: Sequence[int], superseded: range) -> list[str]:
+    def _old_log(self, manifest: Manifest, kept: Sequence[int], superseded: Collection[int]) -> list[str]:
         """Segments from before the first of the kept versions that follow one another up to the newest."""
         directory = names.wal_directory(self._collection)
         files = self._store.list(directory)
@@ -183,7 +183,9 @@ class Garbage:
             f"{directory}/{file}"
             for file in files
             if names.is_temporary(file)
-            or ((number := names.parse_wal(file)) is not None and (number < first_wal or number in superseded))
+            or (
+                (number := names.parse_wal(file)) is not None and (number < first_wal or number in superseded)
+            )
         ]
 
     def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> list[int]:

@@ -94,7 +94,12 @@ def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
 
 def time_of(manifest: Manifest) -> datetime:
     """When a version was committed, in UTC; the last there is for a time that no calendar has."""
-    return _EPOCH + timedelta(microseconds=min(manifest.created_us, _LAST_US))
+    return time_at(manifest.created_us)
+
+
+def time_at(time_us: int) -> datetime:
+    """A number of microseconds since 1970-01-01 as a moment in UTC; the last there is for what no calendar has."""
+    return _EPOCH + timedelta(microseconds=min(time_us, _LAST_US))
 
 
 def moment_of(timestamp: datetime | str) -> datetime:
@@ -147,7 +152,9 @@ def _at_time(store: Store, collection: str, there: Sequence[int], moment: dateti
             high = middle
     if low == 0:
         known = reachable_since(store, collection) if there else "there is no version"
-        raise NotFoundError(f"collection {collection!r} has no version as old as {moment.isoformat()}; {known}")
+        raise NotFoundError(
+            f"collection {collection!r} has no version as old as {moment.isoformat()}; {known}"
+        )
     found = there[low - 1]
     if low < len(there) and there[low] != found + 1:
         time = time_of(load_version(store, collection, found))

@@ -14,6 +14,7 @@ from lance_fmt import crc32c
 from vego import names
 from vego.errors import NotFoundError
 from vego.store import Store
+from vego.store.base import Files
 from vego.wal.format import BatchHeader, BatchType, SegmentEnd, SegmentHeader, batch_seed
 from vego.wal.reader import Batch, WalContents, damage, read_wal
 from vego.wal.record import encode
@@ -114,7 +115,7 @@ def resume_log(
     )
 
 
-def segment_numbers(store: Store, collection: str) -> list[int]:
+def segment_numbers(store: Files, collection: str) -> list[int]:
     """Numbers of the log segments of a collection, oldest first."""
     try:
         files = store.list(names.wal_directory(collection))

@@ -14,6 +14,7 @@ from lance_fmt import CorruptFileError, Cursor, crc32c
 from vego import names
 from vego.errors import CorruptionError, NewerVersionError
 from vego.store import Store
+from vego.store.base import Files
 from vego.wal.format import (
     BATCH_MAGIC,
     FORMAT_VERSION,
@@ -61,7 +62,7 @@ class WalContents:
 
 
 def read_wal(
-    store: Store, collection: str, number: int, *, collection_id: str, expected: SegmentEnd | None = None
+    store: Files, collection: str, number: int, *, collection_id: str, expected: SegmentEnd | None = None
 ) -> WalContents:
     """Segment `number` of a collection.
 
@@ -163,7 +164,9 @@ def _batches(
         if batch.type != BatchType.OPERATIONS:
             raise cursor.fail(f"unknown batch type {batch.type}")
         if batch.time_us < time_us:
-            raise cursor.fail(f"time {batch.time_us} of batch {batch.lsn} is before {time_us} of the one before")
+            raise cursor.fail(
+                f"time {batch.time_us} of batch {batch.lsn} is before {time_us} of the one before"
+            )
         time_us = batch.time_us
         base = offset + header_size
         batches.append(Batch(batch.lsn, decode(payload, batch.count, path=path, base=base), time_us))
