@@ -66,6 +66,7 @@ class Collection(Readable):
         disown_in_child(self)
         self._lock = RLock() if rows is None else rows.lock
         self._views: WeakSet[Collection] = WeakSet()
+        self._past = False
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -276,6 +277,8 @@ class Collection(Readable):
         old = self._created().at(version, timestamp, tag)
         name = f"{self.name}@{old.rows.manifest.version if timestamp is None else timestamp}"
         view = Collection(name, self.metric, self.options, old, self._create, self._new_id, read_only=True)
+        view._views = self._views  # a view of a view outlives that one
+        view._past = True
         self._views.add(view)
         return view
 
@@ -406,6 +409,11 @@ class Collection(Readable):
             raise AssertionError("unreachable")
 
     def _writing(self) -> _Writing:
+        if self._past:
+            raise ReadOnlyError(
+                f"{self.name!r} is a collection as of an earlier moment, which does not change; `restore` of the "
+                "collection itself goes back to it"
+            )
         if self._read_only:
             raise ReadOnlyError(f"collection {self.name!r}: the database was opened with read_only=True")
         return _Writing(self)
@@ -424,7 +432,7 @@ class Collection(Readable):
         with self._lock:
             if not self._closed:
                 self._closed = "is closed"
-                for view in self._views:
+                for view in list(self._views):
                     view._close()
                 if self._rows is not None:
                     self._rows.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
@@ -14,37 +13,18 @@ import pytest
 
 import vego
 from tests.support.model import same_value
-from tests.support.versioned import (
+from tests.support.versioned import (  # noqa: F401
     START,
     Clock,
     Contents,
     assert_whole,
+    clock_fixture,
     commit,
     contents,
+    docs_fixture,
+    no_merges_of_their_own,
     opened,
 )
-from vego.index.indexed_rows import IndexedRows
-from vego.store import LocalStore
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(LocalStore, "now_us", lambda _: found())
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _no_merges_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
-
-
-@pytest.fixture
-def docs(tmp_path: Path, clock: Clock) -> Iterator[vego.Collection]:
-    db, found = opened(tmp_path / "db")
-    yield found
-    db.close()
-
 
 # -- against a model -------------------------------------------------------------------------------
 
@@ -406,3 +386,16 @@ def test_a_closed_database_has_no_versions(tmp_path: Path) -> None:
     ):
         with pytest.raises(vego.ClosedError):
             verb()
+
+
+def test_views_of_views_close_with_the_collection(tmp_path: Path, clock: Clock) -> None:
+    db, docs = opened(tmp_path / "db")
+    for name in "abc":
+        commit(docs, name)
+    inner = docs.at(3).at(2)
+    assert len(inner) == 1
+    with pytest.raises(vego.ReadOnlyError, match=r"'c@3@2' is a collection as of an earlier moment"):
+        inner.insert(id="x", vector=[1, 1])
+    db.close()
+    with pytest.raises(vego.ClosedError):
+        inner.get("a")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,39 +10,21 @@ import pytest
 
 import vego
 from lance_fmt import Builder, crc32c
-from tests.support.versioned import (
+from tests.support.versioned import (  # noqa: F401
     START,
     Clock,
     assert_whole,
+    clock_fixture,
     commit,
     contents,
+    docs_fixture,
     manifest_of,
+    no_merges_of_their_own,
     opened,
 )
-from vego.index.indexed_rows import IndexedRows
 from vego.store import LocalStore
 from vego.table.manifest import HEADER_SIZE, Manifest, load_version
 from vego.table.versions import time_of
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(LocalStore, "now_us", lambda _: found())
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _no_merges_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
-
-
-@pytest.fixture
-def docs(tmp_path: Path, clock: Clock) -> Iterator[vego.Collection]:
-    db, found = opened(tmp_path / "db")
-    yield found
-    db.close()
-
 
 # -- going back ------------------------------------------------------------------------------------
 

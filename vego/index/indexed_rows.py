@@ -438,7 +438,8 @@ class IndexedRows:
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes; bytes are of the files the newest manifest names."""
-        rows, view, manifest = self.rows, self.state.snapshot.view, self.rows.manifest
+        rows, snapshot, manifest = self.rows, self.state.snapshot, self.rows.manifest
+        view = snapshot.view
         return {
             "documents": view.live_count,
             "dimension": manifest.dimension,
@@ -447,7 +448,7 @@ class IndexedRows:
             "dead_slots": view.rows - view.live_count,
             "segments": len(manifest.segments),
             "segment_bytes": sum(entry.length for entry in manifest.segments),
-            "buffered_rows": rows.buffered_rows,
+            "buffered_rows": view.rows - snapshot.sources[-1][0],  # those under way are not there yet
             "buffered_bytes": rows.buffered_bytes,
             "index": rows.options.index,
             "indexed_slots": 0 if self.state.index is None else self.state.index.rows,

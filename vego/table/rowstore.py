@@ -216,11 +216,6 @@ class RowStore:
         """Size of the write buffer."""
         return self._memtable.size
 
-    @property
-    def buffered_rows(self) -> int:
-        """Rows in the write buffer."""
-        return len(self._memtable)
-
     # -- writing ---------------------------------------------------------------------------------
 
     def put(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:

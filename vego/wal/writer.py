@@ -129,8 +129,12 @@ class WalWriter:
         self.sync()
         self._append(BatchType.SEAL, b"", 0)
         self._sealed = True
-        self._file.sync()
-        self._file.close()
+        try:
+            self._file.sync()
+            self._file.close()
+        except VegoError:
+            self._sealed = False  # the file refuses everything from now on, and says why
+            raise
 
     def close(self) -> None:
         """Close without making anything durable, as after a failure."""
