@@ -28,6 +28,7 @@ SIGNATURES = {
     "verify": "(path, *, deep=False, progress=False)",
     "Document": "(id=None, vector=None, metadata=<factory>)",
     "Database.collection": "(self, name, *, dimension=None, metric=None, create=True, **options)",
+    "Database.branch": "(self, source, name, *, version=None, timestamp=None, tag=None)",
     "Database.collections": "(self)",
     "Database.drop": "(self, name)",
     "Database.refresh": "(self)",

@@ -316,6 +316,17 @@ class Collection(Readable):
 
         return self._change(restore)
 
+    def _branch(
+        self, name: str, version: int | None, timestamp: datetime | str | None, tag: str | None
+    ) -> None:
+        """Make another collection of what this one was; see `Database.branch`."""
+        self._created()
+
+        def branch(rows: IndexedRows | None) -> None:
+            _there(rows).branch(name, version, timestamp, tag)
+
+        self._change(branch)
+
     def compact(self, *, full: bool = False, progress: bool | Progress = False) -> CompactionReport:
         """Merge small segment files and drop what was deleted; `full`: all of it, whatever it costs.
 

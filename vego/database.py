@@ -6,6 +6,7 @@ import atexit
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,32 @@ class Database:
         with self._lock:
             stored = {name for name in self._stored() if versions(self._store, name)}
             return sorted(stored | {name for name, one in self._open.items() if one.dimension is not None})
+
+    def branch(
+        self,
+        source: str,
+        name: str,
+        *,
+        version: int | None = None,
+        timestamp: datetime | str | None = None,
+        tag: str | None = None,
+    ) -> Collection:
+        """A new collection `name` that begins as what the collection `source` is, or was: a version, time or tag.
+
+        The two share the files that both need, as hard links, so this takes neither time nor room to speak of; from
+        then on they have nothing to do with each other. Options are those of `source`. Raises
+        CollectionNotFoundError, InvalidArgumentError where there is a collection `name`, and the errors of
+        `Collection.at`.
+        """
+        names.check_collection(name)
+        with self._lock:
+            found = self.collection(source, create=False)
+            if self._open.get(name) is not None or name in self.collections():
+                raise InvalidArgumentError(
+                    f"collection {name!r} exists already; give another name, or drop it first"
+                )
+            found._branch(name, version, timestamp, tag)
+            return self.collection(name, create=False)
 
     def drop(self, name: str) -> None:
         """Delete a collection and its files; raises CollectionNotFoundError."""

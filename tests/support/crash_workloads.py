@@ -235,6 +235,12 @@ class Session:
         with self.step(self.frozen(documents | {collection: documents[f"{collection}@{name}"]})):
             self._db.collection(collection).restore(tag=name)
 
+    def branch(self, collection: str, name: str) -> None:
+        """Make another collection of what one is."""
+        documents = self.collections
+        with self.step(self.frozen(documents | {name: documents[collection]})):
+            self._db.branch(collection, name)
+
     def vacuum(self, collection: str) -> None:
         """Let go of every version that can be."""
         with self.step(self.content):
@@ -575,6 +581,16 @@ def _versions(session: Session) -> None:
     session.close()
 
 
+def _branch(session: Session) -> None:
+    session.open()
+    session.put("c", "k4")
+    session.branch("c", "d")
+    session.put("d", "k5", "k0")
+    session.delete("c", "k1")
+    session.compact("d")
+    session.drop("c")
+
+
 def _past(session: Session) -> None:
     """Every moment since the beginning can be gone back to."""
     session.open()
@@ -649,6 +665,7 @@ WORKLOADS = {
         Workload("tag", _tag, _few),
         Workload("restore", _restore, _few),
         Workload("vacuum", _vacuum, _segments_with_deletes),
+        Workload("branch", _branch, _few),
         Workload("past", _past, options={"retain_versions": 1_000}),
         Workload("repair manifest", _repair, _versions, "manifests"),
         Workload("repair index", _repair, _versions, "index"),

@@ -65,7 +65,7 @@ def test_a_command_that_is_terminated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vego.cli", "shell", str(tmp_path / "db")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdin is not None and shell.stdout is not None
-        shell.stdin.write("SELECT count(*) FROM c;\n")
+        shell.stdin.write(".help\n")
         shell.stdin.flush()
         assert shell.stdout.readline()
         shell.send_signal(signal.SIGTERM)

@@ -32,6 +32,7 @@ from vego.maintenance import Maintenance
 from vego.options import DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
+from vego.table.branching import branch
 from vego.table.commit import SetContents, SetTag, commit
 from vego.table.compaction import Compaction, choose_runs, rewrite
 from vego.table.filter_columns import FilterColumns
@@ -391,6 +392,21 @@ class IndexedRows:
             undo = [SetContents(now.segments, now.index)]
             commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)
         return self._reopened()
+
+    def branch(
+        self, name: str, version: int | None, timestamp: datetime | str | None, tag: str | None
+    ) -> None:
+        """Make the collection `name` of an earlier version, of a moment, or of what is there now."""
+        if version is None and timestamp is None and tag is None:
+            self.flush()
+            version = self.rows.manifest.version
+        past = self.at(version, timestamp, tag)
+        try:
+            with self.rows.garbage.held(past.rows.manifest.version):
+                what = past.rows.manifest.version if timestamp is None else moment_of(timestamp).isoformat()
+                branch(self._store, name, past.rows, f"{self.rows.collection}@{what}")
+        finally:
+            past.close()
 
     def advanced(self) -> IndexedRows:
         """These rows as of the newest version that any process has committed, or others in their place.

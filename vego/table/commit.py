@@ -201,8 +201,13 @@ def create_collection(
     metric: str,
     options: Mapping[str, Any],
     writer: str = "vego",
+    summary: str = "create collection",
+    contents: SetContents | None = None,
 ) -> Manifest:
-    """Make the directories and version 1 of a collection; CommitConflictError if there is such a one."""
+    """Make the directories and version 1 of a collection; CommitConflictError if there is such a one.
+
+    The files of `contents` are there already, durably.
+    """
     manifest = Manifest(
         version=1,
         collection_id=store.new_id(),
@@ -212,8 +217,10 @@ def create_collection(
         metric=metric,
         options=options,
         writer=writer,
-        summary="create collection",
+        summary=summary,
     )
+    if contents is not None:
+        manifest = apply(contents, manifest)
     store.make_dirs(
         *names.file_directories(collection),
         names.wal_directory(collection),
