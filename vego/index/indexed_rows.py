@@ -34,7 +34,7 @@ from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.branching import branch
 from vego.table.commit import SetContents, SetTag, commit
-from vego.table.compaction import Compaction, choose_runs, rewrite
+from vego.table.compaction import Compaction, choose_runs, rewrite, steps_of
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
@@ -69,6 +69,10 @@ class CompactionReport:
     bytes_before: int
     bytes_after: int
     dropped_rows: int
+
+
+class _StoppedError(Exception):
+    """A compaction is to end early."""
 
 
 class IndexedRows:
@@ -159,7 +163,7 @@ class IndexedRows:
             if not stopped() and self._segments_to_merge() and self._compacting.acquire(blocking=False):
                 try:
                     self._compacted = self.rows.manifest.segments
-                    self._compact(full=False, progress=None)
+                    self._compact(full=False, progress=None, stopped=stopped)
                 finally:
                     self._compacting.release()
             self.maintenance_error = None
@@ -255,17 +259,45 @@ class IndexedRows:
 
         The writers' lock is held at the beginning and the end only: reads and writes go on meanwhile. Raises
         StorageError, CorruptionError, or CommitConflictError where the collection went back to another version
-        meanwhile; nothing is changed then.
+        meanwhile; what was finished by then stays.
         """
         with self._compacting:
             return self._compact(full, progress)
 
-    def _compact(self, full: bool, progress: Progress | None) -> CompactionReport:
-        rows = self.rows
+    def _compact(
+        self, full: bool, progress: Progress | None, stopped: Callable[[], bool] = lambda: False
+    ) -> CompactionReport:
+        """Compact in steps, each of them committed; `stopped` is asked after every run."""
         with self.lock:
             self.flush()
-            before, state = rows.manifest.segments, self.state
-            runs, segments = choose_runs(before, full=full), rows.segments
+            manifest = self.rows.manifest
+        before = manifest.segments
+        runs = choose_runs(before, full=full)
+        graph = 0 if manifest.index is None else manifest.index.length
+        total = sum(before[position].rows for run in runs for position in run)
+        done, reports = 0, [_report(before, before, 0)]
+
+        def report(rows: int, _: int) -> None:
+            if stopped():
+                raise _StoppedError
+            if progress is not None:
+                progress(done + rows, total)
+
+        with suppress(_StoppedError):
+            for step in steps_of(before, runs, graph):
+                files = [tuple(before[position].file for position in run) for run in step]
+                reports.append(self._compact_step(files, report))
+                done += sum(before[position].rows for run in step for position in run)
+        return _summed(reports)
+
+    def _compact_step(self, files: Sequence[tuple[str, ...]], progress: Progress) -> CompactionReport:
+        """Rewrite the segments `files`, run by run, and commit that. Runs that are there no more are left out."""
+        rows = self.rows
+        with self.lock:
+            before, state, segments = rows.manifest.segments, self.state, rows.segments
+        places = {entry.file: position for position, entry in enumerate(before)}
+        found = [range(places[run[0]], places[run[0]] + len(run)) for run in files if run[0] in places]
+        runs = [run for run in found if _files(before, run) in files]
         if not runs:
             return _report(before, before, 0)
         view = state.snapshot.view
@@ -493,6 +525,22 @@ class IndexedRows:
             # Whoever gives slots new numbers publishes rows and graph together.
             if snapshot is not before and snapshot.slot_of is before.slot_of:
                 self.state = State(snapshot, self.state.index, self.state.filters)
+
+
+def _files(entries: Sequence[SegmentEntry], run: range) -> tuple[str, ...]:
+    return tuple(entry.file for entry in entries[run.start : run.stop])
+
+
+def _summed(reports: Sequence[CompactionReport]) -> CompactionReport:
+    """One after the other: what there is after the last, and before it what all of them took away."""
+    last = reports[-1]
+    return CompactionReport(
+        last.segments_after + sum(one.segments_before - one.segments_after for one in reports),
+        last.segments_after,
+        last.bytes_after + sum(one.bytes_before - one.bytes_after for one in reports),
+        last.bytes_after,
+        sum(one.dropped_rows for one in reports),
+    )
 
 
 def _report(before: Sequence[SegmentEntry], after: Sequence[SegmentEntry], dropped: int) -> CompactionReport:
