@@ -19,19 +19,20 @@ VEGO = {
     "InvalidVectorError", "NewerVersionError", "NotADatabaseError", "NotFoundError", "Open", "Outcome", "Plan",
     "CompactionReport", "Rejected", "Transaction", "Version", "PoisonedError",
     "ReadOnlyError", "StorageError", "UnknownFieldError", "UnknownOptionError", "VegoError", "__version__", "field",
-    "open",
+    "close_on_sigterm", "open",
 }  # fmt: skip
 SIGNATURES = {
     "open": "(path, *, dimension=None, metric='cosine', read_only=False, create=True, durability='sync', "
     "interval_ms=None, background=True, shared=False, **options)",
-    "restore": "(backup, path, *, progress=False)",
+    "restore": "(backup, path, *, until=None, progress=False)",
     "verify": "(path, *, deep=False, progress=False)",
     "Document": "(id=None, vector=None, metadata=<factory>)",
     "Database.collection": "(self, name, *, dimension=None, metric=None, create=True, **options)",
+    "Database.branch": "(self, source, name, *, version=None, timestamp=None, tag=None)",
     "Database.collections": "(self)",
     "Database.drop": "(self, name)",
     "Database.refresh": "(self)",
-    "Database.backup": "(self, path, *, base=None, link=False, progress=False)",
+    "Database.backup": "(self, path, *, base=None, link=False, history=False, progress=False)",
     "Database.stats": "(self)",
     "Database.close": "(self)",
     "Collection.insert": "(self, document=None, *, id=None, vector=None, metadata=None)",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vego.inputs import Outcome, Rejected
     from vego.planner import Plan
     from vego.query import Expr, field
+    from vego.signals import close_on_sigterm
     from vego.table.versions import Version
     from vego.transaction import Transaction
     from vego.verification import Finding, VerifyReport, verify
@@ -92,6 +93,7 @@ __all__ = [
     "VerifyReport",
     "Version",
     "__version__",
+    "close_on_sigterm",
     "field",
     "open",
     "restore",
@@ -108,6 +110,7 @@ _HOMES = {
     "vego.inputs": "Outcome Rejected",
     "vego.planner": "Plan",
     "vego.query": "Expr field",
+    "vego.signals": "close_on_sigterm",
     "vego.table.versions": "Version",
     "vego.transaction": "Transaction",
     "vego.verification": "Finding VerifyReport verify",

@@ -66,6 +66,7 @@ class Collection(Readable):
         disown_in_child(self)
         self._lock = RLock() if rows is None else rows.lock
         self._views: WeakSet[Collection] = WeakSet()
+        self._past = False
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -268,12 +269,16 @@ class Collection(Readable):
     ) -> Collection:
         """The collection as it was: a read-only Collection that does not change.
 
-        Named by number, by tag, or by a time (a datetime or ISO 8601 text, UTC where it does not say), which means
-        the newest version that was there then. Raises NotFoundError naming the versions or tags that there are.
+        A version is named by number or by tag. A time (a datetime or ISO 8601 text, UTC where it does not say) means
+        everything that was written by then, single documents included: from the oldest version on from which none is
+        missing, any moment will do (see `retain_seconds`). Raises NotFoundError naming the versions or tags that
+        there are, or the earliest moment.
         """
         old = self._created().at(version, timestamp, tag)
-        name = f"{self.name}@{old.rows.manifest.version}"
+        name = f"{self.name}@{old.rows.manifest.version if timestamp is None else timestamp}"
         view = Collection(name, self.metric, self.options, old, self._create, self._new_id, read_only=True)
+        view._views = self._views  # a view of a view outlives that one
+        view._past = True
         self._views.add(view)
         return view
 
@@ -298,7 +303,7 @@ class Collection(Readable):
     def restore(
         self, version: int | None = None, *, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> int:
-        """Go back to a version, named as for `at`: a new version with its contents is made; its number is returned.
+        """Go back to a version or a time, as for `at`: a new version with its contents is made; its number is returned.
 
         Nothing is lost: what was there is a version of its own. Raises NotFoundError, CorruptionError.
         """
@@ -310,6 +315,17 @@ class Collection(Readable):
             return restored.rows.manifest.version
 
         return self._change(restore)
+
+    def _branch(
+        self, name: str, version: int | None, timestamp: datetime | str | None, tag: str | None
+    ) -> None:
+        """Make another collection of what this one was; see `Database.branch`."""
+        self._created()
+
+        def branch(rows: IndexedRows | None) -> None:
+            _there(rows).branch(name, version, timestamp, tag)
+
+        self._change(branch)
 
     def compact(self, *, full: bool = False, progress: bool | Progress = False) -> CompactionReport:
         """Merge small segment files and drop what was deleted; `full`: all of it, whatever it costs.
@@ -404,6 +420,11 @@ class Collection(Readable):
             raise AssertionError("unreachable")
 
     def _writing(self) -> _Writing:
+        if self._past:
+            raise ReadOnlyError(
+                f"{self.name!r} is a collection as of an earlier moment, which does not change; `restore` of the "
+                "collection itself goes back to it"
+            )
         if self._read_only:
             raise ReadOnlyError(f"collection {self.name!r}: the database was opened with read_only=True")
         return _Writing(self)
@@ -422,7 +443,7 @@ class Collection(Readable):
         with self._lock:
             if not self._closed:
                 self._closed = "is closed"
-                for view in self._views:
+                for view in list(self._views):
                     view._close()
                 if self._rows is not None:
                     self._rows.close()

@@ -6,6 +6,7 @@ import atexit
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,32 @@ class Database:
             stored = {name for name in self._stored() if versions(self._store, name)}
             return sorted(stored | {name for name, one in self._open.items() if one.dimension is not None})
 
+    def branch(
+        self,
+        source: str,
+        name: str,
+        *,
+        version: int | None = None,
+        timestamp: datetime | str | None = None,
+        tag: str | None = None,
+    ) -> Collection:
+        """A new collection `name` that begins as what the collection `source` is, or was: a version, time or tag.
+
+        The two share the files that both need, as hard links, so this takes neither time nor room to speak of; from
+        then on they have nothing to do with each other. Options are those of `source`. Raises
+        CollectionNotFoundError, InvalidArgumentError where there is a collection `name`, and the errors of
+        `Collection.at`.
+        """
+        names.check_collection(name)
+        with self._lock:
+            found = self.collection(source, create=False)
+            if self._open.get(name) is not None or name in self.collections():
+                raise InvalidArgumentError(
+                    f"collection {name!r} exists already; give another name, or drop it first"
+                )
+            found._branch(name, version, timestamp, tag)
+            return self.collection(name, create=False)
+
     def drop(self, name: str) -> None:
         """Delete a collection and its files; raises CollectionNotFoundError."""
         self._check_open()
@@ -217,6 +244,7 @@ class Database:
         *,
         base: str | Path | None = None,
         link: bool = False,
+        history: bool = False,
         progress: bool | Callable[[int, int], None] = False,
     ) -> BackupReport:
         """Copy the whole database to the new or empty directory `path`, while others go on writing.
@@ -226,13 +254,16 @@ class Database:
         database.
 
         base: an earlier backup of this database on the same file system; files that it has are linked, not copied.
+        history: take along every kept version and the log between them, so that `vego.restore(path, ..., until=)`
+        reaches any moment from the oldest on. `path` may be an earlier backup of this database then; only what is new
+        is added to it, and what is there stays.
         link: link the database's own files, too. That takes no room and no time, but such a backup shares the
         medium: what damages a file damages it in both. progress: True for a bar on stderr, or a function of (bytes
         done, bytes in all).
 
         Raises CorruptionError where the database is damaged, InvalidArgumentError (the directory is not empty, or
-        `base` is of another database), NotADatabaseError (`base` is no backup), StorageError (disk full). There is
-        no backup then, and what was written of it is removed.
+        `base` or what is in `path` is of another database, or has another history), NotADatabaseError (`base` is no
+        backup), StorageError (disk full). There is no backup then, and what was written of it is removed.
         """
         from vego.backup import Moment, moment_of, take_backup
 
@@ -241,16 +272,20 @@ class Database:
         assert marker is not None
         source = LocalStore(self.path, read_only=True)  # as a reader: where it is shared, others commit, too
         moments: list[Moment] = []
+        created_us = source.now_us()
         try:
             with self._lock:
                 for name in self._stored():
                     collection = self._open.get(name)
                     with nullcontext() if collection is None else collection._lock:
-                        moment = moment_of(source, name)
+                        moment = moment_of(source, name, history=history)
                     if moment is not None:
                         moments.append(moment)
             with progress_of(progress, "backing up") as report:
-                return take_backup(source, marker, moments, path, base=base, link=link, progress=report)
+                return take_backup(
+                    source, marker, moments, path, base=base, link=link, history=history,
+                    created_us=created_us, progress=report,
+                )  # fmt: skip
         finally:
             for moment in moments:
                 moment.close()

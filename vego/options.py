@@ -45,7 +45,7 @@ class CollectionOptions:
     ef_search: candidates kept by a search that does not say `ef=`; more is slower and finds more.
     flush_bytes: size of the write buffer at which it becomes a segment file.
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
-    retain_seconds: versions younger than this stay, however many there are.
+    retain_seconds: what is needed to go back to any moment of this time stays, however many versions there are.
     """
 
     index: str = "hnsw"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 import vego
+from lance_fmt import crc32c
 from tests.support.simulated_system import Operation, ProcessKilled, SimulatedSystem, Tree
 from vego.index import indexed_rows
 from vego.repair import drop_index, set_aside_versions_after
 from vego.store import LocalStore
 from vego.table import rowstore
 from vego.table.manifest import files_of, load_version, versions
+from vego.table.versions import time_at
+from vego.wal import salvage_wal, segment_numbers
 
 PATH = "/disk/db"
 NAMES = [f"k{number}" for number in range(10)]
@@ -32,6 +35,8 @@ REWRITING: Any = indexed_rows  # what it imports is not its to give away, but th
 
 Content = tuple[tuple[str, tuple[tuple[str, int], ...]], ...] | str
 NOTHING = "no database"
+WITH_PAST = "past"  # the collection of which every moment is looked at
+PAST = "@past"
 DAMAGED = "damaged"  # legal only where a workload damaged something, until the repair returned
 
 
@@ -143,12 +148,18 @@ class Session:
         self._moments.append((len(self.system.log), frozenset([self.content])))
 
     def frozen(self, documents: dict[str, dict[str, int]]) -> Content:
-        """`documents` as a content."""
+        """`documents` as a content; what a collection with a past was before this is in its past."""
+        for name in [name for name in documents if name.endswith(PAST)]:
+            states = documents[name]
+            now = fingerprint(documents[name.removesuffix(PAST)])
+            if list(states.values())[-1:] != [now]:
+                documents = documents | {name: states | {f"{len(states):03d}": now}}
         return tuple((name, tuple(sorted(found.items()))) for name, found in sorted(documents.items()))
 
     def create(self, collection: str) -> None:
         """Create a collection."""
-        with self.step(self.frozen(self.collections | {collection: {}})):
+        past: dict[str, dict[str, int]] = {f"{collection}{PAST}": {}} if collection == WITH_PAST else {}
+        with self.step(self.frozen(self.collections | {collection: {}} | past)):
             self._db.collection(collection, dimension=4, metric="l2")
 
     def put(self, collection: str, *names: str, batch: bool = False) -> None:
@@ -223,6 +234,12 @@ class Session:
         documents = self.collections
         with self.step(self.frozen(documents | {collection: documents[f"{collection}@{name}"]})):
             self._db.collection(collection).restore(tag=name)
+
+    def branch(self, collection: str, name: str) -> None:
+        """Make another collection of what one is."""
+        documents = self.collections
+        with self.step(self.frozen(documents | {name: documents[collection]})):
+            self._db.branch(collection, name)
 
     def vacuum(self, collection: str) -> None:
         """Let go of every version that can be."""
@@ -309,7 +326,33 @@ def contents(database: vego.Database) -> Content:
         if hits != documents.keys():
             raise WrongError(f"{name}: search finds {sorted(hits)}, get {sorted(documents)}")
         found.append((name, tuple(sorted(documents.items()))))
+        if name == WITH_PAST:
+            found.append((f"{name}{PAST}", past_of(docs)))
     return tuple(sorted(found))
+
+
+def fingerprint(documents: Mapping[str, int]) -> int:
+    """A number that tells contents of a collection apart."""
+    return crc32c(repr(sorted(documents.items())).encode())
+
+
+def past_of(docs: vego.Collection) -> tuple[tuple[str, int], ...]:
+    """What a collection was at every moment that its versions and its log know of, each state numbered."""
+    store = LocalStore(PATH, read_only=True)
+    collection_id = load_version(store, docs.name, versions(store, docs.name)[-1]).collection_id
+    times = {load_version(store, docs.name, version).created_us for version in versions(store, docs.name)}
+    for number in segment_numbers(store, docs.name):
+        times |= {
+            batch.time_us for batch in salvage_wal(store, docs.name, number, collection_id=collection_id)
+        }
+    states: list[int] = []
+    for time_us in sorted(times):
+        then = docs.at(timestamp=time_at(time_us))
+        documents = [document for key in (*NAMES, AFTER) if (document := then.get(key)) is not None]
+        state = fingerprint({document.id: document.metadata["serial"] for document in documents})
+        if states[-1:] != [state]:
+            states.append(state)
+    return tuple((f"{number:03d}", state) for number, state in enumerate(states))
 
 
 def assert_versions_have_their_files(collection: str) -> None:
@@ -538,6 +581,37 @@ def _versions(session: Session) -> None:
     session.close()
 
 
+def _branch(session: Session) -> None:
+    session.open()
+    session.put("c", "k4")
+    session.branch("c", "d")
+    session.put("d", "k5", "k0")
+    session.delete("c", "k1")
+    session.compact("d")
+    session.drop("c")
+
+
+def _past(session: Session) -> None:
+    """Every moment since the beginning can be gone back to."""
+    session.open()
+    session.create(WITH_PAST)
+    session.put(WITH_PAST, "k0", "k1")
+    session.put(WITH_PAST, "k0")
+    session.flush(WITH_PAST)
+    session.delete(WITH_PAST, "k1")
+    session.kill()
+    session.open()
+    session.put(WITH_PAST, "k2")
+    session.put(WITH_PAST, *NAMES[2:9])
+    session.put(WITH_PAST, "k1")
+    session.compact(WITH_PAST)
+    session.put(WITH_PAST, "k4")
+    session.close()
+    session.open()
+    session.delete(WITH_PAST, "k2", "k4")
+    session.flush(WITH_PAST)
+
+
 def _repair(session: Session) -> None:
     (after,) = session.legal - {DAMAGED}
     session.repair(after)
@@ -591,6 +665,8 @@ WORKLOADS = {
         Workload("tag", _tag, _few),
         Workload("restore", _restore, _few),
         Workload("vacuum", _vacuum, _segments_with_deletes),
+        Workload("branch", _branch, _few),
+        Workload("past", _past, options={"retain_versions": 1_000}),
         Workload("repair manifest", _repair, _versions, "manifests"),
         Workload("repair index", _repair, _versions, "index"),
         Workload(RANDOM, _anything, options={"flush_bytes": 1_000}),

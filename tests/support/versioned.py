@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import vego
+from vego.index.indexed_rows import IndexedRows
 from vego.store import LocalStore
 from vego.table.manifest import files_of, load_version, versions
 
@@ -27,6 +31,28 @@ class Clock:
     @property
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.us / 1e6, UTC)
+
+
+@pytest.fixture(name="clock")
+def clock_fixture(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of every store."""
+    found = Clock()
+    monkeypatch.setattr(LocalStore, "now_us", lambda _: found())
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_merges_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments are merged where the test says so."""
+    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
+
+
+@pytest.fixture(name="docs")
+def docs_fixture(tmp_path: Path, clock: Clock) -> Iterator[vego.Collection]:
+    """A collection."""
+    db, found = opened(tmp_path / "db")
+    yield found
+    db.close()
 
 
 def opened(path: Path, **options: Any) -> tuple[vego.Database, vego.Collection]:

@@ -17,7 +17,7 @@ import vego
 from tests.support.compacted import DIMENSION, assert_no_rubbish, assert_same, filled, opened, size_of
 from tests.support.documents import IDS, KEYS, METADATA, VALUES
 from tests.support.model import same_value
-from vego.table.compaction import DEAD_SHARE, LEAST_RUN, MOST_BYTES, choose_runs
+from vego.table.compaction import DEAD_SHARE, LEAST_RUN, MOST_BYTES, choose_runs, steps_of
 from vego.table.manifest import DeletesEntry, SegmentEntry
 
 # -- what is merged --------------------------------------------------------------------------------
@@ -326,3 +326,19 @@ def test_reports_and_progress(tmp_path: Path) -> None:
         with pytest.raises(vego.ReadOnlyError):
             db.collection("c").compact()
         assert_same(db.collection("c"), model)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_steps(seed: int) -> None:
+    """Every run is in one step, in order; a step ends with the run that makes it as large as it has to be."""
+    rng = random.Random(seed)
+    entries = [segment(n, 10, rng.randrange(1, 100)) for n in range(40)]
+    runs = [range(start, start + rng.randint(1, 4)) for start in range(0, 36, 4)]
+    for least in (0, 1, 50, 200, 10_000):
+        steps = steps_of(entries, runs, least)
+        assert [run for step in steps for run in step] == runs
+        for step in steps:
+            sizes = [sum(entries[position].length for position in run) for run in step]
+            assert sum(sizes[:-1]) < least or len(step) == 1
+            assert sum(sizes) >= least or step is steps[-1]
+    assert steps_of(entries, [], 100) == []

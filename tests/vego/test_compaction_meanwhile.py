@@ -422,3 +422,106 @@ def test_no_room_leaves_no_files_behind_even_before_the_next_opening(tmp_path: P
                 assert size_of(tmp_path / "db") <= before + 4_096
             patch.undo()
     db.close()
+
+
+# -- in steps --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A database of twelve segments, of which a full compaction makes six, and no graph to be carried along."""
+    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
+    model = filled(tmp_path / "db", batches=12, index="flat")
+    size = max(file.stat().st_size for file in (tmp_path / "db/collections/c/data").iterdir())
+    monkeypatch.setattr(compaction, "MOST_BYTES", int(size * 1.5))
+    return model
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_what_is_finished_stays(
+    tmp_path: Path, small_runs: Model, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """A compaction that dies in its nth run has committed those before; the next one does the rest."""
+    db, docs = opened(tmp_path / "db")
+    right, runs = compaction.rewrite, list[int]()
+
+    def rewrite(*arguments: Any) -> compaction.Compaction:
+        runs.append(len(runs))
+        if len(runs) > failing:
+            raise KeyboardInterrupt
+        return right(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(indexed_rows, "rewrite", rewrite)
+        with pytest.raises(KeyboardInterrupt):
+            docs.compact(full=True)
+    shutil.copytree(tmp_path / "db", tmp_path / "killed")
+    assert docs.stats()["segments"] == 12 - failing
+    assert_same(docs, small_runs)
+    db.close()
+    db, docs = opened(tmp_path / "killed")
+    assert docs.stats()["segments"] == 12 - failing
+    assert_same(docs, small_runs)
+    steps: list[tuple[int, int]] = []
+    report = docs.compact(full=True, progress=lambda done, total: steps.append((done, total)))
+    assert (report.segments_before, report.segments_after) == (12 - failing, 6)
+    assert report.dropped_rows == (6 - failing) * 20
+    assert steps == [((n + 1) * 60, (6 - failing) * 60) for n in range(6 - failing)]
+    assert report.bytes_before > report.bytes_after
+    assert_same(docs, small_runs)
+    assert docs.compact(full=True).segments_before == 6
+    docs.vacuum(2)
+    db.close()
+    assert_no_rubbish(tmp_path / "killed")
+
+
+def test_closing_ends_a_compaction_after_its_run(
+    tmp_path: Path, small_runs: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, docs = opened(tmp_path / "db")
+    rows = docs._rows
+    assert rows is not None
+    right, runs = compaction.rewrite, list[int]()
+
+    def rewrite(*arguments: Any) -> compaction.Compaction:
+        runs.append(len(runs))
+        return right(*arguments)
+
+    monkeypatch.setattr(indexed_rows, "rewrite", rewrite)
+    monkeypatch.setattr(
+        indexed_rows, "choose_runs", lambda entries, full=False: compaction.choose_runs(entries, full=True)
+    )
+    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: True)
+    rows.maintain(lambda: len(runs) >= 2)
+    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
+    assert len(runs) == 2
+    assert docs.stats()["segments"] == 11  # the second run was given up, as it had not been committed
+    assert docs.stats()["maintenance_error"] is None
+    assert_same(docs, small_runs)
+    docs.vacuum(2)
+    db.close()
+    assert_no_rubbish(tmp_path / "db")
+
+
+def test_runs_that_another_took_are_left_out(
+    tmp_path: Path, small_runs: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps the collection may go back to a version without the segments to come."""
+    db, docs = opened(tmp_path / "db")
+    before = docs.versions()[-2].version
+    right, runs = compaction.rewrite, list[int]()
+
+    def rewrite(*arguments: Any) -> compaction.Compaction:
+        runs.append(len(runs))
+        if len(runs) == 2:
+            docs.restore(before)
+        return right(*arguments)
+
+    monkeypatch.setattr(indexed_rows, "rewrite", rewrite)
+    with pytest.raises(vego.CommitConflictError):
+        docs.compact(full=True)
+    assert len(runs) == 2
+    monkeypatch.undo()
+    docs.compact(full=True)
+    db.close()
+    assert vego.verify(tmp_path / "db", deep=True).ok

@@ -46,6 +46,8 @@ STATES = {  # at each moment; where one state takes longer, fewer
     "tag": 3,
     "restore": 4,
     "vacuum": 4,
+    "branch": 3,
+    "past": 3,
     "repair manifest": 10,
     "repair index": 8,
     "anything": 6,
@@ -55,7 +57,7 @@ STATES = {  # at each moment; where one state takes longer, fewer
 @pytest.mark.crash
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_power_cuts(name: str) -> None:
-    again = 1 if name in ("compact", "vacuum") else 6  # their recoveries have many moments
+    again = 1 if name in ("compact", "vacuum", "branch", "past") else 6  # their recoveries have many moments
     often = 32 if WORKLOADS[name].damage else 12
     explorer = Explorer(seed=1, limit=STATES[name], again_one_in=often, again_limit=again)
     explorer.perform(WORKLOADS[name], 1)
@@ -67,7 +69,7 @@ def test_power_cuts(name: str) -> None:
 
 # Where a killed process leaves something in the cache that the next one takes for durable: what it did last.
 SERVED_FROM_THE_CACHE = {
-    "seal": ("flush", r"write of 40 bytes at \d+ of .*\.wal"),
+    "seal": ("flush", r"write of 48 bytes at \d+ of .*\.wal"),
     "first manifest": ("create", r"name .*/manifests/\d+\.manifest"),
     "manifest with rows": ("segments", r"name .*/manifests/\d+\.manifest"),
     "marker": ("create", r"name .*/VEGO"),

@@ -402,3 +402,35 @@ def test_a_reader_sees_batches_whole_while_threads_replace_them(tmp_path: Path) 
             readers = [pool.submit(read) for _ in range(2)]
             pool.submit(write).result(PATIENCE)
             assert all(reader.result(PATIENCE) > 0 for reader in readers)
+
+
+def test_a_seal_that_could_not_be_synced(docs: vego.Collection, gate: Gate) -> None:
+    """What comes after it says that a write failed, not that something is closed."""
+    docs.flush()
+    docs.insert(id="new", vector=[1, 1])
+    assert docs._rows is not None
+    writer = docs._rows.rows._journal._group.writer
+    assert writer is not None
+    right = writer._file.sync
+
+    def fail() -> None:
+        gate.error = OSError(errno.EIO, "planted")
+        right()
+
+    writer._file.sync = fail  # type: ignore[method-assign]
+    with pytest.raises(vego.CommitUncertainError):
+        docs.flush()
+    with pytest.raises(vego.PoisonedError):
+        docs.insert(id="later", vector=[1, 1])
+    gate.error = None
+
+
+def test_stats_count_what_can_be_seen(docs: vego.Collection, gate: Gate, pool: ThreadPoolExecutor) -> None:
+    before = docs.stats()["buffered_rows"]
+    gate.close()
+    write = pool.submit(docs.insert, id="new", vector=[1, 1])
+    gate.wait_for_one()
+    assert (docs.stats()["buffered_rows"], len(docs)) == (before, 2)
+    gate.open()
+    write.result(PATIENCE)
+    assert (docs.stats()["buffered_rows"], len(docs)) == (before + 1, 3)

@@ -141,7 +141,7 @@ def test_leftovers_are_told_and_no_damage(database: Path) -> None:
         f"collections/docs/data/{'a' * 32}.lfmt",
         f"collections/docs/index/.tmp-{'a' * 32}",
         f"collections/.dropped-{'b' * 32}",
-        f"collections/docs/wal/{1:020}.wal",
+        f"collections/docs/wal/{0:020}.wal",
     ]
     for path in strange:
         (database / path).write_bytes(b"x")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
@@ -14,37 +13,18 @@ import pytest
 
 import vego
 from tests.support.model import same_value
-from tests.support.versioned import (
+from tests.support.versioned import (  # noqa: F401
     START,
     Clock,
     Contents,
     assert_whole,
+    clock_fixture,
     commit,
     contents,
+    docs_fixture,
+    no_merges_of_their_own,
     opened,
 )
-from vego.index.indexed_rows import IndexedRows
-from vego.store import LocalStore
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(LocalStore, "now_us", lambda _: found())
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _no_merges_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
-
-
-@pytest.fixture
-def docs(tmp_path: Path, clock: Clock) -> Iterator[vego.Collection]:
-    db, found = opened(tmp_path / "db")
-    yield found
-    db.close()
-
 
 # -- against a model -------------------------------------------------------------------------------
 
@@ -144,7 +124,12 @@ def test_any_verbs(tmp_path: Path, clock: Clock, seed: int) -> None:
             assert contents(then) == history[one.version], one
             assert len(then) == one.documents
             assert contents(docs.at(timestamp=one.time)) == history[one.version]
-            assert contents(docs.at(timestamp=one.time + timedelta(microseconds=500))) == history[one.version]
+            later = one.time + timedelta(microseconds=500)
+            if one.version + 1 in numbers or one.version == numbers[-1]:
+                assert contents(docs.at(timestamp=later)) == history[one.version]
+            else:
+                with pytest.raises(vego.NotFoundError, match="that are not kept; every moment from "):
+                    docs.at(timestamp=later)
     db.close()
     assert_whole(tmp_path / "db")
 
@@ -196,7 +181,7 @@ def test_times_in_any_zone_and_spelling(docs: vego.Collection, clock: Clock) -> 
     assert contents(docs.at(timestamp=(between + timedelta(days=2)).date().isoformat())) == {"a": {}, "b": {}}
     assert contents(docs.at(timestamp=datetime.max)) == {"a": {}, "b": {}}
     with pytest.raises(
-        vego.NotFoundError, match="no version as old as 0001-01-01T.*the oldest is of 2025-10"
+        vego.NotFoundError, match="no version as old as 0001-01-01T.*every moment from 2025-10"
     ):
         docs.at(timestamp=datetime.min)
     # A wall clock elsewhere that shows what the one in UTC shows is another time.
@@ -209,9 +194,11 @@ def test_the_exact_moment_of_a_version_is_its_own(docs: vego.Collection) -> None
     for name in "abc":
         commit(docs, name)
     for one in docs.versions():
-        assert docs.at(timestamp=one.time).name == f"c@{one.version}"
-        if one.version > 1:
-            assert docs.at(timestamp=one.time - timedelta(microseconds=1)).name == f"c@{one.version - 1}"
+        assert len(docs.at(timestamp=one.time)) == one.version - 1
+        assert docs.at(timestamp=one.time).name == f"c@{one.time}"
+        if one.version > 1:  # the document had been inserted by then
+            assert len(docs.at(timestamp=one.time - timedelta(microseconds=1))) == one.version - 1
+            assert len(docs.at(version=one.version - 1)) == one.version - 2
 
 
 def test_a_clock_that_goes_backwards(docs: vego.Collection, clock: Clock) -> None:
@@ -399,3 +386,16 @@ def test_a_closed_database_has_no_versions(tmp_path: Path) -> None:
     ):
         with pytest.raises(vego.ClosedError):
             verb()
+
+
+def test_views_of_views_close_with_the_collection(tmp_path: Path, clock: Clock) -> None:
+    db, docs = opened(tmp_path / "db")
+    for name in "abc":
+        commit(docs, name)
+    inner = docs.at(3).at(2)
+    assert len(inner) == 1
+    with pytest.raises(vego.ReadOnlyError, match=r"'c@3@2' is a collection as of an earlier moment"):
+        inner.insert(id="x", vector=[1, 1])
+    db.close()
+    with pytest.raises(vego.ClosedError):
+        inner.get("a")

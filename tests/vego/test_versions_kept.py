@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,39 +10,21 @@ import pytest
 
 import vego
 from lance_fmt import Builder, crc32c
-from tests.support.versioned import (
+from tests.support.versioned import (  # noqa: F401
     START,
     Clock,
     assert_whole,
+    clock_fixture,
     commit,
     contents,
+    docs_fixture,
     manifest_of,
+    no_merges_of_their_own,
     opened,
 )
-from vego.index.indexed_rows import IndexedRows
 from vego.store import LocalStore
 from vego.table.manifest import HEADER_SIZE, Manifest, load_version
 from vego.table.versions import time_of
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(LocalStore, "now_us", lambda _: found())
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _no_merges_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: False)
-
-
-@pytest.fixture
-def docs(tmp_path: Path, clock: Clock) -> Iterator[vego.Collection]:
-    db, found = opened(tmp_path / "db")
-    yield found
-    db.close()
-
 
 # -- going back ------------------------------------------------------------------------------------
 
@@ -82,11 +63,11 @@ def test_going_back_to_a_version_that_is_about_to_be_collected(tmp_path: Path) -
     assert_whole(tmp_path / "db")
 
 
-def test_going_back_by_time_means_before_the_call(docs: vego.Collection, clock: Clock) -> None:
+def test_going_back_to_a_time_to_come_is_staying(docs: vego.Collection, clock: Clock) -> None:
     commit(docs, "a")
     docs.insert(id="buffered", vector=[0, 0])
     docs.restore(timestamp=clock.now + timedelta(days=1))
-    assert contents(docs) == {"a": {}}
+    assert contents(docs) == {"a": {}, "buffered": {}}
 
 
 @pytest.mark.parametrize("where", ["footer", "ids", "missing"])
@@ -137,7 +118,7 @@ def test_young_versions_are_kept(tmp_path: Path, clock: Clock) -> None:
         clock.us = START + number * 20_000_000
         commit(docs, f"d{number}")
     kept = [one.version for one in docs.versions()]
-    assert kept == list(range(9, 14))  # of the last 100 seconds
+    assert kept == list(range(8, 14))  # what was there in the last 100 seconds
     clock.us += 1_000_000_000
     docs.vacuum()
     assert [one.version for one in docs.versions()] == [12, 13]

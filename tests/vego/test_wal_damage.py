@@ -51,7 +51,7 @@ def test_read_back(tmp_path, seal):
     assert contents.sealed == seal
     assert contents.torn_bytes == 0
     assert contents.valid_length == store.size("collections/c/wal/00000000000000000001.wal")
-    assert contents.valid_length == end + (40 if seal else 0)
+    assert contents.valid_length == end + (48 if seal else 0)
 
 
 def test_every_bit_of_every_batch_but_the_last(tmp_path):
@@ -207,7 +207,7 @@ def test_a_newer_format_is_named(tmp_path):
     store = logs.new_store(tmp_path)
     header = SegmentHeader("a" * 32, logs.COLLECTION_ID, 1, 1, None, version=9)
     logs.file_of(store).write_bytes(header.to_bytes() + b"whatever")
-    with pytest.raises(NewerVersionError, match="log format 9 is newer than 1"):
+    with pytest.raises(NewerVersionError, match="log format 9 is newer than 2"):
         logs.read(store)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vego import names
-from vego.backup.record import FileEntry
+from vego.backup.record import FileEntry, load_record
 from vego.errors import InvalidArgumentError, NotFoundError, VegoError
 from vego.store import LocalStore, Store
 from vego.store.base import ReadAt
@@ -31,6 +31,15 @@ class Meter:
             self._report(self._done, self._total)
 
 
+def is_backup(path: str | Path) -> bool:
+    """Whether a directory is a backup."""
+    store = LocalStore(Path(path).expanduser(), read_only=True)
+    try:
+        return store.exists(names.BACKUP)
+    finally:
+        store.close()
+
+
 @contextmanager
 def new_directory(path: str | Path, source: Store, what: str) -> Iterator[LocalStore]:
     """A store on a new or empty directory outside of `source`. Whatever error ends the block empties it again.
@@ -39,9 +48,7 @@ def new_directory(path: str | Path, source: Store, what: str) -> Iterator[LocalS
     fills it just now, StorageError.
     """
     target = LocalStore(Path(path).expanduser())
-    inside = Path(target.name).resolve()
-    if inside.is_relative_to(Path(source.name).resolve()):
-        raise InvalidArgumentError(f"{target.name}: {what} needs a directory outside of {source.name}")
+    _check_outside(target, source, what)
     try:
         _check_empty(target, what)
         made = not target.exists("")
@@ -55,6 +62,49 @@ def new_directory(path: str | Path, source: Store, what: str) -> Iterator[LocalS
             raise
     finally:
         target.close()
+
+
+@contextmanager
+def existing_directory(path: str | Path, source: Store) -> Iterator[LocalStore]:
+    """A store on a directory that is a backup already, for adding to it. An error takes away what was added.
+
+    Raises DatabaseLockedError where another process does so just now, CorruptionError, StorageError.
+    """
+    target = LocalStore(Path(path).expanduser())
+    _check_outside(target, source, "a backup")
+    try:
+        target.lock(names.LOCK)
+        _sweep(target)
+        yield target
+    except BaseException:
+        target.close()
+        again = LocalStore(target.root)  # the one that failed may write no more
+        with suppress(VegoError):
+            again.lock(names.LOCK)
+            _sweep(again)
+        again.close()
+        raise
+    finally:
+        target.close()
+
+
+def _check_outside(target: Store, source: Store, what: str) -> None:
+    if Path(target.name).resolve().is_relative_to(Path(source.name).resolve()):
+        raise InvalidArgumentError(f"{target.name}: {what} needs a directory outside of {source.name}")
+
+
+def _sweep(target: Store) -> None:
+    """Remove what the record of a backup does not name: remains of an addition that was cut short."""
+    named = {entry.path for entry in load_record(target).files}
+    for name in target.list(""):
+        if names.is_temporary(name):
+            target.delete(name)
+    for collection in target.list(names.COLLECTIONS):
+        for directory in target.list(f"{names.COLLECTIONS}/{collection}"):
+            place = f"{names.COLLECTIONS}/{collection}/{directory}"
+            for file in target.list(place):
+                if f"{place}/{file}" not in named:
+                    target.delete(f"{place}/{file}")
 
 
 def copy_file(source: ReadAt, target: Store, path: str, meter: Meter) -> FileEntry:

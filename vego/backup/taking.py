@@ -9,16 +9,33 @@ written to the database, so a full disk or a failed medium does not keep anyone 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
-from vego.backup.copying import Meter, Progress, copy_file, hash_file, new_directory
+from vego.backup.copying import (
+    Meter,
+    Progress,
+    copy_file,
+    existing_directory,
+    hash_file,
+    is_backup,
+    new_directory,
+)
+from vego.backup.history import (
+    ArchivedLog,
+    OpenLog,
+    check_same_history,
+    first_of_chain,
+    kept_manifests,
+    log_segments,
+)
 from vego.backup.record import BackupRecord, FileEntry, load_record
 from vego.errors import CorruptionError, InvalidArgumentError, NotFoundError, StorageError
 from vego.store import LocalStore, Store
@@ -26,7 +43,7 @@ from vego.store.base import ReadAt
 from vego.table.manifest import Manifest, load_version, named_files
 from vego.table.marker import Marker
 from vego.table.opening import log_of, of_one_moment
-from vego.wal import Log, sealed_copy
+from vego.wal import Batch, Log, sealed_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +78,23 @@ class Moment:
     manifests: tuple[Manifest, ...]  # the newest first
     files: dict[str, tuple[ReadAt, int]]
     log: Log
+    history: OpenLog | None  # the log of the past, where that is wanted
 
     def close(self) -> None:
         """Close every file."""
         for reader, _ in self.files.values():
             reader.close()
+        if self.history is not None:
+            self.history.close()
 
 
-def moment_of(store: Store, collection: str) -> Moment | None:
+def moment_of(store: Store, collection: str, *, history: bool = False) -> Moment | None:
     """The collection as it is now, for a reader of `store`; None if there is no such collection.
 
-    Raises CorruptionError, NewerVersionError, StorageError; CommitConflictError where another process commits faster
-    than the files can be opened.
+    With `history`, every kept version and the log between them. Raises CorruptionError, NewerVersionError,
+    StorageError; CommitConflictError where another process commits faster than the files can be opened.
     """
-    return of_one_moment(store, collection, _open)
+    return of_one_moment(store, collection, partial(_open, history=history))
 
 
 def take_backup(
@@ -85,44 +105,41 @@ def take_backup(
     *,
     base: str | Path | None = None,
     link: bool = False,
+    history: bool = False,
+    created_us: int,
     progress: Progress | None = None,
 ) -> BackupReport:
-    """Write `moments` of the database of `source` to the directory `path`; see `Database.backup`."""
+    """Write `moments`, opened after `created_us`, of the database of `source` to the directory `path`.
+
+    Where that is a backup, with `history` what is new is added to it. See `Database.backup`.
+    """
+    if history and is_backup(path):
+        with existing_directory(path, source) as target:
+            there = _Base.open(path, marker)
+            assert there is not None
+            work = _Work(source, target, there, link, _meter(moments, progress), dict(there.entries))
+            for moment in moments:
+                check_same_history(target, moment.collection, moment.manifests)
+            record = work.fill(moments, marker, created_us, there.record.collections)
+            target.replace(names.BACKUP, record.to_bytes())
+            return work.report(record)
     with new_directory(path, source, "a backup") as target:
         work = _Work(source, target, _Base.open(base, marker), link, _meter(moments, progress))
-        for moment in moments:
-            work.write(moment)
-        work.small(names.MARKER, marker.to_bytes())
-        record = BackupRecord(
-            backup_id=target.new_id(),
-            database_id=marker.database_id,
-            created_us=source.now_us(),
-            collections={moment.collection: moment.manifests[0].version for moment in moments},
-            files=tuple(sorted(work.entries, key=lambda entry: entry.path)),
-            base=None if work.base is None else work.base.record.backup_id,
-        )
+        record = work.fill(moments, marker, created_us, {})
         target.delete(names.LOCK)
         target.put_if_absent(names.BACKUP, record.to_bytes())
-        linked = work.linked
-        return BackupReport(
-            path=target.name,
-            backup_id=record.backup_id,
-            created_us=record.created_us,
-            collections=dict(record.collections),
-            files=len(record.files),
-            bytes=record.size,
-            copied_files=len(record.files) - len(linked),
-            copied_bytes=record.size - sum(linked),
-            linked_files=len(linked),
-            linked_bytes=sum(linked),
-        )
+        return work.report(record)
 
 
-def _open(store: Store, collection: str, newest: Manifest) -> Moment:
+def _open(store: Store, collection: str, newest: Manifest, *, history: bool) -> Moment:
     manifests = [newest]
-    for version in sorted(set(newest.tags.values()) - {newest.version}):
-        with suppress(NotFoundError):  # a tag may outlive its version
-            manifests.append(load_version(store, collection, version))
+    if history:
+        manifests = kept_manifests(store, collection, newest)
+    else:
+        for version in sorted(set(newest.tags.values()) - {newest.version}):
+            with suppress(NotFoundError):  # a tag may outlive its version
+                manifests.append(load_version(store, collection, version))
+    past = OpenLog(store, collection, first_of_chain(manifests).first_wal) if history else None
     files: dict[str, tuple[ReadAt, int]] = {}
     for manifest in manifests:
         for path, length, crc, _ in named_files(collection, manifest):
@@ -132,7 +149,7 @@ def _open(store: Store, collection: str, newest: Manifest) -> Moment:
                 if reader.size() != length:
                     what = f"{length:,} bytes expected, found {reader.size():,}"
                     raise CorruptionError(reader.name, 0, what, _way_out(store))
-    return Moment(collection, tuple(manifests), files, log_of(store, collection, newest))
+    return Moment(collection, tuple(manifests), files, log_of(store, collection, newest), past)
 
 
 def _meter(moments: Sequence[Moment], progress: Progress | None) -> Meter:
@@ -179,54 +196,98 @@ class _Base:
 
 @dataclass(slots=True)
 class _Work:
-    """One backup in the making: what is there already, and the bytes of each file that was linked."""
+    """One backup in the making: `entries` are there already, `copied` and `linked` the bytes of each file made so."""
 
     source: Store
     target: LocalStore
     base: _Base | None
     link: bool
     meter: Meter
-    entries: list[FileEntry] = field(default_factory=list)
+    entries: dict[str, FileEntry] = field(default_factory=dict)
+    copied: list[int] = field(default_factory=list)
     linked: list[int] = field(default_factory=list)
 
-    def write(self, moment: Moment) -> None:
-        """All files of one collection, durable, names included."""
-        collection, newest, target = moment.collection, moment.manifests[0], self.target
-        directories = (
-            *names.file_directories(collection),
-            names.wal_directory(collection),
-            names.manifest_directory(collection),
+    def fill(
+        self, moments: Sequence[Moment], marker: Marker, created_us: int, before: Mapping[str, int]
+    ) -> BackupRecord:
+        """Everything but BACKUP, durably, and what that has to say; `before` are the collections there already."""
+        for moment in moments:
+            self._write(moment)
+        self.small(names.MARKER, marker.to_bytes())
+        return BackupRecord(
+            backup_id=self.target.new_id(),
+            database_id=marker.database_id,
+            created_us=created_us,
+            collections={**before, **{one.collection: one.manifests[0].version for one in moments}},
+            files=tuple(sorted(self.entries.values(), key=lambda entry: entry.path)),
+            base=None if self.base is None else self.base.record.backup_id,
         )
-        target.make_dirs(*directories)
+
+    def report(self, record: BackupRecord) -> BackupReport:
+        """What was done for `record`."""
+        return BackupReport(
+            path=self.target.name,
+            backup_id=record.backup_id,
+            created_us=record.created_us,
+            collections=dict(record.collections),
+            files=len(record.files),
+            bytes=record.size,
+            copied_files=len(self.copied),
+            copied_bytes=sum(self.copied),
+            linked_files=len(self.linked),
+            linked_bytes=sum(self.linked),
+        )
+
+    def _write(self, moment: Moment) -> None:
+        """All files of one collection, durable, names included. Manifests follow the files that they name."""
+        collection, newest, target = moment.collection, moment.manifests[0], self.target
+        directories = names.file_directories(collection)
+        target.make_dirs(*directories, names.wal_directory(collection), names.manifest_directory(collection))
         for path, (reader, crc) in moment.files.items():
-            self.entries.append(self._file(path, reader, crc))
+            self._file(path, reader, crc)
             reader.close()
-        for manifest in moment.manifests:
-            self.small(names.manifest_path(collection, manifest.version), manifest.to_bytes())
-        if moment.log.batches:
-            data = sealed_copy(moment.log, newest.collection_id, target.new_id())
-            self.small(names.wal_path(collection, moment.log.next_number), data)
         for directory in directories:
             target.sync_dir(directory)
+        for manifest in reversed(moment.manifests):
+            self.small(names.manifest_path(collection, manifest.version), manifest.to_bytes())
+        there = ArchivedLog.of(target, collection, newest.collection_id)
+        segments: Iterable[tuple[int, Sequence[Batch]]] = [(moment.log.next_number, moment.log.batches)]
+        if moment.history is not None:
+            segments = log_segments(moment.history, collection, moment.manifests, moment.log, there)
+        for number, batches in segments:
+            if batches:
+                log = Log((), tuple(batches), number, batches[-1].lsn + 1)
+                data = sealed_copy(log, newest.collection_id, target.new_id())
+                self.small(names.wal_path(collection, number), data)
 
-    def _file(self, path: str, reader: ReadAt, crc: int) -> FileEntry:
-        found = None if self.base is None else self.base.file(path, reader.size(), crc)
-        if found is not None and self.target.link(found[0], path):
-            self.linked.append(reader.size())
-            self.meter.add(reader.size())
-            return found[1]
-        if self.link and self.target.link(reader, path):
-            self.linked.append(reader.size())
-            entry = FileEntry(path, reader.size(), hash_file(reader, self.meter))
+    def _file(self, path: str, reader: ReadAt, crc: int) -> None:
+        size = reader.size()
+        found = None if self.base is None else self.base.file(path, size, crc)
+        if path in self.entries:
+            if found is None:
+                what = "not the file that the database has; give a new directory"
+                raise CorruptionError(f"{self.target.name}/{path}", 0, what)
+        elif found is not None and self.target.link(found[0], path):
+            self.entries[path] = found[1]
+            self.linked.append(size)
+        elif self.link and self.target.link(reader, path):
+            self.entries[path] = FileEntry(path, size, hash_file(reader, self.meter))
+            self._check(path, crc)
+            self.linked.append(size)
+            return
         else:
-            entry = copy_file(reader, self.target, path, self.meter)
-        self._check(path, crc)
-        return entry
+            self.entries[path] = copy_file(reader, self.target, path, self.meter)
+            self._check(path, crc)
+            self.copied.append(size)
+            return
+        self.meter.add(size)
 
     def small(self, path: str, data: bytes) -> None:
-        """A file whose bytes are at hand."""
-        self.target.put_if_absent(path, data)
-        self.entries.append(FileEntry(path, len(data), hashlib.sha256(data).hexdigest()))
+        """A file whose bytes are at hand, unless it is there."""
+        if path not in self.entries:
+            self.target.put_if_absent(path, data)
+            self.entries[path] = FileEntry(path, len(data), hashlib.sha256(data).hexdigest())
+            self.copied.append(len(data))
 
     def _check(self, path: str, crc: int) -> None:
         """That what arrived is the file the manifest means, down to the last checksum: no backup of damage."""

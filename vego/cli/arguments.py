@@ -52,6 +52,7 @@ examples:
 exit status:
   0  done         1  damage or a difference was found      2  an error, told in one line
   130  interrupted      141  whoever read the output left, as in `vego ... | head`
+  143  terminated: what was open has been closed
 
 `vego COMMAND --help` explains one command. `--json` gives data to scripts, NO_COLOR switches
 colours off, and `vego completion bash` prints what lets the shell complete all this.

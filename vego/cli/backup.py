@@ -6,6 +6,7 @@ read_only=True, and `vego restore` makes one of it that can be written to.
 examples:
   vego backup ./mydb /mnt/backups/monday
   vego backup ./mydb /mnt/backups/tuesday --base /mnt/backups/monday
+  vego backup ./mydb /mnt/backups/all --history      (now and then: it adds what is new)
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="link the database's own files, too: what damages one damages both",
     )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="with every kept version and the log, so that any moment can be restored; DEST may be such a backup",
+    )
     parser.add_argument("--json", action="store_true", help="the report, as JSON")
 
 
@@ -43,7 +49,11 @@ def run(options: argparse.Namespace) -> int:
 
     with vego.open(options.directory, read_only=True, create=False) as database:
         report = database.backup(
-            options.dest, base=options.base, link=options.link, progress=sys.stderr.isatty()
+            options.dest,
+            base=options.base,
+            link=options.link,
+            history=options.history,
+            progress=sys.stderr.isatty(),
         )
     if options.json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))

@@ -7,10 +7,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from lance_fmt import FormatError
 from vego.cli.arguments import parse
-from vego.errors import VegoError
+from vego.errors import InvalidArgumentError, VegoError
+from vego.signals import close_on_sigterm
 from vego_tools.terminal import printable
 
 OK, ERROR = 0, 2
@@ -23,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows "?"
+    if arguments is None:  # a process of our own
+        with suppress(InvalidArgumentError):  # whoever started it wants SIGTERM ignored
+            close_on_sigterm()
     try:
         options = parse(sys.argv[1:] if arguments is None else list(arguments))
         status = int(options.run(options))

@@ -4,6 +4,7 @@ DIR is a database only when all of it is there; after an error nothing is left i
 
 examples:
   vego restore /mnt/backups/monday ./mydb
+  vego restore /mnt/backups/all ./mydb --until 2026-11-21T15:30:00
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", metavar="DIR", type=Path, help="the database: a new or an empty directory"
     )
+    parser.add_argument(
+        "--until",
+        metavar="TIME",
+        help="go back to that moment, as 2026-11-21T15:30:00 (UTC); for backups made with --history",
+    )
     parser.add_argument("--json", action="store_true", help="the report, as JSON")
 
 
@@ -30,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     import vego
     from vego_tools.terminal import counted, printable
 
-    report = vego.restore(options.backup, options.directory, progress=sys.stderr.isatty())
+    report = vego.restore(
+        options.backup, options.directory, until=options.until, progress=sys.stderr.isatty()
+    )
     if options.json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:

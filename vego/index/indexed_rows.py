@@ -32,14 +32,16 @@ from vego.maintenance import Maintenance
 from vego.options import DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
+from vego.table.branching import branch
 from vego.table.commit import SetContents, SetTag, commit
-from vego.table.compaction import Compaction, choose_runs, rewrite
+from vego.table.compaction import Compaction, choose_runs, rewrite, steps_of
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
+from vego.table.point_in_time import NEWEST, contents_of, open_moment
 from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
-from vego.table.versions import Version, find_version, list_versions, version_of_tag
+from vego.table.versions import Version, find_version, list_versions, moment_of, version_of_tag
 
 Progress = Callable[[int, int], None]
 
@@ -67,6 +69,10 @@ class CompactionReport:
     bytes_before: int
     bytes_after: int
     dropped_rows: int
+
+
+class _StoppedError(Exception):
+    """A compaction is to end early."""
 
 
 class IndexedRows:
@@ -157,7 +163,7 @@ class IndexedRows:
             if not stopped() and self._segments_to_merge() and self._compacting.acquire(blocking=False):
                 try:
                     self._compacted = self.rows.manifest.segments
-                    self._compact(full=False, progress=None)
+                    self._compact(full=False, progress=None, stopped=stopped)
                 finally:
                     self._compacting.release()
             self.maintenance_error = None
@@ -253,17 +259,45 @@ class IndexedRows:
 
         The writers' lock is held at the beginning and the end only: reads and writes go on meanwhile. Raises
         StorageError, CorruptionError, or CommitConflictError where the collection went back to another version
-        meanwhile; nothing is changed then.
+        meanwhile; what was finished by then stays.
         """
         with self._compacting:
             return self._compact(full, progress)
 
-    def _compact(self, full: bool, progress: Progress | None) -> CompactionReport:
-        rows = self.rows
+    def _compact(
+        self, full: bool, progress: Progress | None, stopped: Callable[[], bool] = lambda: False
+    ) -> CompactionReport:
+        """Compact in steps, each of them committed; `stopped` is asked after every run."""
         with self.lock:
             self.flush()
-            before, state = rows.manifest.segments, self.state
-            runs, segments = choose_runs(before, full=full), rows.segments
+            manifest = self.rows.manifest
+        before = manifest.segments
+        runs = choose_runs(before, full=full)
+        graph = 0 if manifest.index is None else manifest.index.length
+        total = sum(before[position].rows for run in runs for position in run)
+        done, reports = 0, [_report(before, before, 0)]
+
+        def report(rows: int, _: int) -> None:
+            if stopped():
+                raise _StoppedError
+            if progress is not None:
+                progress(done + rows, total)
+
+        with suppress(_StoppedError):
+            for step in steps_of(before, runs, graph):
+                files = [tuple(before[position].file for position in run) for run in step]
+                reports.append(self._compact_step(files, report))
+                done += sum(before[position].rows for run in step for position in run)
+        return _summed(reports)
+
+    def _compact_step(self, files: Sequence[tuple[str, ...]], progress: Progress) -> CompactionReport:
+        """Rewrite the segments `files`, run by run, and commit that. Runs that are there no more are left out."""
+        rows = self.rows
+        with self.lock:
+            before, state, segments = rows.manifest.segments, self.state, rows.segments
+        places = {entry.file: position for position, entry in enumerate(before)}
+        found = [range(places[run[0]], places[run[0]] + len(run)) for run in files if run[0] in places]
+        runs = [run for run in found if _files(before, run) in files]
         if not runs:
             return _report(before, before, 0)
         view = state.snapshot.view
@@ -324,10 +358,21 @@ class IndexedRows:
     def at(
         self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> IndexedRows:
-        """The rows of an earlier version, for reading. Raises NotFoundError, CorruptionError, StorageError."""
+        """The rows of an earlier version, or of a moment, for reading.
+
+        Raises NotFoundError, CorruptionError, StorageError; CommitUncertainError where it is not known what of the
+        log is durable.
+        """
         store, collection = self._store.for_reading(), self.rows.collection
-        manifest = find_version(store, collection, version=version, timestamp=timestamp, tag=tag)
-        return IndexedRows(store, collection, open_version(store, collection, manifest))
+        if timestamp is None or version is not None or tag is not None:
+            manifest = find_version(store, collection, version=version, timestamp=timestamp, tag=tag)
+            return IndexedRows(store, collection, open_version(store, collection, manifest))
+        upto_lsn = NEWEST
+        if not self._store.read_only:  # nobody sees what is not durable
+            upto_lsn = self.rows.last_lsn
+            self.rows.wait(upto_lsn)
+        files = open_moment(store, collection, timestamp, upto_lsn=upto_lsn)
+        return IndexedRows(store, collection, files)
 
     def tag(self, name: str, version: int | None) -> int:
         """Commit a tag; `version` None means all that is there now."""
@@ -359,19 +404,41 @@ class IndexedRows:
     def restored(
         self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
     ) -> IndexedRows:
-        """Commit the contents of an earlier version anew and open the outcome; these rows are to be closed."""
+        """Commit the contents of an earlier version, or of a moment, anew and open the outcome; these rows are to be
+        closed.
+        """
         rows, store = self.rows, self._store
-        # Before the flush, which makes a version and may let this one go.
-        old = find_version(store, rows.collection, version=version, timestamp=timestamp, tag=tag)
-        with rows.garbage.held(old.version):
-            self.at(old.version).close()  # what cannot be read is not gone back to
-            self.flush()
-            now = rows.manifest
-            rows.commit([SetContents(old.segments, old.index)], f"restore version {old.version}", reopen=True)
+        # Before the flush, which makes a version and may let this one go. What cannot be read is not gone back to.
+        past = self.at(version, timestamp, tag)
+        old = past.rows.manifest
+        try:
+            with rows.garbage.held(old.version):
+                self.flush()
+                now = rows.manifest
+                contents = contents_of(store, rows.collection, past.rows)
+                name = f"version {old.version}" if timestamp is None else moment_of(timestamp).isoformat()
+                rows.commit([contents], f"restore {name}", reopen=True)
+        finally:
+            past.close()
         if not self._is_there(old.version):  # its files may be gone as well
             undo = [SetContents(now.segments, now.index)]
             commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)
         return self._reopened()
+
+    def branch(
+        self, name: str, version: int | None, timestamp: datetime | str | None, tag: str | None
+    ) -> None:
+        """Make the collection `name` of an earlier version, of a moment, or of what is there now."""
+        if version is None and timestamp is None and tag is None:
+            self.flush()
+            version = self.rows.manifest.version
+        past = self.at(version, timestamp, tag)
+        try:
+            with self.rows.garbage.held(past.rows.manifest.version):
+                what = past.rows.manifest.version if timestamp is None else moment_of(timestamp).isoformat()
+                branch(self._store, name, past.rows, f"{self.rows.collection}@{what}")
+        finally:
+            past.close()
 
     def advanced(self) -> IndexedRows:
         """These rows as of the newest version that any process has committed, or others in their place.
@@ -419,7 +486,8 @@ class IndexedRows:
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes; bytes are of the files the newest manifest names."""
-        rows, view, manifest = self.rows, self.state.snapshot.view, self.rows.manifest
+        rows, snapshot, manifest = self.rows, self.state.snapshot, self.rows.manifest
+        view = snapshot.view
         return {
             "documents": view.live_count,
             "dimension": manifest.dimension,
@@ -428,7 +496,7 @@ class IndexedRows:
             "dead_slots": view.rows - view.live_count,
             "segments": len(manifest.segments),
             "segment_bytes": sum(entry.length for entry in manifest.segments),
-            "buffered_rows": rows.buffered_rows,
+            "buffered_rows": view.rows - snapshot.sources[-1][0],  # those under way are not there yet
             "buffered_bytes": rows.buffered_bytes,
             "index": rows.options.index,
             "indexed_slots": 0 if self.state.index is None else self.state.index.rows,
@@ -457,6 +525,22 @@ class IndexedRows:
             # Whoever gives slots new numbers publishes rows and graph together.
             if snapshot is not before and snapshot.slot_of is before.slot_of:
                 self.state = State(snapshot, self.state.index, self.state.filters)
+
+
+def _files(entries: Sequence[SegmentEntry], run: range) -> tuple[str, ...]:
+    return tuple(entry.file for entry in entries[run.start : run.stop])
+
+
+def _summed(reports: Sequence[CompactionReport]) -> CompactionReport:
+    """One after the other: what there is after the last, and before it what all of them took away."""
+    last = reports[-1]
+    return CompactionReport(
+        last.segments_after + sum(one.segments_before - one.segments_after for one in reports),
+        last.segments_after,
+        last.bytes_after + sum(one.bytes_before - one.bytes_after for one in reports),
+        last.bytes_after,
+        sum(one.dropped_rows for one in reports),
+    )
 
 
 def _report(before: Sequence[SegmentEntry], after: Sequence[SegmentEntry], dropped: int) -> CompactionReport:

@@ -40,6 +40,23 @@ class ReadAt(Protocol):
         ...
 
 
+class Files(Protocol):
+    """Directories and files to be read as a whole; every `Store` is one."""
+
+    @property
+    def name(self) -> str:
+        """Root, for messages."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a file."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """Sorted names in a directory."""
+        ...
+
+
 class NewFile(Protocol):
     """A file being written that exists for others only once `commit` returns. One thread at a time."""
 

@@ -110,6 +110,20 @@ class LocalStore:
                 "database and open it again"
             ) from error
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Make `data` the contents of the file `path`, durably: after a crash it is the old ones or these.
+
+        Raises StorageError; the store is poisoned where it is not known whether it landed.
+        """
+        guard = self._writing()
+        directory = self._full(names.parent(path))
+        with LocalNewFile(f"{directory}/{names.temporary_file(self.new_id())}", guard) as temporary:
+            temporary.write(data)
+            temporary.commit()
+        with writing("replace", self._full(path)):
+            os.rename(temporary.name, self._full(path))
+        _sync_directory(guard, directory)
+
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable; a failure poisons the store."""
         _sync_directory(self._writing(), self._full(path))

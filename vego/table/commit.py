@@ -144,13 +144,14 @@ def commit(
     summary: str = "",
     writer: str = "vego",
     shared: bool = False,
+    after_us: int = 0,
 ) -> Manifest:
     """Make `base` with `actions` applied the next version, durably, and return it.
 
     The files that the actions name must be synced; their directory entries are synced here. Raises
     CommitConflictError (another commit took the version, or a requirement does not hold; nothing was
     changed), StorageError (nothing was changed) or CommitUncertainError (unknown; nothing may be deleted).
-    `shared` says that other processes may commit and collect garbage meanwhile.
+    `shared` says that other processes may commit and collect garbage meanwhile. The version is later than `after_us`.
     """
     manifest = base
     for action in actions:
@@ -159,7 +160,8 @@ def commit(
         manifest,
         version=base.version + 1,
         commit_id=store.new_id(),
-        created_us=max(store.now_us(), base.created_us + 1),  # time goes on, whatever the clock does
+        # Time goes on, whatever the clock does.
+        created_us=max(store.now_us(), base.created_us + 1, after_us + 1),
         parent=Parent(version=base.version, crc=base.checksum),
         writer=writer,
         summary=summary,
@@ -199,8 +201,13 @@ def create_collection(
     metric: str,
     options: Mapping[str, Any],
     writer: str = "vego",
+    summary: str = "create collection",
+    contents: SetContents | None = None,
 ) -> Manifest:
-    """Make the directories and version 1 of a collection; CommitConflictError if there is such a one."""
+    """Make the directories and version 1 of a collection; CommitConflictError if there is such a one.
+
+    The files of `contents` are there already, durably.
+    """
     manifest = Manifest(
         version=1,
         collection_id=store.new_id(),
@@ -210,8 +217,10 @@ def create_collection(
         metric=metric,
         options=options,
         writer=writer,
-        summary="create collection",
+        summary=summary,
     )
+    if contents is not None:
+        manifest = apply(contents, manifest)
     store.make_dirs(
         *names.file_directories(collection),
         names.wal_directory(collection),

@@ -68,6 +68,23 @@ def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[
     return sorted(chosen, key=lambda run: run.start)
 
 
+def steps_of(entries: Sequence[SegmentEntry], runs: Sequence[range], least: int) -> list[list[range]]:
+    """`runs` in steps to be committed one by one: each rewrites at least `least` bytes, but for the last.
+
+    So what an interrupted compaction has finished stays. With the size of the graph as `least`, healing and writing
+    that once a step costs no more than the rewriting.
+    """
+    steps: list[list[range]] = []
+    size = least
+    for run in runs:
+        if size >= least:
+            steps.append([])
+            size = 0
+        steps[-1].append(run)
+        size += sum(entries[position].length for position in run)
+    return steps
+
+
 def _filled(entries: Sequence[SegmentEntry]) -> Iterator[range]:
     """All segments in runs as large as may be, by what is alive in them: what comes out does not fit together."""
     start, size = 0, 0

@@ -1,8 +1,10 @@
 """Which versions of a collection are kept, and which files nothing needs any more.
 
 The newest version and the one before it are always kept, the log included, so that a damaged newest manifest can
-be set aside without losing anything (I6). Of the others, retention decides: so many of the newest, those younger
-than some time, those with a tag, and those that somebody in this process holds. Kept versions keep their files.
+be set aside without losing anything (I6). Of the others, retention decides: so many of the newest, those that were
+the newest at some moment of the last seconds, those with a tag, and those that somebody in this process holds. Kept
+versions keep their files. Those that follow one another up to the newest keep the log as well, so that every moment
+from the first of them on can be gone back to (`vego.table.point_in_time`).
 
 Where several processes write, a file that no manifest names may be on its way into one: it goes when it is old.
 """
@@ -10,7 +12,7 @@ Where several processes write, a file that no manifest names may be on its way i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -19,6 +21,7 @@ from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
 from vego.store import Store
 from vego.table.manifest import Manifest, files_of, load_version, versions
+from vego.table.versions import oldest_of_chain
 
 GRACE_US = 3_600_000_000  # from the last write to a file until nobody can be about to commit it
 # Where several processes write, younger versions stay: whoever has just committed one looks whether it landed.
@@ -27,7 +30,9 @@ LANDING_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Versions kept besides the newest two, the tagged and the held: the `newest`, and those younger than `seconds`."""
+    """Versions kept besides the newest two, the tagged and the held: the `newest`, and those that were the newest at
+    some moment of the last `seconds`.
+    """
 
     newest: int
     seconds: float
@@ -102,10 +107,12 @@ class Garbage:
             with self._lock:
                 self._unfinished.remove(mine)
 
-    def collect(self, manifest: Manifest, retention: Retention, *, log_start: int = 0) -> Collected:
+    def collect(
+        self, manifest: Manifest, retention: Retention, *, superseded: Collection[int] = ()
+    ) -> Collected:
         """Delete what no kept version needs; `manifest` is the newest.
 
-        Of the log, segments before `log_start` are not needed. Where a kept manifest cannot be read, nothing is
+        All that the log segments `superseded` hold is in later ones. Where a kept manifest cannot be read, nothing is
         deleted: what it needs is not known. A failure to delete is no error: the next collection tries again.
         """
         removed, outdated = _Removed(self._store), list[int]()
@@ -117,7 +124,7 @@ class Garbage:
             if outdated or not self._swept:
                 self._sweep(manifest, kept, outdated, removed)
                 self._swept = True
-            removed.delete(self._old_log(manifest, kept, log_start))
+            removed.delete(self._old_log(manifest, kept, superseded))
             self._needs = {version: needs for version, needs in self._needs.items() if version in kept}
         return Collected(len(outdated) if removed.files else 0, removed.files, removed.bytes)
 
@@ -164,19 +171,21 @@ class Garbage:
                     surely.append(path)
         return surely
 
-    def _old_log(self, manifest: Manifest, kept: Sequence[int], log_start: int) -> list[str]:
-        """Segments that neither of the two newest versions needs; older versions are as they were committed."""
+    def _old_log(self, manifest: Manifest, kept: Sequence[int], superseded: Collection[int]) -> list[str]:
+        """Segments from before the first of the kept versions that follow one another up to the newest."""
         directory = names.wal_directory(self._collection)
         files = self._store.list(directory)
         if not files:
             return []
-        before = [self._load(version).first_wal for version in kept[-1:]]
-        first_wal = max(log_start, min([manifest.first_wal, *before]))
+        oldest = oldest_of_chain([*kept, manifest.version])
+        first_wal = manifest.first_wal if oldest == manifest.version else self._load(oldest).first_wal
         return [
             f"{directory}/{file}"
             for file in files
             if names.is_temporary(file)
-            or ((number := names.parse_wal(file)) is not None and number < first_wal)
+            or (
+                (number := names.parse_wal(file)) is not None and (number < first_wal or number in superseded)
+            )
         ]
 
     def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> list[int]:
@@ -189,11 +198,14 @@ class Garbage:
         seconds = max(retention.seconds, LANDING_SECONDS if self._shared else 0)
         if seconds > 0:
             since = self._store.now_us() - int(seconds * 1e6)
+            until = manifest.created_us
             for version in reversed(earlier):
-                if version not in newest:
-                    if self._load(version).created_us < since:
-                        break
-                    newest.add(version)
+                created = self._load(version).created_us
+                # Where a user wants the last seconds, also the version that was the newest when they began.
+                if (until if retention.seconds > 0 else created) < since:
+                    break
+                newest.add(version)
+                until = created
         return [version for version in earlier if version in newest or version in wanted]
 
     def _load(self, version: int) -> _Needs:

@@ -35,7 +35,9 @@ class Journal:
         weakref.finalize(self, self._group.stop).atexit = False
         self._previous: SegmentEnd | None = None
         self._next_number = log.next_number
-        self.first_needed = 0
+        self.superseded: frozenset[int] = frozenset()  # segments of which later ones hold everything
+        # When the last batch was written or the last version made: time goes on, whatever the clock does.
+        self.time_us = max([manifest.created_us, *(batch.time_us for batch in log.batches[-1:])])
         if log.segments and not store.read_only:
             self._carry_over(manifest, log)
 
@@ -54,7 +56,8 @@ class Journal:
 
         Raises StorageError (the log is as before), PoisonedError.
         """
-        return self._group.append(self._writer(), payload, count)
+        self.time_us = max(self._store.now_us(), self.time_us + 1)
+        return self._group.append(self._writer(), payload, count, self.time_us)
 
     def wait(self, lsn: int) -> None:
         """Return once every batch up to `lsn` is durable; CommitUncertainError if that is not known."""
@@ -90,16 +93,29 @@ class Journal:
         it is served. With it goes what the version before still needs (I6), so that nothing needs an older segment.
         """
         with suppress(CorruptionError, NotFoundError):  # then the old segments stay
-            whole = self._log_of_the_version_before(manifest, log)
+            flushed_lsn, whole = self._log_of_the_version_before(manifest, log)
             if whole.next_lsn == log.next_lsn:
                 log = whole
-                self.first_needed = log.next_number
-        writer = resume_log(self._store, self._collection, log, collection_id=self._collection_id)
+                # What else a segment holds, older versions may need to go back to a moment.
+                self.superseded = frozenset(
+                    segment.end.number
+                    for segment in log.segments
+                    if not segment.batches or segment.batches[0].lsn > flushed_lsn
+                )
+        self.time_us = max(self._store.now_us(), self.time_us + 1)
+        writer = resume_log(
+            self._store,
+            self._collection,
+            log,
+            collection_id=self._collection_id,
+            untimed_us=self.time_us,
+        )
         self._group.writer = writer
         self._next_number = writer.number + 1
 
-    def _log_of_the_version_before(self, manifest: Manifest, log: Log) -> Log:
+    def _log_of_the_version_before(self, manifest: Manifest, log: Log) -> tuple[int, Log]:
+        """Up to where all is in its segments, and what it needs of the log."""
         if manifest.parent is None:
-            return log
+            return manifest.flushed_lsn, log
         before = load_version(self._store, self._collection, manifest.parent.version)
-        return log_of(self._store, self._collection, before)
+        return before.flushed_lsn, log_of(self._store, self._collection, before)

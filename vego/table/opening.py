@@ -6,7 +6,7 @@ that takes milliseconds, reading them may take longer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from vego.errors import CommitConflictError, CorruptionError, NotFoundError, Rea
 from vego.store import Store
 from vego.table.manifest import Manifest, load_latest, newest_version
 from vego.table.segment import Deletes, Segment, open_checked
-from vego.wal import Log, read_log
+from vego.wal import Batch, Log, read_log
 
 _ATTEMPTS = 100
 _SAME_FAILURES = 3  # a failure that comes back while no commit happens is not the writer's doing
@@ -46,14 +46,16 @@ class _Openable(Protocol):
 _Opened = TypeVar("_Opened", bound=_Openable)
 
 
-def open_version(store: Store, collection: str, manifest: Manifest) -> OpenFiles:
-    """The files of an earlier version, without what was in the log: a version is what was committed.
+def open_version(
+    store: Store, collection: str, manifest: Manifest, batches: Sequence[Batch] = ()
+) -> OpenFiles:
+    """The files of an earlier version, and of what was in the log behind it `batches`: a version is what was committed.
 
     Raises CorruptionError, StorageError; NotFoundError where it has been collected meanwhile.
     """
     if not store.read_only:
         raise ReadOnlyError(f"version {manifest.version} of {collection!r} can be opened for reading only")
-    log = Log((), (), manifest.first_wal, manifest.flushed_lsn + 1)
+    log = Log((), tuple(batches), manifest.first_wal, manifest.flushed_lsn + 1 + len(batches))
     return _open(store, collection, manifest, log)
 
 

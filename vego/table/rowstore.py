@@ -163,7 +163,7 @@ class RowStore:
         """Delete what no kept version needs; `retention` None is that of the options."""
         options = self.options
         usual = Retention(options.retain_versions, options.retain_seconds)
-        return self.garbage.collect(self.manifest, retention or usual, log_start=self._journal.first_needed)
+        return self.garbage.collect(self.manifest, retention or usual, superseded=self._journal.superseded)
 
     @contextmanager
     def pinned(self) -> Iterator[Manifest]:
@@ -208,11 +208,6 @@ class RowStore:
     def buffered_bytes(self) -> int:
         """Size of the write buffer."""
         return self._memtable.size
-
-    @property
-    def buffered_rows(self) -> int:
-        """Rows in the write buffer."""
-        return len(self._memtable)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -543,8 +538,10 @@ class RowStore:
         """Commit, then make memory agree: the buffer is the segment `flushed` now and its WAL is done with."""
         try:
             self.manifest = commit(
-                self._store, self.collection, self.manifest, actions, summary=summary, shared=self._shared
-            )
+                self._store, self.collection, self.manifest, actions, summary=summary, shared=self._shared,
+                after_us=self._journal.time_us,
+            )  # fmt: skip
+            self._journal.time_us = self.manifest.created_us
         except CommitConflictError:
             self._discard(new_files(self.collection, actions))
             raise

@@ -62,7 +62,7 @@ def find_version(
     timestamp: datetime | str | None = None,
     tag: str | None = None,
 ) -> Manifest:
-    """The manifest of the one version that is named; of a `timestamp`, the newest that was there then.
+    """The manifest of the one version that is named; of a `timestamp`, the one that was the newest then.
 
     A timestamp without a time zone is UTC; text is ISO 8601. Raises InvalidArgumentError unless exactly one is
     given, NotFoundError naming what there is.
@@ -94,7 +94,12 @@ def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
 
 def time_of(manifest: Manifest) -> datetime:
     """When a version was committed, in UTC; the last there is for a time that no calendar has."""
-    return _EPOCH + timedelta(microseconds=min(manifest.created_us, _LAST_US))
+    return time_at(manifest.created_us)
+
+
+def time_at(time_us: int) -> datetime:
+    """A number of microseconds since 1970-01-01 as a moment in UTC; the last there is for what no calendar has."""
+    return _EPOCH + timedelta(microseconds=min(time_us, _LAST_US))
 
 
 def moment_of(timestamp: datetime | str) -> datetime:
@@ -108,8 +113,36 @@ def moment_of(timestamp: datetime | str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
+def microseconds(moment: datetime) -> int:
+    """A moment in microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def oldest_of_chain(there: Sequence[int]) -> int:
+    """The first of those versions, oldest first, from which on none is missing up to the last."""
+    first = there[-1]
+    for version in reversed(there[:-1]):
+        if version != first - 1:
+            break
+        first = version
+    return first
+
+
+def reachable_since(store: Store, collection: str) -> str:
+    """Says from when on every moment can be gone back to, and what to set for more."""
+    there = versions(store, collection)
+    since = time_of(load_version(store, collection, oldest_of_chain(there))).isoformat()
+    return (
+        f"every moment from {since} on can be reached. The options retain_seconds and retain_versions keep more of "
+        "the past"
+    )
+
+
 def _at_time(store: Store, collection: str, there: Sequence[int], moment: datetime) -> int:
-    """The newest version not after `moment`, by bisection: times grow with versions."""
+    """The newest version not after `moment`, by bisection: times grow with versions.
+
+    NotFoundError where another was the newest then, but is not kept.
+    """
     low, high = 0, len(there)
     while low < high:
         middle = (low + high) // 2
@@ -118,11 +151,19 @@ def _at_time(store: Store, collection: str, there: Sequence[int], moment: dateti
         else:
             high = middle
     if low == 0:
-        oldest = time_of(load_version(store, collection, there[0])).isoformat() if there else "none"
+        known = reachable_since(store, collection) if there else "there is no version"
         raise NotFoundError(
-            f"collection {collection!r} has no version as old as {moment.isoformat()}; the oldest is of {oldest}"
+            f"collection {collection!r} has no version as old as {moment.isoformat()}; {known}"
         )
-    return there[low - 1]
+    found = there[low - 1]
+    if low < len(there) and there[low] != found + 1:
+        time = time_of(load_version(store, collection, found))
+        if time < moment:
+            raise NotFoundError(
+                f"collection {collection!r}: version {found} of {time.isoformat()} was followed by others before "
+                f"{moment.isoformat()} that are not kept; {reachable_since(store, collection)}"
+            )
+    return found
 
 
 def _listed(there: Sequence[int]) -> str:

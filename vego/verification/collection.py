@@ -259,7 +259,7 @@ def leftovers(store: Store, opened: OpenCollection) -> list[str]:
         needed.update(found.path for found in named_files(name, manifest))
     if opened.broken:  # what those name is not known
         return []
-    first_wal = min((opened.manifests[version].first_wal for version in opened.there[-2:]), default=0)
+    first_wal = opened.first_wal
     found = []
     directories = {
         *names.file_directories(name), names.manifest_directory(name), names.wal_directory(name)

@@ -40,6 +40,8 @@ def verify(
         ]
         size = sum(found.size for found in opened)
         rest = [path for found in opened for path in leftovers(store, found)]
+        if record is not None:
+            rest = sorted(set(rest).difference(entry.path for entry in record.files))
         rest += _other_leftovers(store, {found.name for found in opened}, record)
         reports: list[CollectionReport] = []
         with progress_of(progress, "checking") as report:

@@ -16,6 +16,7 @@ from vego.store import Store
 from vego.table.manifest import Manifest, NamedFile, load_version, named_files, versions
 from vego.table.opening import log_of
 from vego.table.segment import open_checked
+from vego.table.versions import oldest_of_chain
 from vego.wal import Log, read_wal
 
 _ATTEMPTS = 100
@@ -51,6 +52,13 @@ class OpenCollection:
     def newest(self) -> Manifest | None:
         """The newest manifest; None where it is damaged."""
         return self.manifests.get(self.there[-1])
+
+    @property
+    def first_wal(self) -> int:
+        """The oldest log segment that is needed: by the version before the newest, or for moments of the past."""
+        oldest = min(oldest_of_chain(self.there), self.there[-2:][0])
+        needing = (self.manifests[v].first_wal for v in self.there if v >= oldest and v in self.manifests)
+        return min(needing, default=0)
 
     @property
     def size(self) -> int:
@@ -159,10 +167,10 @@ def _read_log(found: OpenCollection) -> None:
 
 
 def _read_older_log(found: OpenCollection, collection_id: str) -> None:
-    """What only the version before the newest needs of the log."""
+    """What only versions before the newest need of the log."""
     assert found.log is not None
     read = {segment.end.number for segment in found.log.segments}
-    first = min((found.manifests[v].first_wal for v in found.there[-2:] if v in found.manifests), default=0)
+    first = found.first_wal
     for number in map(names.parse_wal, _log_files(found.store, found.name)):
         if number is None or number < first or number in read:
             continue

@@ -2,7 +2,8 @@
 
 from vego.wal.format import SegmentEnd, SegmentHeader
 from vego.wal.group import GroupCommit
-from vego.wal.log import Log, read_log, resume_log, sealed_copy
+from vego.wal.history import read_history
+from vego.wal.log import Log, read_log, resume_log, sealed_copy, segment_numbers
 from vego.wal.reader import Batch, WalContents, read_wal, salvage_wal
 from vego.wal.record import Delete, Operation, Put, encode_deletes, encode_puts
 from vego.wal.writer import WalWriter
@@ -20,9 +21,11 @@ __all__ = [
     "WalWriter",
     "encode_deletes",
     "encode_puts",
+    "read_history",
     "read_log",
     "read_wal",
     "resume_log",
     "salvage_wal",
     "sealed_copy",
+    "segment_numbers",
 ]

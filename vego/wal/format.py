@@ -1,8 +1,10 @@
 """Constants and fixed structures of a log segment; shared by its writer and its reader, owned by neither.
 
-segment  = header | batch | batch | ... | seal? header   = magic version segment_id collection_id number
-first_lsn previous{number length crc} crc batch    = magic type length count lsn durable_lsn header_crc |
-payload | payload_crc
+segment  = header | batch | batch | ... | seal?
+header   = magic version segment_id collection_id number first_lsn previous{number length crc} crc
+batch    = magic type length count lsn durable_lsn time_us header_crc | payload | payload_crc
+
+Version 1 of the format has no `time_us`; it is still read.
 
 A batch's length has a checksum of its own, so that a damaged length cannot swallow the rest of the log. Both
 checksums of a batch are seeded with the segment's id, the payload's with the LSN as well: bytes of another
@@ -18,16 +20,17 @@ from enum import IntEnum
 
 from lance_fmt import Builder, CorruptFileError, Cursor, crc32c
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 SEGMENT_MAGIC = b"VWAL"
 BATCH_MAGIC = b"VBAT"
 SEGMENT_HEADER_SIZE = 84
-BATCH_HEADER_SIZE = 36
+BATCH_HEADER_SIZE = 44
 PAYLOAD_CRC_SIZE = 4
 MAX_BATCH_BYTES = 64 << 20  # of a payload
 
-_BATCH_HEADER = struct.Struct("<4sIIIQQ")  # as in the table above, without the checksum
+_BATCH_HEADER = struct.Struct("<4sIIIQQQ")  # as in the table above, without the checksum
+_BATCH_HEADER_1 = struct.Struct("<4sIIIQQ")
 _CRC = struct.Struct("<I")
 _LSN = struct.Struct("<Q")
 
@@ -111,17 +114,22 @@ class SegmentHeader:
 
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
-    """First bytes of a batch. Every batch up to `durable_lsn` was durable before this one was written."""
+    """First bytes of a batch. Every batch up to `durable_lsn` was durable before this one was written.
+
+    `time_us` is when it was written, in microseconds since 1970-01-01 UTC; 0 where that is not known.
+    """
 
     type: int
     length: int
     count: int
     lsn: int
     durable_lsn: int
+    time_us: int = 0
 
     def to_bytes(self, seed: int) -> bytes:
         """BATCH_HEADER_SIZE bytes; `seed` is `batch_seed` of the segment."""
-        body = _BATCH_HEADER.pack(BATCH_MAGIC, self.type, self.length, self.count, self.lsn, self.durable_lsn)
+        fields = self.type, self.length, self.count, self.lsn, self.durable_lsn, self.time_us
+        body = _BATCH_HEADER.pack(BATCH_MAGIC, *fields)
         return body + _CRC.pack(crc32c(body, seed))
 
     def record(self, payload: bytes, seed: int) -> bytes:
@@ -129,18 +137,24 @@ class BatchHeader:
         return b"".join([self.to_bytes(seed), payload, _CRC.pack(payload_crc(payload, self.lsn, seed))])
 
     @classmethod
-    def from_bytes(cls, data: bytes, offset: int, seed: int, path: str) -> BatchHeader:
-        """The header at `offset` of `data`; CorruptFileError if there is none."""
-        raw = data[offset : offset + BATCH_HEADER_SIZE]
-        if len(raw) < BATCH_HEADER_SIZE:
-            raise CorruptFileError(
-                path, offset, f"a batch header needs {BATCH_HEADER_SIZE} bytes, {len(raw)} left"
-            )
-        magic, *fields = _BATCH_HEADER.unpack_from(raw)
-        body, stored = raw[:-4], _CRC.unpack_from(raw, BATCH_HEADER_SIZE - 4)[0]
+    def from_bytes(
+        cls, data: bytes, offset: int, seed: int, path: str, version: int = FORMAT_VERSION
+    ) -> BatchHeader:
+        """The header at `offset` of `data`, a segment of that version; CorruptFileError if there is none."""
+        size = batch_header_size(version)
+        raw = data[offset : offset + size]
+        if len(raw) < size:
+            raise CorruptFileError(path, offset, f"a batch header needs {size} bytes, {len(raw)} left")
+        magic, *fields = (_BATCH_HEADER if version > 1 else _BATCH_HEADER_1).unpack_from(raw)
+        body, stored = raw[:-4], _CRC.unpack_from(raw, size - 4)[0]
         if stored != crc32c(body, seed) or magic != BATCH_MAGIC:
             raise CorruptFileError(path, offset, "checksum of the batch header does not match")
         return cls(*fields)
+
+
+def batch_header_size(version: int) -> int:
+    """Bytes of a batch header in a segment of that format version."""
+    return BATCH_HEADER_SIZE if version > 1 else _BATCH_HEADER_1.size + _CRC.size
 
 
 def batch_seed(segment_id: str) -> int:

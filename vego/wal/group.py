@@ -35,13 +35,13 @@ class GroupCommit:
         self._sync_is_due = False
         disown_in_child(self)
 
-    def append(self, writer: WalWriter, payload: bytes, count: int) -> int:
+    def append(self, writer: WalWriter, payload: bytes, count: int, time_us: int) -> int:
         """Append one atomic batch of `count` encoded operations and return its LSN; the operating system has it then.
 
         Raises StorageError (the log is as before), PoisonedError.
         """
         self.writer = writer
-        lsn = writer.append_payload(payload, count)
+        lsn = writer.append_payload(payload, count, time_us)
         self.last_lsn = lsn
         if self._durability.mode == "interval" and not self._sync_is_due:
             self._sync_later()

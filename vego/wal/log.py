@@ -14,6 +14,7 @@ from lance_fmt import crc32c
 from vego import names
 from vego.errors import NotFoundError
 from vego.store import Store
+from vego.store.base import Files
 from vego.wal.format import BatchHeader, BatchType, SegmentEnd, SegmentHeader, batch_seed
 from vego.wal.reader import Batch, WalContents, damage, read_wal
 from vego.wal.record import encode
@@ -47,12 +48,12 @@ def read_log(store: Store, collection: str, *, collection_id: str, first: int, f
     is needed. No segment at all is legal (nothing was written since the last flush). Raises CorruptionError
     for damage, a gap included; NewerVersionError.
     """
-    listed = _numbers(store, collection)
+    listed = segment_numbers(store, collection)
     while True:
         segments = _read_back(store, collection, listed, collection_id, first, flushed_lsn)
         if segments is not None:
             break
-        before, listed = listed, _numbers(store, collection)
+        before, listed = listed, segment_numbers(store, collection)
         if before == listed:
             missing = f"{store.name}/{names.wal_path(collection, max(listed))}"
             raise damage(missing, 0, "the segment is listed, but it is missing")
@@ -93,11 +94,16 @@ def _read_back(
     return segments
 
 
-def resume_log(store: Store, collection: str, log: Log, *, collection_id: str) -> WalWriter:
-    """A writer that goes on where `log` ends. Call it before anything of `log` is served to anyone."""
+def resume_log(
+    store: Store, collection: str, log: Log, *, collection_id: str, untimed_us: int = 0
+) -> WalWriter:
+    """A writer that goes on where `log` ends. Call it before anything of `log` is served to anyone.
+
+    A batch of which it is not known when it happened gets the time `untimed_us`.
+    """
     number, previous = log.next_number, None
     if log.segments:
-        previous = _carry_over(store, collection, log, collection_id)
+        previous = _carry_over(store, collection, log, collection_id, untimed_us)
         number += 1
     return WalWriter.create(
         store,
@@ -109,7 +115,8 @@ def resume_log(store: Store, collection: str, log: Log, *, collection_id: str) -
     )
 
 
-def _numbers(store: Store, collection: str) -> list[int]:
+def segment_numbers(store: Files, collection: str) -> list[int]:
+    """Numbers of the log segments of a collection, oldest first."""
     try:
         files = store.list(names.wal_directory(collection))
     except NotFoundError:
@@ -143,24 +150,26 @@ def _merge(segments: list[WalContents], flushed_lsn: int) -> tuple[list[Batch], 
     return batches, log_end
 
 
-def sealed_copy(log: Log, collection_id: str, segment_id: str) -> bytes:
+def sealed_copy(log: Log, collection_id: str, segment_id: str, untimed_us: int = 0) -> bytes:
     """The bytes of a sealed segment `log.next_number` with every batch of `log`. It names no predecessor: it
-    replaces them.
+    replaces them. Batches without a time get `untimed_us`.
     """
     first_lsn = log.batches[0].lsn if log.batches else log.next_lsn
     header = SegmentHeader(segment_id, collection_id, log.next_number, first_lsn, None)
     seed = batch_seed(header.segment_id)
     parts = [header.to_bytes()]
+    time_us = 0
     for batch in log.batches:
         payload, count = encode(batch.operations), len(batch.operations)
-        entry = BatchHeader(BatchType.OPERATIONS, len(payload), count, batch.lsn, batch.lsn - 1)
+        time_us = max(time_us, batch.time_us or untimed_us)
+        entry = BatchHeader(BatchType.OPERATIONS, len(payload), count, batch.lsn, batch.lsn - 1, time_us)
         parts.append(entry.record(payload, seed))
     parts.append(BatchHeader(BatchType.SEAL, 0, 0, log.next_lsn, log.next_lsn - 1).record(b"", seed))
     return b"".join(parts)
 
 
-def _carry_over(store: Store, collection: str, log: Log, collection_id: str) -> SegmentEnd:
+def _carry_over(store: Store, collection: str, log: Log, collection_id: str, untimed_us: int) -> SegmentEnd:
     """Write every batch that is still needed to a sealed segment."""
-    data = sealed_copy(log, collection_id, store.new_id())
+    data = sealed_copy(log, collection_id, store.new_id(), untimed_us)
     store.put_if_absent(names.wal_path(collection, log.next_number), data)
     return SegmentEnd(log.next_number, len(data), crc32c(data))

@@ -14,8 +14,8 @@ from lance_fmt import CorruptFileError, Cursor, crc32c
 from vego import names
 from vego.errors import CorruptionError, NewerVersionError
 from vego.store import Store
+from vego.store.base import Files
 from vego.wal.format import (
-    BATCH_HEADER_SIZE,
     BATCH_MAGIC,
     FORMAT_VERSION,
     PAYLOAD_CRC_SIZE,
@@ -24,6 +24,7 @@ from vego.wal.format import (
     BatchType,
     SegmentEnd,
     SegmentHeader,
+    batch_header_size,
     batch_seed,
     payload_crc,
 )
@@ -32,10 +33,11 @@ from vego.wal.record import Operation, decode
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Operations that happened together."""
+    """Operations that happened together, at `time_us` (0: it is not known when)."""
 
     lsn: int
     operations: tuple[Operation, ...]
+    time_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class WalContents:
 
 
 def read_wal(
-    store: Store, collection: str, number: int, *, collection_id: str, expected: SegmentEnd | None = None
+    store: Files, collection: str, number: int, *, collection_id: str, expected: SegmentEnd | None = None
 ) -> WalContents:
     """Segment `number` of a collection.
 
@@ -122,9 +124,9 @@ def _segment_header(
             f"{path}: log format {header.version} is newer than {FORMAT_VERSION}, the newest this Vego "
             "reads; open the database with the Vego that wrote it"
         )
-    if (header.version, header.number, header.collection_id) != (FORMAT_VERSION, number, collection_id):
+    if header.version < 1 or (header.number, header.collection_id) != (number, collection_id):
         raise Cursor(data, path=path).fail(
-            f"format {FORMAT_VERSION}, segment {number} of collection {collection_id} expected, found format "
+            f"format 1 or {FORMAT_VERSION}, segment {number} of collection {collection_id} expected, found format "
             f"{header.version}, segment {header.number} of {header.collection_id}: a file of another place"
         )
     return header
@@ -140,36 +142,44 @@ def _batches(
     right.
     """
     seed = batch_seed(header.segment_id)
+    header_size = batch_header_size(header.version)
     view = memoryview(data)
     batches: list[Batch] = []
     offset = SEGMENT_HEADER_SIZE
+    time_us = 0
     while offset < len(data):
         try:
-            batch, payload = _checked_batch(data, view, offset, seed, path)
+            batch, payload = _checked_batch(data, view, offset, seed, path, header.version)
         except CorruptFileError as failure:
             return tuple(batches), offset, False, failure
         cursor = Cursor(view[offset:], path=path, base=offset)
         expected = header.first_lsn + len(batches)
         if batch.lsn != expected or batch.durable_lsn >= expected:
             raise cursor.fail(f"LSN {expected} expected, found {batch.lsn} (durable: {batch.durable_lsn})")
-        after = offset + BATCH_HEADER_SIZE + batch.length + PAYLOAD_CRC_SIZE
+        after = offset + header_size + batch.length + PAYLOAD_CRC_SIZE
         if batch.type == BatchType.SEAL:
             if batch.length or batch.count or after != len(data):
                 raise cursor.fail(f"{len(data) - after} bytes behind the seal, where none may be")
             return tuple(batches), after, True, None
         if batch.type != BatchType.OPERATIONS:
             raise cursor.fail(f"unknown batch type {batch.type}")
-        base = offset + BATCH_HEADER_SIZE
-        batches.append(Batch(batch.lsn, decode(payload, batch.count, path=path, base=base)))
+        if batch.time_us < time_us:
+            raise cursor.fail(
+                f"time {batch.time_us} of batch {batch.lsn} is before {time_us} of the one before"
+            )
+        time_us = batch.time_us
+        base = offset + header_size
+        batches.append(Batch(batch.lsn, decode(payload, batch.count, path=path, base=base), time_us))
         offset = after
     return tuple(batches), offset, False, None
 
 
 def _checked_batch(
-    data: bytes, view: memoryview, offset: int, seed: int, path: str
+    data: bytes, view: memoryview, offset: int, seed: int, path: str, version: int
 ) -> tuple[BatchHeader, memoryview]:
-    batch = BatchHeader.from_bytes(data, offset, seed, path)
-    cursor = Cursor(view[offset + BATCH_HEADER_SIZE :], path=path, base=offset + BATCH_HEADER_SIZE)
+    batch = BatchHeader.from_bytes(data, offset, seed, path, version)
+    base = offset + batch_header_size(version)
+    cursor = Cursor(view[base:], path=path, base=base)
     payload = cursor.take(batch.length, "payload")
     if cursor.u32("payload checksum") != payload_crc(payload, batch.lsn, seed):
         raise Cursor(b"", path=path, base=offset).fail(f"checksum of batch {batch.lsn} does not match")
@@ -184,7 +194,7 @@ def _refuse_if_durable(
     position = data.find(BATCH_MAGIC, offset + 1)
     while position >= 0:
         try:
-            later = BatchHeader.from_bytes(data, position, seed, failure.path)
+            later = BatchHeader.from_bytes(data, position, seed, failure.path, header.version)
         except CorruptFileError:
             later = None
         if later is not None and later.durable_lsn >= lsn:

@@ -107,9 +107,11 @@ class WalWriter:
         """
         return self.append_payload(encode(operations), len(operations))
 
-    def append_payload(self, payload: bytes, count: int) -> int:
-        """`append` of `count` operations that are encoded already (`vego.wal.record`)."""
-        return self._append(BatchType.OPERATIONS, payload, count)
+    def append_payload(self, payload: bytes, count: int, time_us: int = 0) -> int:
+        """`append` of `count` operations that are encoded already (`vego.wal.record`), at a time that is not before
+        that of the last batch.
+        """
+        return self._append(BatchType.OPERATIONS, payload, count, time_us)
 
     def sync(self) -> None:
         """Make every batch appended so far durable; CommitUncertainError if that failed."""
@@ -127,22 +129,27 @@ class WalWriter:
         self.sync()
         self._append(BatchType.SEAL, b"", 0)
         self._sealed = True
-        self._file.sync()
-        self._file.close()
+        try:
+            self._file.sync()
+            self._file.close()
+        except VegoError:
+            self._sealed = False  # the file refuses everything from now on, and says why
+            raise
 
     def close(self) -> None:
         """Close without making anything durable, as after a failure."""
         self._sealed = True
         self._file.close()
 
-    def _append(self, kind: BatchType, payload: bytes, count: int) -> int:
+    def _append(self, kind: BatchType, payload: bytes, count: int, time_us: int = 0) -> int:
         if self._sealed:
             raise ClosedError(f"{self._file.name}: appended to after it was sealed or closed")
         position = self._position
         if self._file.size > position.length:
             self._file.truncate(position.length)  # an interrupt came between an append and its bookkeeping
         lsn = position.next_lsn
-        record = BatchHeader(kind, len(payload), count, lsn, self._durable_lsn).record(payload, self._seed)
+        header = BatchHeader(kind, len(payload), count, lsn, self._durable_lsn, time_us)
+        record = header.record(payload, self._seed)
         crc = crc32c(record, position.crc)
         self._file.append(record)
         next_lsn = lsn + 1 if kind is BatchType.OPERATIONS else lsn
