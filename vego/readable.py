@@ -172,14 +172,17 @@ class Readable:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _state(self) -> State | None:
+    def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"collection {self.name!r} {self._closed}; open the database again")
+
+    def _state(self) -> State | None:
+        self._check_open()
         return None if self._rows is None else self._rows.state
 
     def _created(self) -> IndexedRows:
         """The rows; there are none before the dimension is known."""
-        self._state()
+        self._check_open()
         if self._rows is None:
             raise NotFoundError(f"collection {self.name!r} is empty and has no version yet")
         return self._rows

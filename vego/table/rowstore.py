@@ -43,7 +43,7 @@ from vego.table.journal import Journal
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.memtable import MemTable
 from vego.table.opening import OpenFiles
-from vego.table.publication import Publication
+from vego.table.publication import Mark, Publication
 from vego.table.segment import Deletes, Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
 from vego.table.values import dump_metadata, load_metadata
@@ -51,6 +51,7 @@ from vego.wal import Delete, Log, Put, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
+_PENDING = 256  # rows written one by one that enter the slots together, where nobody looks before
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,9 @@ class RowStore:
         self.collection = collection
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
-        self._slots = Slots(manifest.dimension)
+        self._all_slots = Slots(manifest.dimension)
+        # Rows that have a slot, but are not in `_all_slots` yet: slot, id, vector of shape (1, d).
+        self._pending: list[tuple[int, str, Vector]] = []
         self._memtable = MemTable()
         self._segments: list[Segment] = []
         self._keys: set[str] = set()
@@ -112,7 +115,7 @@ class RowStore:
         self._journal = Journal(store, collection, manifest, log, durability)
         if not store.read_only:
             self.collect_garbage()
-        self.publication = Publication(self._capture())
+        self.publication = Publication(self._capture(), self._capture)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -200,7 +203,7 @@ class RowStore:
 
     def slot_of(self, name: str) -> int | None:
         """The slot of a live id as the writer sees it, in `newest`."""
-        return self._slots.slot_of.get(name)
+        return self._all_slots.slot_of.get(name)
 
     def newest(self) -> RowSnapshot:
         """What the writer sees, writes that are not durable yet included."""
@@ -210,6 +213,11 @@ class RowStore:
     def keys(self) -> set[str]:
         """Every metadata key that has occurred; not to be changed."""
         return self._keys
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are, those of writes that are not durable yet included."""
+        return self._all_slots.rows + len(self._pending)
 
     @property
     def buffered_bytes(self) -> int:
@@ -232,20 +240,64 @@ class RowStore:
             self._put_segment(batch, deleted)
             return
         rows = batch.metadata_rows()
-        encoded = [dump_metadata(row) for row in rows]
+        encoded = [dump_metadata(row) for row in rows] if batch.encoded is None else batch.encoded
         size = batch.vectors.nbytes + sum(map(len, encoded))
         if size >= DIRECT_BYTES:
             self._put_segment(batch, deleted)
             return
         payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
-        with self._whole():
+        self._check_writable()
+        try:
             lsn = self._journal.append(payload, len(batch) + len(deleted))
             with self.publication.lock:
+                if len(batch) == 1 and not deleted and batch.ids[0] not in self._all_slots.slot_of:
+                    self._put_new(lsn, batch, size)
+                    return
                 touched = self._take([*batch.ids, *deleted] if deleted else batch.ids)
                 self._buffer(batch.ids, batch.vectors, rows, size)
                 if deleted:
                     self._bury(deleted)
                 self._enter(lsn, touched)
+        except VegoError:
+            raise
+        except BaseException:  # as in `_whole`
+            self._at_odds = True
+            raise
+
+    def _put_new(self, lsn: int, batch: RowBatch, size: int) -> None:
+        """One row of an id that is not live. It enters the slots with others, when somebody looks at them."""
+        rows = batch.metadata_rows()
+        self._memtable.extend(rows, size)
+        if not self._keys.issuperset(rows[0]):
+            self._keys.update(rows[0])
+        slots, pending, name = self._all_slots, self._pending, batch.ids[0]
+        if pending and pending[0][0] < slots.rows:  # an interrupt came when they had just entered
+            self._pending = pending = []
+        slot = slots.rows + len(pending)
+        slots.slot_of[name] = slot
+        pending.append((slot, name, batch.vectors))
+        shown = Mark(slots.rows + len(pending), slots.live_count + len(pending))
+        if len(pending) == _PENDING:
+            self._absorb()
+        if self._journal.waits:
+            self.publication.wait(lsn, shown, [])
+        else:
+            self.publication.show(shown)
+
+    @property
+    def _slots(self) -> Slots:
+        """The slots, with all rows in them."""
+        if self._pending:
+            self._absorb()
+        return self._all_slots
+
+    def _absorb(self) -> None:
+        with self.publication.lock:
+            pending, slots = self._pending, self._all_slots
+            if pending and pending[0][0] == slots.rows:  # else they have entered, as in `_put_new`
+                _, ids, vectors = zip(*pending, strict=True)
+                slots.append(ids, np.concatenate(vectors))
+            self._pending = []
 
     def _put_segment(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
@@ -412,7 +464,7 @@ class RowStore:
                     kept[: len(compaction.kept)] = compaction.kept
                     slots = slots.keeping(kept)
                 with self.publication.lock:
-                    self._slots = slots
+                    self._all_slots = slots
                     self._memtable_base = slots.rows
                     self._publish()
                     shown()
@@ -448,19 +500,37 @@ class RowStore:
     # -- inside ----------------------------------------------------------------------------------
 
     def _take(self, ids: Sequence[str]) -> list[str]:
-        """Say that a write is about to take the slots of `ids`, where readers still find them."""
-        return self.publication.take(ids, self._slots.slot_of) if self._journal.waits else []
+        """Say that a write is about to take the slots of `ids`, where readers still find them; those that have one."""
+        slot_of = self._all_slots.slot_of
+        touched = [name for name in ids if name in slot_of]
+        if touched:
+            self.publication.settle()
+            if self._journal.waits:
+                self.publication.take(touched, slot_of)
+        return touched
 
     def _enter(self, lsn: int, touched: list[str]) -> None:
         """A write is in slots and buffer; `touched` is what `_take` returned."""
+        slots = self._slots
+        shown = self._capture() if touched else Mark(slots.rows, slots.live_count)
         if self._journal.waits:
-            self.publication.wait(lsn, self._capture(), touched)
+            self.publication.wait(lsn, shown, touched)
         else:
-            self.publication.show(self._capture())
+            self.publication.show(shown)
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """A change of disk and memory. An interrupt inside leaves them at odds: nothing more is written then (I7)."""
+        self._check_writable()
+        try:
+            yield
+        except VegoError:
+            raise
+        except BaseException:
+            self._at_odds = True
+            raise
+
+    def _check_writable(self) -> None:
         if self._ended is not None:
             kind, what = self._ended
             raise kind(what)
@@ -469,13 +539,6 @@ class RowStore:
                 f"collection {self.collection!r}: an earlier write was cut short, so what is on the disk and what is "
                 "in memory may differ; close the database and open it again"
             )
-        try:
-            yield
-        except VegoError:
-            raise
-        except BaseException:
-            self._at_odds = True
-            raise
 
     @contextmanager
     def _landed(self) -> Iterator[None]:
@@ -489,7 +552,9 @@ class RowStore:
     def _buffer(self, ids: Sequence[str], vectors: Vector, rows: Sequence[dict[str, Any]], size: int) -> None:
         replaced = self._slots_of(ids)
         self._memtable.extend(rows, size)
-        self._keys.update(*rows)
+        for row in rows:
+            if not self._keys.issuperset(row):
+                self._keys.update(row)
         self._slots.append(ids, vectors)
         self._kill_slots(replaced)
 
@@ -506,6 +571,8 @@ class RowStore:
         self._memtable.note_deletes(ids)
 
     def _kill_slots(self, slots: Sequence[int]) -> None:
+        if not slots:
+            return
         self._slots.kill(slots)
         self._stale_deletes.update(self._segments_of(slots))
 
@@ -523,6 +590,7 @@ class RowStore:
         `replaced` are slots about to die as well. The deletes of the segments at the positions `without` are left to
         the caller.
         """
+        self.publication.settle()
         view = self._slots.view()
         dead = ~view.live
         dead[np.asarray(replaced, np.int64)] = True
@@ -584,7 +652,9 @@ class RowStore:
         self.wait(self.last_lsn)
         self.publication.show(self._capture())
 
-    def _capture(self) -> RowSnapshot:
+    def _capture(self, mark: Mark | None = None) -> RowSnapshot:
+        """What is there, or was when the mark was made: only rows have been added since."""
+        view = self._slots.view() if mark is None else self._slots.view(mark.rows, mark.live_count)
         sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
         sources.append((self._memtable_base, self._memtable))
-        return RowSnapshot(self.manifest.version, self._slots.view(), self._slots.slot_of, tuple(sources))
+        return RowSnapshot(self.manifest.version, view, self._slots.slot_of, tuple(sources))

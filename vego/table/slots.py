@@ -143,9 +143,8 @@ class Slots:
         fewer.slot_of = dict(zip(fewer._ids[live].tolist(), live.tolist(), strict=True))
         return fewer
 
-    def view(self) -> SlotView:
-        """What is there now, for a reader."""
-        n = self.rows
-        return SlotView(
-            n, self._vectors[:n], self._inverse_norms[:n], self._live[:n], self.live_count, self._ids[:n]
-        )
+    def view(self, rows: int | None = None, live_count: int | None = None) -> SlotView:
+        """What is there now, for a reader; or what was when there were `rows`, if none has died since."""
+        n = self.rows if rows is None else rows
+        live = self.live_count if live_count is None else live_count
+        return SlotView(n, self._vectors[:n], self._inverse_norms[:n], self._live[:n], live, self._ids[:n])
