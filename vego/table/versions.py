@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from vego import names
 from vego.errors import CollectionNotFoundError, InvalidArgumentError, NotFoundError
 from vego.store import Store
-from vego.table.manifest import Manifest, load_latest, load_version, versions
+from vego.table.manifest import Manifest, Outline, load_latest, load_outline, load_version, versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -36,13 +37,14 @@ def list_versions(store: Store, collection: str) -> list[Version]:
         named.setdefault(version, []).append(tag)
     found = []
     for number in versions(store, collection):
+        if number > newest.version:
+            break
         try:
-            manifest = newest if number == newest.version else load_version(store, collection, number)
+            outline = load_outline(store, collection, number)
         except NotFoundError:
             continue  # collected meanwhile
-        if number <= newest.version:
-            tags = tuple(sorted(named.get(number, ())))
-            found.append(Version(number, time_of(manifest), manifest.live_rows, manifest.summary, tags))
+        tags = tuple(sorted(named.get(number, ())))
+        found.append(Version(number, time_of(outline), outline.live_rows, outline.summary, tags))
     return found
 
 
@@ -69,19 +71,21 @@ def find_version(
     """
     if sum(given is not None for given in (version, timestamp, tag)) != 1:
         raise InvalidArgumentError("name one version: by version=, timestamp= or tag=")
-    there = versions(store, collection)
     if tag is not None:
         version = version_of_tag(newest_manifest(store, collection), collection, tag)
     if timestamp is not None:
-        version = _at_time(store, collection, there, moment_of(timestamp))
+        version = _at_time(store, collection, versions(store, collection), moment_of(timestamp))
     if type(version) is not int:
         raise InvalidArgumentError(f"version: an integer expected, found {version!r}")
-    if version not in there:
-        raise NotFoundError(
-            f"collection {collection!r} has no version {version}; there are {_listed(there)}. The options "
-            "retain_versions and retain_seconds, and tags, keep versions from being collected"
-        )
-    return load_version(store, collection, version)
+    try:
+        if 0 < version <= names.MAX_NUMBER:  # by its name: a list of thousands takes longer
+            return load_version(store, collection, version)
+    except NotFoundError:
+        pass
+    raise NotFoundError(
+        f"collection {collection!r} has no version {version}; there are {_listed(versions(store, collection))}. The "
+        "options retain_versions and retain_seconds, and tags, keep versions from being collected"
+    )
 
 
 def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
@@ -92,9 +96,9 @@ def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
     return newest.tags[tag]
 
 
-def time_of(manifest: Manifest) -> datetime:
+def time_of(version: Manifest | Outline) -> datetime:
     """When a version was committed, in UTC; the last there is for a time that no calendar has."""
-    return _EPOCH + timedelta(microseconds=min(manifest.created_us, _LAST_US))
+    return _EPOCH + timedelta(microseconds=min(version.created_us, _LAST_US))
 
 
 def moment_of(timestamp: datetime | str) -> datetime:
@@ -113,12 +117,12 @@ def _at_time(store: Store, collection: str, there: Sequence[int], moment: dateti
     low, high = 0, len(there)
     while low < high:
         middle = (low + high) // 2
-        if time_of(load_version(store, collection, there[middle])) <= moment:
+        if time_of(load_outline(store, collection, there[middle])) <= moment:
             low = middle + 1
         else:
             high = middle
     if low == 0:
-        oldest = time_of(load_version(store, collection, there[0])).isoformat() if there else "none"
+        oldest = time_of(load_outline(store, collection, there[0])).isoformat() if there else "none"
         raise NotFoundError(
             f"collection {collection!r} has no version as old as {moment.isoformat()}; the oldest is of {oldest}"
         )
