@@ -361,7 +361,7 @@ class Collection(Readable):
         existing = self._rows
         if existing is not None and document is None and not existing.shared:
             known = existing.rows
-            batch = usual_row(name, vector, metadata, known.manifest.dimension, known.keys)
+            batch = usual_row(name, vector, metadata, known.manifest.dimension, known.known_keys)
             if batch is not None:
                 with self._writing() as rows:
                     there = _there(rows)

@@ -46,7 +46,7 @@ from vego.table.opening import OpenFiles
 from vego.table.publication import Mark, Publication
 from vego.table.segment import Deletes, Segment, write_deletes, write_segment
 from vego.table.slots import Slots, SlotView
-from vego.table.values import dump_metadata, load_metadata
+from vego.table.values import dump_metadata
 from vego.wal import Delete, Log, Put, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
@@ -97,7 +97,7 @@ class RowStore:
         self._all_slots = Slots(manifest.dimension)
         # Rows that have a slot, but are not in `_all_slots` yet: slot, id, vector of shape (1, d).
         self._pending: list[tuple[int, str, Vector]] = []
-        self._memtable = MemTable()
+        self._memtable = self._new_memtable()
         self._segments: list[Segment] = []
         self._keys: set[str] = set()
         self._bases: list[int] = []
@@ -166,8 +166,11 @@ class RowStore:
         if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
             raise self._impossible(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
         size = vectors.nbytes + sum(len(put.metadata) for put in puts.values())
-        rows = [self._metadata(put) for put in puts.values()]
-        self._buffer(list(puts), vectors.reshape(-1, width), rows, size)
+        ids = list(puts)
+        replaced = self._slots_of(ids)
+        self._memtable.extend_from_log([(put.id, put.metadata) for put in puts.values()], size)
+        self._slots.append(ids, vectors.reshape(-1, width))
+        self._kill_slots(replaced)
 
     def collect_garbage(self, retention: Retention | None = None) -> Collected:
         """Delete what no kept version needs; `retention` None is that of the options."""
@@ -182,11 +185,8 @@ class RowStore:
         with self.garbage.held(manifest.version):
             yield manifest
 
-    def _metadata(self, put: Put) -> dict[str, Any]:
-        try:
-            return load_metadata(put.metadata)
-        except ValueError as error:
-            raise self._impossible(f"document {put.id!r}: {error}") from None
+    def _new_memtable(self) -> MemTable:
+        return MemTable(f"{self._store.name}/{names.wal_directory(self.collection)}")
 
     def _impossible(self, what: str) -> CorruptionError:
         return CorruptionError(f"{self._store.name}/{names.wal_directory(self.collection)}", 0, what)
@@ -211,7 +211,15 @@ class RowStore:
 
     @property
     def keys(self) -> set[str]:
-        """Every metadata key that has occurred; not to be changed."""
+        """Every metadata key that has occurred; not to be changed. CorruptionError where the log makes no sense."""
+        memtable = self._memtable
+        if memtable.unread:
+            self._keys.update(*memtable.rows())
+        return self._keys
+
+    @property
+    def known_keys(self) -> set[str]:
+        """Metadata keys that have occurred, perhaps without those of rows read from the log; not to be changed."""
         return self._keys
 
     @property
@@ -628,7 +636,7 @@ class RowStore:
             if flushed is not None:
                 self._add_segment(flushed)
                 self._memtable_base += len(self._memtable)
-            self._memtable = MemTable()
+            self._memtable = self._new_memtable()
             self._stale_deletes.clear()
             self.collect_garbage()
 

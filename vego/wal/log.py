@@ -152,7 +152,7 @@ def sealed_copy(log: Log, collection_id: str, segment_id: str) -> bytes:
     seed = batch_seed(header.segment_id)
     parts = [header.to_bytes()]
     for batch in log.batches:
-        payload, count = encode(batch.operations), len(batch.operations)
+        payload, count = batch.payload or encode(batch.operations), len(batch.operations)
         entry = BatchHeader(BatchType.OPERATIONS, len(payload), count, batch.lsn, batch.lsn - 1)
         parts.append(entry.record(payload, seed))
     parts.append(BatchHeader(BatchType.SEAL, 0, 0, log.next_lsn, log.next_lsn - 1).record(b"", seed))
