@@ -419,21 +419,26 @@ class Collection(Readable):
         Where other processes write as well, it is called with the newest rows, and again if they were faster.
         """
         with self._writing() as existing:
-            rows = existing
-            for attempt in range(ATTEMPTS):
-                if rows is not None and rows.shared:
-                    newest = rows.advanced()
-                    if newest is not rows:
-                        self._replace_rows(newest)
-                        rows = newest
-                try:
-                    return change(rows)
-                except CommitConflictError:
-                    if rows is None or not rows.shared or attempt + 1 == ATTEMPTS:
-                        raise
-                    rows.back_off(attempt)
-                    rows = self._rows
-            raise AssertionError("unreachable")
+            if existing is None or not existing.shared:
+                return change(existing)
+            with existing.turns.ours():
+                return self._attempt(change, existing)
+
+    def _attempt(self, change: Callable[[IndexedRows | None], Changed], rows: IndexedRows) -> Changed:
+        """`change`, called with the newest rows until no other process is faster."""
+        for attempt in range(ATTEMPTS):
+            newest = rows.advanced()
+            if newest is not rows:
+                self._replace_rows(newest)
+                rows = newest
+            try:
+                return change(rows)
+            except CommitConflictError:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                rows.back_off(attempt)
+                rows = _there(self._rows)
+        raise AssertionError("unreachable")
 
     def _writing(self) -> _Writing:
         if self._read_only:

@@ -21,7 +21,7 @@ from vego.queries import check_ef, check_k, check_queries
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher
 from vego.table.export import schema_of, table_of
-from vego.table.rowstore import RowSnapshot
+from vego.table.publication import RowSnapshot
 
 Filter = Expr | str | Mapping[str, Any] | None
 

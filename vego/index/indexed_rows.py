@@ -38,7 +38,9 @@ from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
-from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
+from vego.table.publication import RowSnapshot
+from vego.table.rowstore import DIRECT_ROWS, RowStore
+from vego.table.turns import Turns
 from vego.table.versions import Version, find_version, list_versions, version_of_tag
 
 Progress = Callable[[int, int], None]
@@ -83,12 +85,14 @@ class IndexedRows:
         shared: bool = False,
         lock: RLock | None = None,
         maintenance: Maintenance | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._durability = durability
         self.shared = shared
         self.lock = RLock() if lock is None else lock
         self._compacting = Lock()  # taken before `lock`
+        self.turns = turns or Turns(store, collection, shared=shared)  # taken after `lock`
         self._maintenance = maintenance or Maintenance(background=False)
         self._metric = Metric.parse(files.manifest.metric)
         index = None
@@ -239,7 +243,7 @@ class IndexedRows:
         with self.rows.garbage.unfinished() as unfinished:
             entry = self._written(index, unfinished)
             try:
-                with self.lock:
+                with self.lock, self.turns.ours():
                     if (
                         self.advanced() is not self
                         or self.state.snapshot.slot_of is not state.snapshot.slot_of
@@ -271,7 +275,7 @@ class IndexedRows:
 
     def _compact(self, full: bool, progress: Progress | None) -> CompactionReport:
         rows = self.rows
-        with self.lock:
+        with self.lock, self.turns.ours():
             self.flush()
             before, state = rows.manifest.segments, self.state
             runs, segments = choose_runs(before, full=full), rows.segments
@@ -289,7 +293,7 @@ class IndexedRows:
                 self._remove(unfinished)
                 raise
             try:
-                with self.lock:
+                with self.lock, self.turns.ours():
                     if self.advanced() is not self:
                         raise CommitConflictError(f"collection {rows.collection!r} was compacted elsewhere")
                     before = rows.manifest.segments
@@ -421,6 +425,7 @@ class IndexedRows:
             shared=self.shared,
             lock=self.lock,
             maintenance=self._maintenance,
+            turns=self.turns,
         )
 
     def stats(self) -> dict[str, Any]:

@@ -13,12 +13,34 @@ anything else to slots, buffer or segments calls `settle` before, which makes al
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from threading import RLock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from vego.table.rowstore import RowSnapshot
+from vego.table.memtable import MemTable
+from vego.table.segment import Segment
+from vego.table.slots import SlotView
+
+
+@dataclass(frozen=True, slots=True)
+class RowSnapshot:
+    """The rows as of one moment: arrays in slot order and where each slot's metadata lies.
+
+    `slot_of` is the writer's map from live ids to slots: it may be ahead of `view`, but its slots mean the same.
+    """
+
+    version: int
+    view: SlotView
+    slot_of: Mapping[str, int]
+    sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
+
+    def metadata(self, slot: int) -> dict[str, Any]:
+        """The metadata of one slot, as it was inserted."""
+        for first, source in reversed(self.sources):
+            if slot >= first:
+                return source.metadata(slot - first)
+        raise IndexError(slot)
 
 
 class Mark(NamedTuple):
@@ -42,8 +64,8 @@ class Publication:
     Slots and buffer are changed with `lock` held, as find() looks into both. `capture` makes the snapshot of a mark.
     """
 
-    def __init__(self, snapshot: RowSnapshot, capture: Callable[[Mark], RowSnapshot]) -> None:
-        self.lock = RLock()
+    def __init__(self, snapshot: RowSnapshot, capture: Callable[[Mark], RowSnapshot], lock: RLock) -> None:
+        self.lock = lock
         self._shown: RowSnapshot | Mark = snapshot
         self._capture = capture
         self._waiting: deque[_Waiting] = deque()
