@@ -24,7 +24,7 @@ from vego.errors import (
 )
 from vego.index import Metric
 from vego.index.indexed_rows import CompactionReport, IndexedRows, Progress
-from vego.inputs import Given, Outcome, Rejected, valid_rows
+from vego.inputs import Given, Outcome, Rejected, usual_row, valid_rows
 from vego.options import CollectionOptions, check_retained
 from vego.progress import progress_of
 from vego.readable import Readable
@@ -82,7 +82,7 @@ class Collection(Readable):
 
         Raises DuplicateIdError where the id exists, and the errors of `vego.document` for bad values.
         """
-        return self._put(Given.one(document, id, vector, metadata), "insert")[0]
+        return self._put_one(document, id, vector, metadata, "insert", replace=False)
 
     def insert_batch(
         self,
@@ -113,7 +113,7 @@ class Collection(Readable):
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
         """Add one document or replace the whole document of that id."""
-        return self._put(Given.one(document, id, vector, metadata), "upsert", replace=True)[0]
+        return self._put_one(document, id, vector, metadata, "upsert", replace=True)
 
     def upsert_batch(
         self,
@@ -171,7 +171,7 @@ class Collection(Readable):
 
         They are made together when the block ends, as one batch of the log; an exception in it drops them all.
         """
-        self._state()
+        self._check_open()
         return Transaction(self, self._new_id)
 
     def _apply(self, steps: Iterable[Step]) -> None:
@@ -364,6 +364,32 @@ class Collection(Readable):
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _put_one(
+        self,
+        document: Document | None,
+        name: str | None,
+        vector: Any,
+        metadata: Mapping[str, Any] | None,
+        verb: str,
+        *,
+        replace: bool,
+    ) -> str:
+        existing = self._rows
+        if existing is not None and document is None and not existing.shared:
+            known = existing.rows
+            batch = usual_row(name, vector, metadata, known.manifest.dimension, known.known_keys)
+            if batch is not None:
+                with self._writing() as rows:
+                    there = _there(rows)
+                    if not replace and there.rows.slot_of(batch.ids[0]) is not None:
+                        _refuse_known(batch.ids, there, f"{self.name}.{verb}")
+                    there.put(batch)
+                return batch.ids[0]
+        given = Given.one(document, name, vector, metadata)
+        batch = given.rows(self.dimension, f"{self.name}.{verb}", self._new_id)
+        self._put_rows(batch, verb, replace=replace)
+        return batch.ids[0]
+
     def _put(
         self, given: Given, verb: str, *, replace: bool = False, progress: bool | Progress = False
     ) -> list[str]:
@@ -372,14 +398,20 @@ class Collection(Readable):
         if len(batch) == 0:
             return []
         with progress_of(progress, "indexing") as report:
-
-            def put(rows: IndexedRows | None) -> None:
-                if rows is not None and not replace:
-                    _refuse_known(batch.ids, rows, where)
-                self._put_batch(batch, where, rows, progress=report)
-
-            self._change(put)
+            self._put_rows(batch, verb, replace=replace, progress=report)
         return list(batch.ids)
+
+    def _put_rows(
+        self, batch: RowBatch, verb: str, *, replace: bool, progress: Progress | None = None
+    ) -> None:
+        where = f"{self.name}.{verb}"
+
+        def put(rows: IndexedRows | None) -> None:
+            if rows is not None and not replace:
+                _refuse_known(batch.ids, rows, where)
+            self._put_batch(batch, where, rows, progress=progress)
+
+        self._change(put)
 
     def _put_batch(
         self,
@@ -403,21 +435,26 @@ class Collection(Readable):
         Where other processes write as well, it is called with the newest rows, and again if they were faster.
         """
         with self._writing() as existing:
-            rows = existing
-            for attempt in range(ATTEMPTS):
-                if rows is not None and rows.shared:
-                    newest = rows.advanced()
-                    if newest is not rows:
-                        self._replace_rows(newest)
-                        rows = newest
-                try:
-                    return change(rows)
-                except CommitConflictError:
-                    if rows is None or not rows.shared or attempt + 1 == ATTEMPTS:
-                        raise
-                    rows.back_off(attempt)
-                    rows = self._rows
-            raise AssertionError("unreachable")
+            if existing is None or not existing.shared:
+                return change(existing)
+            with existing.turns.ours():
+                return self._attempt(change, existing)
+
+    def _attempt(self, change: Callable[[IndexedRows | None], Changed], rows: IndexedRows) -> Changed:
+        """`change`, called with the newest rows until no other process is faster."""
+        for attempt in range(ATTEMPTS):
+            newest = rows.advanced()
+            if newest is not rows:
+                self._replace_rows(newest)
+                rows = newest
+            try:
+                return change(rows)
+            except CommitConflictError:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                rows.back_off(attempt)
+                rows = _there(self._rows)
+        raise AssertionError("unreachable")
 
     def _writing(self) -> _Writing:
         if self._past:
@@ -462,7 +499,7 @@ class _Writing:
     def __enter__(self) -> IndexedRows | None:
         self._collection._lock.acquire()
         try:
-            self._collection._state()
+            self._collection._check_open()
         except ClosedError:
             self._collection._lock.release()
             raise

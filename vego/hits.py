@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vego import display
 from vego.document import Document
 from vego.index import Metric
-from vego.table.rowstore import RowSnapshot
+from vego.table.publication import RowSnapshot
 from vego.table.slots import Slots
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from vego.document import (
     check_vectors,
 )
 from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidIdError, InvalidMetadataError
+from vego.options import MAX_ID_BYTES, MAX_METADATA_KEYS
 from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_user
 from vego.table.batch import RowBatch
+from vego.table.values import dump_plain
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -127,6 +130,28 @@ class Given:
                 f"{where}: expected a list of documents, a DataFrame or an Arrow table, got {type(documents).__name__}"
             )
         return from_documents(documents, dimension, where, new_id)
+
+
+def usual_row(
+    name: object, vector: object, metadata: object, dimension: int | None, known: set[str]
+) -> RowBatch | None:
+    """One document given as most are, checked in few steps; None for any other, be it right or wrong.
+
+    That is an ASCII id, a float32 array, and a dict of plain values whose keys are all in `known`, which are valid.
+    """
+    if type(name) is not str or not 0 < len(name) <= MAX_ID_BYTES or not name.isascii():
+        return None
+    if type(vector) is not np.ndarray or vector.dtype is not FLOAT32 or vector.shape != (dimension,):
+        return None
+    own = {} if metadata is None else metadata.copy() if type(metadata) is dict else None
+    if own is None or len(own) > MAX_METADATA_KEYS or not known.issuperset(own):
+        return None
+    encoded = dump_plain(own)
+    # Copied, for its owner may change it. The sum of squares is finite unless a component is not, or it overflows.
+    row = vector.copy()
+    if encoded is None or not isfinite(row.dot(row)):
+        return None
+    return RowBatch((name,), row.reshape(1, -1), rows=(own,), encoded=(encoded,))
 
 
 @dataclass(frozen=True, slots=True)

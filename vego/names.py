@@ -32,7 +32,6 @@ MAX_NUMBER = 2**63 - 1
 
 _COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_MANIFEST = re.compile(r"([0-9]{20})\.manifest", re.ASCII)
 _WAL = re.compile(r"([0-9]{20})\.wal", re.ASCII)
 _TEMPORARY = ".tmp-"
 _DROPPED = ".dropped-"
@@ -120,7 +119,10 @@ def manifest_path(name: str, version: int) -> str:
 
 def parse_manifest(file: str) -> int | None:
     """Version of a manifest, from its name in the manifest directory."""
-    return _parse(_MANIFEST, file)
+    if len(file) == 29 and file.endswith(".manifest") and file.isascii() and file[:20].isdigit():
+        number = int(file[:20])  # without a pattern: there may be thousands
+        return number if number <= MAX_NUMBER else None
+    return None
 
 
 def wal_path(name: str, number: int) -> str:

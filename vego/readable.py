@@ -21,7 +21,7 @@ from vego.queries import check_ef, check_k, check_queries
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher
 from vego.table.export import schema_of, table_of
-from vego.table.rowstore import RowSnapshot
+from vego.table.publication import RowSnapshot
 
 Filter = Expr | str | Mapping[str, Any] | None
 
@@ -170,14 +170,17 @@ class Readable:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _state(self) -> State | None:
+    def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"collection {self.name!r} {self._closed}; open the database again")
+
+    def _state(self) -> State | None:
+        self._check_open()
         return None if self._rows is None else self._rows.state
 
     def _created(self) -> IndexedRows:
         """The rows; there are none before the dimension is known."""
-        self._state()
+        self._check_open()
         if self._rows is None:
             raise NotFoundError(f"collection {self.name!r} is empty and has no version yet")
         return self._rows

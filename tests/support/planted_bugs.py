@@ -126,10 +126,10 @@ def _no_last_sync(store: LocalStore, path: str, data: bytes, directory: Descript
 def _no_tail_checksum(patch: pytest.MonkeyPatch) -> None:
     def unchecked(
         data: bytes, view: memoryview, offset: int, seed: int, path: str, version: int
-    ) -> tuple[BatchHeader, memoryview]:
+    ) -> tuple[BatchHeader, bytes]:
         batch = BatchHeader.from_bytes(data, offset, seed, path, version)
         cursor = Cursor(view[offset + BATCH_HEADER_SIZE :], path=path, base=offset + BATCH_HEADER_SIZE)
-        payload = cursor.take(batch.length, "payload")
+        payload = bytes(cursor.take(batch.length, "payload"))
         cursor.u32("payload checksum")
         return batch, payload
 

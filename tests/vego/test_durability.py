@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import vego
 from tests.support.faults import install
 from tests.support.history import replay
 from vego.store import LocalStore
+from vego.table.memtable import MemTable
 from vego.table.slots import Slots
 
 # The child acknowledges each operation on its standard output only after the call returned.
@@ -113,9 +115,12 @@ def test_an_interrupt_between_disk_and_memory_stops_writing(
     with vego.open(tmp_path / "db", dimension=2) as db:
         docs = db.collection("c")
         docs.insert(id="before", vector=[1, 2])
+        assert "before" in docs  # so it is in the slots
         with monkeypatch.context() as patch:
-            patch.setattr(Slots, "append", interrupted)
-            patch.setattr(Slots, "append_written", interrupted)
+            if rows == 1:
+                patch.setattr(MemTable, "extend", interrupted)
+            else:
+                patch.setattr(Slots, "append_written", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 docs.insert_batch(ids=[f"cut{row}" for row in range(rows)], vectors=np.ones((rows, 2)))
         with pytest.raises(vego.PoisonedError, match="open it again"):
@@ -126,6 +131,37 @@ def test_an_interrupt_between_disk_and_memory_stops_writing(
         assert "before" in docs
         assert "after" not in docs
         assert len(docs) == rows + 1
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_an_interrupted_reader_leaves_rows_for_the_next(
+    tmp_path: Path, entered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows written one by one enter the slots when somebody looks, all together."""
+    right = Slots.append
+
+    def interrupted(slots: Slots, *rows: Any) -> None:
+        if entered:
+            right(slots, *rows)
+        raise KeyboardInterrupt
+
+    with vego.open(tmp_path / "db", dimension=2, metric="l2") as db:
+        docs = db.collection("c")
+        docs.insert(id="before", vector=[1, 2])
+        assert len(docs) == 1
+        for row in range(5):
+            docs.insert(id=f"d{row}", vector=np.array([row, 0], np.float32), metadata={})
+        with monkeypatch.context() as patch:
+            patch.setattr(Slots, "append", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                docs.search([3, 0], k=1)
+        docs.insert(id="after", vector=np.array([9, 9], np.float32))
+        assert [hit.id for hit in docs.search([3, 0], k=1)] == ["d3"]
+        assert len(docs) == 7
+        docs.upsert(id="d3", vector=[8, 8])
+        docs.delete("after")
+        assert [hit.id for hit in docs.search([8, 8], k=1)] == ["d3"]
+        assert len(docs) == 6
 
 
 def test_a_failed_sync_stops_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

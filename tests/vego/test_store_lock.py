@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support import processes
 from vego import names
 from vego.errors import ClosedError, DatabaseLockedError
-from vego.store import LocalStore
+from vego.store import LocalStore, lock
 
 
 @pytest.fixture
@@ -140,3 +143,79 @@ def test_a_child_may_open_it_anew(store):
         return 0 if LocalStore(store.root).read("f") == b"1" else 1
 
     assert in_child(work) == 0
+
+
+@pytest.fixture
+def other(store):
+    """The same place as another process would see it."""
+    store.make_dirs("d/wait", "d/free")
+    other = LocalStore(store.root)
+    yield other
+    other.close()
+
+
+def test_one_has_the_turn(store, other):
+    ours = store.turn("d/wait", "d", 5)
+    assert ours is not None
+    assert other.turn("d/wait", "d", 0.01) is None
+    ours.release()
+    ours.release()
+    theirs = other.turn("d/wait", "d", 5)
+    assert theirs is not None
+    assert store.turn("d/wait", "d", 0) is None
+    theirs.release()
+
+
+def test_who_has_just_had_the_turn_stands_behind_who_waits(store, other):
+    ours = store.turn("d/wait", "d", 5)
+    assert ours is not None
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(other.turn, "d/wait", "d", 60)
+        while (probe := store.turn("d/wait", "d/free", 0)) is not None:  # until it is the next one
+            probe.release()
+        ours.release()
+        assert store.turn("d/wait", "d", 0) is None
+        theirs = waiting.result()
+    assert theirs is not None
+    theirs.release()
+    again = store.turn("d/wait", "d", 5)
+    assert again is not None
+    again.release()
+
+
+def test_a_turn_goes_with_its_process(store, other):
+    child = os.fork()
+    if child == 0:
+        try:
+            turn = LocalStore(store.root).turn("d/wait", "d", 5)
+            os._exit(0 if turn is not None else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    ours = store.turn("d/wait", "d", 5)
+    assert ours is not None
+    child = os.fork()
+    if child == 0:  # what a child inherited it does not keep
+        try:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        finally:
+            os._exit(0)
+    try:
+        os.waitpid(child, os.WUNTRACED)
+        ours.release()
+        theirs = other.turn("d/wait", "d", 5)
+        assert theirs is not None
+        theirs.release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_where_there_is_no_lock_nobody_waits(store, monkeypatch):
+    assert store.turn("missing", "d", 60) is None
+
+    def refuse(number, how):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(lock, "fcntl", SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_NB=4, LOCK_UN=8))
+    assert store.turn("d", "d", 60) is None

@@ -40,7 +40,9 @@ from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
 from vego.table.point_in_time import NEWEST, contents_of, open_moment
-from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
+from vego.table.publication import RowSnapshot
+from vego.table.rowstore import DIRECT_ROWS, RowStore
+from vego.table.turns import Turns
 from vego.table.versions import Version, find_version, list_versions, moment_of, version_of_tag
 
 Progress = Callable[[int, int], None]
@@ -89,12 +91,14 @@ class IndexedRows:
         shared: bool = False,
         lock: RLock | None = None,
         maintenance: Maintenance | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._durability = durability
         self.shared = shared
         self.lock = RLock() if lock is None else lock
         self._compacting = Lock()  # taken before `lock`
+        self.turns = turns or Turns(store, collection, shared=shared)  # taken after `lock`
         self._maintenance = maintenance or Maintenance(background=False)
         self._metric = Metric.parse(files.manifest.metric)
         index = None
@@ -107,10 +111,22 @@ class IndexedRows:
                 raise CorruptionError(error.path, error.offset, error.what, way_out) from None
         self.rows = RowStore(store, collection, files, garbage=garbage, durability=durability, shared=shared)
         self._saved_rows = 0 if index is None else index.rows
-        self.state = State(self.rows.snapshot(), index, FilterColumns())
+        self._state = State(self.rows.snapshot(), index, FilterColumns())
         # Why something that follows writes was put off.
         self.maintenance_error: str | None = None
         self._compacted: tuple[SegmentEntry, ...] = ()  # the segments that were last looked at
+
+    @property
+    def state(self) -> State:
+        """What readers see now. Any thread may ask."""
+        snapshot, state = self.rows.snapshot(), self._state
+        if snapshot is not state.snapshot:
+            with self.rows.publication.lock:
+                snapshot, state = self.rows.snapshot(), self._state
+                # Whoever gives slots new numbers shows rows and graph together.
+                if snapshot is not state.snapshot and snapshot.slot_of is state.snapshot.slot_of:
+                    self._state = state = State(snapshot, state.index, state.filters)
+        return state
 
     def newest(self, name: str) -> Document | None:
         """A document as the writer sees it, writes that are not durable yet included."""
@@ -123,13 +139,11 @@ class IndexedRows:
     def put(self, batch: RowBatch, progress: Progress | None = None, deleted: Sequence[str] = ()) -> None:
         """Insert or replace `batch`, and delete other live ids with it; durable and visible after `wait`."""
         self.rows.put(batch, deleted)
-        self._publish()
         self._after_write(progress, large=len(batch) >= DIRECT_ROWS)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete live ids; durable and visible after `wait`."""
         self.rows.delete(ids)
-        self._publish()
         self._after_write(None, large=False)
 
     def wait(self, lsn: int) -> None:
@@ -138,12 +152,14 @@ class IndexedRows:
         Needs no lock. Raises CommitUncertainError.
         """
         self.rows.wait(lsn)
-        self._publish()
         if self._waiting():
             self._maintenance.due(self)
 
     def _after_write(self, progress: Progress | None, *, large: bool) -> None:
-        """What may follow a write. The write is in the log already, so a full disk here is no failure of it."""
+        """What may follow a write. The write is in the log already, so a full disk here is no failure of it.
+
+        Whether the graph is to be extended is seen in `wait`, when the rows are visible.
+        """
         try:
             if self.rows.buffered_bytes >= self.rows.options.flush_bytes:
                 self.flush()
@@ -152,7 +168,7 @@ class IndexedRows:
             self.maintenance_error = None
         except StorageError as error:
             self.maintenance_error = str(error)
-        if self._waiting() or self._worth_saving() or self._segments_to_merge():
+        if self._segments_to_merge() or self._worth_saving():
             self._maintenance.due(self)
 
     def maintain(self, stopped: Callable[[], bool]) -> None:
@@ -174,13 +190,15 @@ class IndexedRows:
 
     def _waiting(self) -> bool:
         """Whether so many slots lack a graph that they cost searches more than extending it costs."""
-        view, index = self.state.snapshot.view, self.state.index
+        index = self._state.index
         covered = 0 if index is None else index.rows
-        least = max(MIN_BATCH, min(covered // 64, 8_192))
-        return self.rows.options.index != "flat" and view.rows - covered >= least
+        waiting = self.rows.slots - covered
+        if waiting < MIN_BATCH or self.rows.options.index == "flat":
+            return False
+        return waiting >= min(covered // 64, 8_192)
 
     def _worth_saving(self) -> bool:
-        index = self.state.index
+        index = self._state.index
         return index is not None and index.rows >= self._saved_rows + max(MIN_BATCH, self._saved_rows // 4)
 
     def _segments_to_merge(self) -> bool:
@@ -202,7 +220,6 @@ class IndexedRows:
         """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
         if all_rows:
             self.rows.wait(self.rows.last_lsn)
-            self._publish()
         state = self.state
         view, index = state.snapshot.view, state.index
         covered = 0 if index is None else index.rows
@@ -214,7 +231,7 @@ class IndexedRows:
                 covered = 0 if now.index is None else now.index.rows
                 if now.snapshot.slot_of is not state.snapshot.slot_of or covered >= extended.rows:
                     return  # slots have moved, or somebody was faster
-                self.state = State(now.snapshot, extended, now.filters)
+                self._state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
             self.save_index()
 
@@ -232,7 +249,7 @@ class IndexedRows:
         with self.rows.garbage.unfinished() as unfinished:
             entry = self._written(index, unfinished)
             try:
-                with self.lock:
+                with self.lock, self.turns.ours():
                     if (
                         self.advanced() is not self
                         or self.state.snapshot.slot_of is not state.snapshot.slot_of
@@ -240,7 +257,6 @@ class IndexedRows:
                         raise CommitConflictError(f"slots of {self.rows.collection!r} have moved")
                     self.rows.flush("index", entry)
                     self._saved_rows = index.rows
-                    self._publish()
             except CommitConflictError:  # whoever was faster has a graph of its own
                 self._remove(unfinished)
 
@@ -252,7 +268,6 @@ class IndexedRows:
     def flush(self) -> None:
         """Turn the write buffer into a segment."""
         self.rows.flush("flush")
-        self._publish()
 
     def compact(self, *, full: bool = False, progress: Progress | None = None) -> CompactionReport:
         """Merge small segments and drop dead rows; `full`: all that can be.
@@ -268,7 +283,7 @@ class IndexedRows:
         self, full: bool, progress: Progress | None, stopped: Callable[[], bool] = lambda: False
     ) -> CompactionReport:
         """Compact in steps, each of them committed; `stopped` is asked after every run."""
-        with self.lock:
+        with self.lock, self.turns.ours():
             self.flush()
             manifest = self.rows.manifest
         before = manifest.segments
@@ -312,7 +327,7 @@ class IndexedRows:
                 self._remove(unfinished)
                 raise
             try:
-                with self.lock:
+                with self.lock, self.turns.ours():
                     if self.advanced() is not self:
                         raise CommitConflictError(f"collection {rows.collection!r} was compacted elsewhere")
                     before = rows.manifest.segments
@@ -332,12 +347,11 @@ class IndexedRows:
     def _adopted(self, compaction: Compaction, index: HnswIndex | None, entry: IndexEntry | None) -> None:
         """Show the rows after a compaction. Where slots have moved, the graph and the filters move with them."""
         if not compaction.dropped_rows:
-            self._publish()
             return
         if index is not None and not index.rows:
             index = None
         self._saved_rows = 0 if entry is None else entry.rows
-        self.state = State(self.rows.snapshot(), index, FilterColumns())
+        self._state = State(self.rows.snapshot(), index, FilterColumns())
 
     def vacuum(self, retain_versions: int | None = None) -> Collected:
         """Delete files that no kept version needs; `retain_versions` (at least 2) instead of the retention options.
@@ -348,7 +362,6 @@ class IndexedRows:
         retention = None if retain_versions is None else Retention(retain_versions, 0)
         if retention is not None:
             rows.commit([], "vacuum")
-            self._publish()
         return rows.collect_garbage(retention)
 
     def versions(self) -> list[Version]:
@@ -382,7 +395,6 @@ class IndexedRows:
         else:
             find_version(self._store, self.rows.collection, version=version)
         self.rows.commit([SetTag(name, version)], f"tag {name}")
-        self._publish()
         if not self._is_there(version):
             self.rows.commit([SetTag(name, None)], f"untag {name}")
             raise NotFoundError(
@@ -399,7 +411,6 @@ class IndexedRows:
         """Commit that a tag is gone; NotFoundError where it is not there. Its version may be damaged."""
         version_of_tag(self.rows.manifest, self.rows.collection, name)
         self.rows.commit([SetTag(name, None)], f"untag {name}")
-        self._publish()
 
     def restored(
         self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
@@ -460,7 +471,6 @@ class IndexedRows:
                 continue  # collected by now, so there is a newer one
             if newest.index is not None:
                 self._saved_rows = newest.index.rows
-            self._publish()
         return self
 
     def back_off(self, attempt: int) -> None:
@@ -482,6 +492,7 @@ class IndexedRows:
             shared=self.shared,
             lock=self.lock,
             maintenance=self._maintenance,
+            turns=self.turns,
         )
 
     def stats(self) -> dict[str, Any]:
@@ -515,16 +526,6 @@ class IndexedRows:
                     self.save_index()
         finally:
             self.rows.close()
-
-    def _publish(self) -> None:
-        """Show what is published of the rows."""
-        if self.rows.snapshot() is self.state.snapshot:
-            return
-        with self.rows.publication.lock:
-            snapshot, before = self.rows.snapshot(), self.state.snapshot
-            # Whoever gives slots new numbers publishes rows and graph together.
-            if snapshot is not before and snapshot.slot_of is before.slot_of:
-                self.state = State(snapshot, self.state.index, self.state.filters)
 
 
 def _files(entries: Sequence[SegmentEntry], run: range) -> tuple[str, ...]:

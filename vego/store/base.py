@@ -226,6 +226,13 @@ class Store(Protocol):
         """Take the lock, alone or `shared`, until `close` at the latest; DatabaseLockedError names who holds it."""
         ...
 
+    def turn(self, waiting: str, working: str, seconds: float) -> Lock | None:
+        """Wait, at most so long, until no other process has its turn with these directories; None if it did not come.
+
+        A courtesy among writers, on which nothing may rest: a store may always answer None. Released with the process.
+        """
+        ...
+
     def now_us(self) -> int:
         """Microseconds since 1970-01-01 UTC."""
         ...

@@ -60,12 +60,14 @@ def open_regular(path: str) -> Descriptor:
 
 def write_all(number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write all of `data` at `offset`; a loop, as the system may write less than asked without an error."""
-    rest = memoryview(data).cast("B")
+    rest: bytes | memoryview = data if isinstance(data, bytes) else memoryview(data).cast("B")
     while rest:
         written = os.pwrite(number, rest, offset)
         if written <= 0:
             raise OSError(errno.EIO, f"write returned {written}")
-        rest = rest[written:]
+        if written == len(rest):
+            return
+        rest = memoryview(rest)[written:]
         offset += written
 
 

@@ -225,7 +225,7 @@ class LocalAppendFile:
             if isinstance(error, OSError):
                 raise storage_error(error, "append", self.name, writing=False) from error
             raise
-        self._size = start + memoryview(data).nbytes
+        self._size = start + (len(data) if isinstance(data, bytes) else memoryview(data).nbytes)
         return start
 
     def sync(self) -> None:

@@ -26,7 +26,7 @@ from vego.store.descriptor import DIRECTORY, DIRECTORY_MODE, Descriptor, sync_fi
 from vego.store.failures import NO_LINK, reading, storage_error, writing
 from vego.store.files import LocalAppendFile, LocalNewFile, LocalReader
 from vego.store.guard import Guard
-from vego.store.lock import FileLock
+from vego.store.lock import FileLock, Turn
 
 
 class LocalStore:
@@ -242,6 +242,14 @@ class LocalStore:
         lock = FileLock(self._full(path), self._writing(), shared=shared)
         self._locks.append(lock)
         return lock
+
+    def turn(self, waiting: str, working: str, seconds: float) -> Lock | None:
+        """Wait, at most so long, until no other process has its turn with these directories; None if it did not come.
+
+        A courtesy among writers, on which nothing may rest.
+        """
+        self._writing()
+        return Turn.take(self._full(waiting), self._full(working), seconds)
 
     def now_us(self) -> int:
         """Microseconds since 1970-01-01 UTC."""

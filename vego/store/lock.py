@@ -2,6 +2,8 @@
 
 Writers that share a database hold it together, and leave the file empty.
 
+`Turn` is something else: a courtesy among those writers, on which nothing rests.
+
 The kernel lets go of the lock when the holder dies, so a lock is never stale and the particulars only serve
 the message. `flock` and not `lockf`: that one is lost when any descriptor of the file is closed. A forked
 child would keep the lock alive, so its copy is closed at once.
@@ -18,12 +20,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from vego.errors import DatabaseLockedError
-from vego.store.descriptor import READ_OR_CREATE, Descriptor, write_all
+from vego.store.descriptor import DIRECTORY, READ_OR_CREATE, Descriptor, write_all
 from vego.store.failures import NO_ROOM, writing
 from vego.store.guard import Guard, disown_in_child
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MAX_HOLDER = 4096
+_TURN_SECONDS = 0.0005  # between two looks whether a turn has come
 
 
 class FileLock:
@@ -60,6 +63,64 @@ class FileLock:
 
     def disown(self) -> None:
         """Close a forked child's copy; the parent's lock stays."""
+        self._descriptor = None
+
+
+class Turn:
+    """A turn among processes that write the same files: whoever asks waits for the one whose turn it is.
+
+    Two directories are locked, so that no file is left behind. Whoever gets the first is the next, and keeps it until
+    the second is free; so a process that has just had its turn and asks again stands behind those who wait. Both
+    locks go with the process. Where there are no such locks, as on some network file systems, nobody waits.
+    """
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor: Descriptor | None = descriptor
+        disown_in_child(self)
+
+    @classmethod
+    def take(cls, waiting: str, working: str, seconds: float) -> Turn | None:
+        """The turn, or None where it did not come in time or cannot be had. The paths are of directories."""
+        until = time.monotonic() + seconds
+        first = cls._locked(waiting, until)
+        if first is None:
+            return None
+        try:
+            return cls._locked(working, until)
+        finally:
+            first.release()
+
+    @classmethod
+    def _locked(cls, path: str, until: float) -> Turn | None:
+        try:
+            turn = cls(Descriptor(path, DIRECTORY))
+        except OSError:
+            return None
+        while turn._descriptor is not None:
+            try:
+                fcntl.flock(turn._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return turn
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    break
+                time.sleep(_TURN_SECONDS)
+            except OSError:
+                break
+        turn.release()
+        return None
+
+    def release(self) -> None:
+        """Let the next one have its turn; doing so twice is allowed."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):  # it goes with the descriptor
+                fcntl.flock(
+                    descriptor.number, fcntl.LOCK_UN
+                )  # a child just being forked may have a copy open
+                descriptor.close()
+
+    def disown(self) -> None:
+        """Close a forked child's copy; the parent's turn stays."""
         self._descriptor = None
 
 

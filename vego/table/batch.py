@@ -11,14 +11,18 @@ from vego.document import Vector
 from vego.table.attributes import columns_of, metadata_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowBatch:
-    """`ids` (distinct) and `vectors` (float32 (n, d)) with metadata as rows or as columns, whichever came."""
+    """`ids` (distinct) and `vectors` (float32 (n, d)) with metadata as rows or as columns, whichever came.
+
+    Not to be changed. `encoded`: the rows as `vego.table.values.dump_metadata` writes them, where that is known.
+    """
 
     ids: Sequence[str]
     vectors: Vector
     rows: Sequence[dict[str, Any]] | None = None
     columns: Mapping[str, tuple[Field, Column]] | None = None
+    encoded: Sequence[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -171,6 +171,9 @@ def commit(
         store.sync_dir(directory)
     # The base may be of a process that died before its own sync: a child must not outlive its parent.
     store.sync_dir(names.manifest_directory(collection))
+    # Who writes alone does not list all versions each time.
+    if shared or store.exists(names.manifest_path(collection, manifest.version + 1)):
+        _refuse_late(store, collection, manifest)
     _publish(store, collection, manifest)
     if shared:
         _check_landed(store, collection, manifest)
@@ -226,17 +229,21 @@ def create_collection(
         names.wal_directory(collection),
         names.manifest_directory(collection),
     )
+    _refuse_late(store, collection, manifest)
     _publish(store, collection, manifest)
     return manifest
 
 
-def _publish(store: Store, collection: str, manifest: Manifest) -> None:
+def _refuse_late(store: Store, collection: str, manifest: Manifest) -> None:
     newest = newest_version(store, collection)
     if newest > manifest.version:  # the one with our number may have been collected since
         raise CommitConflictError(
             f"collection {collection!r}: version {newest} is there already, so {manifest.version} comes too "
             "late; nothing was changed. Read the newest version and try again"
         )
+
+
+def _publish(store: Store, collection: str, manifest: Manifest) -> None:
     try:
         store.put_if_absent(names.manifest_path(collection, manifest.version), manifest.to_bytes())
     except FileExistsError:

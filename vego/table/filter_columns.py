@@ -7,7 +7,7 @@ from threading import Lock
 
 from vego.query import FilterColumn
 from vego.table.memtable import MemTable
-from vego.table.rowstore import RowSnapshot
+from vego.table.publication import RowSnapshot
 
 
 class FilterColumns:

@@ -11,6 +11,7 @@ Where several processes write, a file that no manifest names may be on its way i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -82,6 +83,7 @@ class Garbage:
         self._unfinished: list[set[str]] = []
         self._lock = Lock()
         self._swept = False
+        self._there: list[int] | None = None  # the versions that there are, where that is known
         self._needs: dict[int, _Needs] = {}  # manifests never change, so each is read once
 
     @contextmanager
@@ -117,33 +119,75 @@ class Garbage:
         """
         removed, outdated = _Removed(self._store), list[int]()
         with suppress(CorruptionError, NotFoundError, StorageError):
-            there = versions(self._store, self._collection)
-            kept = self._kept(manifest, there, retention)
-            outdated = sorted({version for version in there if version < manifest.version}.difference(kept))
+            there = self._versions(manifest.version)
+            outdated = self._outdated(manifest, there, retention)
+            gone = set(outdated)
+            kept = [version for version in there if version < manifest.version and version not in gone]
             # While no version goes, no file does, but for those that a process left when it died.
             if outdated or not self._swept:
+                self._there = None  # until it is known that all went well
                 self._sweep(manifest, kept, outdated, removed)
                 self._swept = True
+                for version in outdated:
+                    self._needs.pop(version, None)
+                self._there = [*kept, manifest.version]
             removed.delete(self._old_log(manifest, kept, superseded))
-            self._needs = {version: needs for version, needs in self._needs.items() if version in kept}
         return Collected(len(outdated) if removed.files else 0, removed.files, removed.bytes)
+
+    def _versions(self, newest: int) -> list[int]:
+        """The versions that there are. Who writes alone makes and deletes all of them, and need not look each time."""
+        there = self._there
+        if self._shared or there is None or newest < there[-1]:
+            there = versions(self._store, self._collection)
+        elif newest == there[-1] + 1:
+            there.append(newest)
+        elif newest != there[-1]:
+            there = versions(self._store, self._collection)
+        self._there = there or None
+        return there
 
     def _sweep(
         self, manifest: Manifest, kept: Sequence[int], outdated: Sequence[int], removed: _Removed
     ) -> None:
         store, collection = self._store, self._collection
-        needed = set(files_of(collection, manifest)) | self._files_of(kept)
+        unnamed = None if self._shared else self._unneeded(manifest, kept, outdated)
+        needed = set(files_of(collection, manifest)) | (self._files_of(kept) if self._shared else set())
         named = self._files_of(outdated) if self._shared else set()
         # Manifests go first: one that is there has its files. Whoever goes back to one of these, or tags it,
         # looks afterwards whether it still is there; so a later version seen now is the last to need its files.
         removed.delete([names.manifest_path(collection, version) for version in outdated])
-        needed |= self._files_of([v for v in versions(store, collection) if v > manifest.version])
-        with self._lock:
-            needed.update(*self._unfinished)
-        unnamed = self._unnamed(needed, named)
+        if unnamed is None:
+            needed |= self._files_of([v for v in versions(store, collection) if v > manifest.version])
+            with self._lock:
+                needed.update(*self._unfinished)
+            unnamed = self._unnamed(needed, named)
         if outdated and unnamed:  # a power cut must not bring back a manifest whose files are gone
             store.sync_dir(names.manifest_directory(collection))
         removed.delete(unnamed)
+
+    def _unneeded(self, manifest: Manifest, kept: Sequence[int], outdated: Sequence[int]) -> list[str]:
+        """Files that no kept version needs, where nobody else writes.
+
+        The first time that is whatever else there is, later on what the outdated versions name. Kept versions are
+        only looked at until each of these files is found in one, as most are in the newest or the oldest.
+        """
+        unnamed = set[str]()
+        whatever = not self._swept
+        if not whatever:
+            try:
+                unnamed = self._files_of(outdated)
+            except (CorruptionError, NotFoundError):
+                whatever = True
+        if whatever:
+            unnamed.update(self._unnamed(set(), set()))
+        unnamed.difference_update(files_of(self._collection, manifest))
+        with self._lock:
+            unnamed.difference_update(*self._unfinished)
+        for version in kept:
+            if not unnamed:
+                break
+            unnamed -= self._load(version).files
+        return sorted(unnamed)
 
     def _files_of(self, numbers: Sequence[int]) -> set[str]:
         files: set[str] = set()
@@ -188,25 +232,23 @@ class Garbage:
             )
         ]
 
-    def _kept(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> list[int]:
-        """The versions before the newest that are kept, oldest first."""
+    def _outdated(self, manifest: Manifest, there: Sequence[int], retention: Retention) -> list[int]:
+        """The versions before the newest that are not kept, oldest first."""
         with self._lock:
             wanted = {version for version, holders in self._held.items() if holders}
         wanted.update(manifest.tags.values())
-        earlier = [version for version in there if version < manifest.version]
-        newest = set(earlier[-(max(retention.newest, 2) - 1) :])
+        earlier = there[: bisect_left(there, manifest.version)]
+        older = earlier[: -(max(retention.newest, 2) - 1)]  # than those kept for their number
         seconds = max(retention.seconds, LANDING_SECONDS if self._shared else 0)
-        if seconds > 0:
+        if seconds > 0:  # times grow with versions
             since = self._store.now_us() - int(seconds * 1e6)
-            until = manifest.created_us
-            for version in reversed(earlier):
-                created = self._load(version).created_us
+            first = bisect_left(older, since, key=lambda version: self._load(version).created_us)
+            if retention.seconds > 0 and first > 0:
                 # Where a user wants the last seconds, also the version that was the newest when they began.
-                if (until if retention.seconds > 0 else created) < since:
-                    break
-                newest.add(version)
-                until = created
-        return [version for version in earlier if version in newest or version in wanted]
+                ended = self._load(earlier[first]) if first < len(earlier) else manifest
+                first -= ended.created_us >= since
+            older = older[:first]
+        return [version for version in older if version not in wanted]
 
     def _load(self, version: int) -> _Needs:
         if version not in self._needs:

@@ -71,9 +71,10 @@ class Liveness:
             self._deaths.place[slot] = len(self._deaths.order)
             self._deaths.order.append(slot)
 
-    def view(self) -> LiveView:
-        """The live slots now, for a reader."""
-        return LiveView(self._mask, self._marks, self._deaths, len(self._deaths.order), self.rows)
+    def view(self, rows: int | None = None) -> LiveView:
+        """The live slots now, for a reader; of the first `rows` where given."""
+        rows = self.rows if rows is None else rows
+        return LiveView(self._mask, self._marks, self._deaths, len(self._deaths.order), rows)
 
 
 class LiveView:

@@ -231,6 +231,39 @@ def load_version(store: Store, collection: str, version: int) -> Manifest:
     return manifest
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a list of versions says of one: its number, when it was made, its live rows, and why."""
+
+    version: int
+    created_us: int
+    live_rows: int
+    summary: str
+
+
+def load_outline(store: Store, collection: str, version: int) -> Outline:
+    """The outline of one version, after its checksums but without what else `load_version` checks.
+
+    Raises NotFoundError, CorruptionError, NewerVersionError.
+    """
+    path = names.manifest_path(collection, version)
+    full, way_out = f"{store.name}/{path}", _way_out(store, collection, version)
+    try:
+        fields = parsed(opened(store.read(path), full, MAGIC, FORMAT_VERSION, "manifest"))
+        rows = sum(e["rows"] - (e["deletes"] or {"count": 0})["count"] for e in fields["segments"])
+        outline = Outline(fields["version"], fields["created_us"], rows, fields["summary"])
+        _integer("version", outline.version, version, version)
+        _integer("created_us", outline.created_us)
+        _integer("live rows", rows)
+        _text("summary", outline.summary, empty=True)
+    except CorruptFileError as error:
+        raise CorruptionError(error.path, error.offset, error.what, way_out) from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        what = f"the contents make no sense, though their checksum is right: {error}"
+        raise CorruptionError(full, HEADER_SIZE, what, way_out) from None
+    return outline
+
+
 def load_latest(store: Store, collection: str) -> Manifest | None:
     """The newest manifest, checked against the one before it where that is still there.
 

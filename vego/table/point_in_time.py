@@ -78,7 +78,7 @@ def contents_of(store: Store, collection: str, rows: RowStore) -> SetContents:
     slots = np.flatnonzero(view.live[first : view.rows]) + first
     if len(slots):
         documents = [snapshot.metadata(slot) for slot in slots.tolist()]
-        batch = RowBatch(view.ids[slots].tolist(), view.vectors[slots], rows=documents)
+        batch = RowBatch(view.ids.take(slots), view.vectors.take(slots), rows=documents)
         entries.append(write_segment(store, collection, batch))
     return SetContents(tuple(entries), rows.manifest.index)
 

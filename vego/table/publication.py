@@ -2,45 +2,98 @@
 
 A write enters slots and buffer at once, under the collection's lock, and becomes visible when a sync covers its
 batch in the log (I1). Until then its snapshot waits here, with the slots that it took from the ids it replaced or
-deleted: readers still find their documents there. Readers take no lock, but for an id that a write under way touches;
-that lock is never held while anything is written or synced.
+deleted: readers still find their documents there. Readers take no lock, but for an id that a write under way touches,
+and where they are the first to look since a write; that lock is never held while anything is written or synced.
+
+Most writes only add rows, and nobody looks between them. So what waits, or is shown, is a `Mark`, from which the
+snapshot is made when a reader first asks for it, as long as slots have only been added. Whoever is about to do
+anything else to slots, buffer or segments calls `settle` before, which makes all of them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from vego.table.ids import SlotMap
-    from vego.table.rowstore import RowSnapshot
+from vego.table.ids import SlotMap
+from vego.table.memtable import MemTable
+from vego.table.segment import Segment
+from vego.table.slots import SlotView
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class RowSnapshot:
+    """The rows as of one moment: arrays in slot order and where each slot's metadata lies.
+
+    `slot_of` is the writer's map from live ids to slots: it may be ahead of `view`, but its slots mean the same.
+    """
+
+    version: int
+    view: SlotView
+    slot_of: SlotMap
+    sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
+
+    def metadata(self, slot: int) -> dict[str, Any]:
+        """The metadata of one slot, as it was inserted."""
+        for first, source in reversed(self.sources):
+            if slot >= first:
+                return source.metadata(slot - first)
+        raise IndexError(slot)
+
+
+class Mark(NamedTuple):
+    """The first `rows` slots of those there are, of which `live_count` are live."""
+
+    rows: int
+    live_count: int
+
+
+class _Waiting(NamedTuple):
     """A write that is in slots and buffer; `touched` are the ids from which it took a slot."""
 
     lsn: int
-    snapshot: RowSnapshot
+    shown: RowSnapshot | Mark
     touched: list[str]
 
 
 class Publication:
-    """`snapshot` is what readers see. `lock` guards changing it, and whatever must change together with it.
+    """`lock` guards changing what readers see, and whatever must change together with it.
 
-    Slots and buffer are changed with `lock` held, as find() looks into both.
+    Slots and buffer are changed with `lock` held, as find() looks into both. `capture` makes the snapshot of a mark.
     """
 
-    def __init__(self, snapshot: RowSnapshot) -> None:
-        self.lock = RLock()
-        self.snapshot = snapshot
+    def __init__(self, snapshot: RowSnapshot, capture: Callable[[Mark], RowSnapshot], lock: RLock) -> None:
+        self.lock = lock
+        self._shown: RowSnapshot | Mark = snapshot
+        self._capture = capture
         self._waiting: deque[_Waiting] = deque()
         self._taken: dict[
             str, list[int]
         ] = {}  # of each id, the slots that waiting writes took, in their order
+
+    @property
+    def snapshot(self) -> RowSnapshot:
+        """What readers see. Any thread may ask."""
+        shown = self._shown
+        if not isinstance(shown, Mark):
+            return shown
+        with self.lock:
+            shown = self._shown
+            if isinstance(shown, Mark):
+                self._shown = shown = self._capture(shown)
+            return shown
+
+    def settle(self) -> None:
+        """Make every snapshot that is still a mark: what they are made from is about to change."""
+        with self.lock:
+            if isinstance(self._shown, Mark):
+                self._shown = self._capture(self._shown)
+            for place, waiting in enumerate(self._waiting):
+                if isinstance(waiting.shown, Mark):
+                    self._waiting[place] = waiting._replace(shown=self._capture(waiting.shown))
 
     def find(self, name: str) -> tuple[RowSnapshot, int] | None:
         """A snapshot that readers see, and the slot in it of the document of that id; None if there is none."""
@@ -59,39 +112,32 @@ class Publication:
         found = [slot for slot in slots if slot is not None and slot < view.rows and view.is_live(slot)]
         return (snapshot, found[0]) if found else None
 
-    def take(self, names: Iterable[str], slot_of: SlotMap) -> list[str]:
-        """Remember the slots of `names` before a write takes them; the ids that have one."""
-        touched = []
+    def take(self, names: Iterable[str], slot_of: SlotMap) -> None:
+        """Remember the slots of `names`, all of which have one, before a write takes them."""
         for name in names:
-            slot = slot_of.get(name)
-            if slot is not None:
-                touched.append(name)
-                self._taken.setdefault(name, []).append(slot)
-        return touched
+            self._taken.setdefault(name, []).append(slot_of[name])
 
-    def wait(self, lsn: int, snapshot: RowSnapshot, touched: list[str]) -> None:
-        """Show `snapshot` when batch `lsn` is durable; `touched` is what `take` returned."""
-        self._waiting.append(_Waiting(lsn, snapshot, touched))
+    def wait(self, lsn: int, shown: RowSnapshot | Mark, touched: list[str]) -> None:
+        """Show `shown` when batch `lsn` is durable; `touched` is what `take` was given."""
+        self._waiting.append(_Waiting(lsn, shown, touched))
 
     def show_through(self, lsn: int) -> None:
         """Every batch up to `lsn` is durable: show the newest write among them."""
         waiting = self._waiting
         with self.lock:
             while waiting and waiting[0].lsn <= lsn:
-                shown = waiting[0]
-                self.snapshot = (
-                    shown.snapshot
-                )  # first: an interrupt must not lose what another thread waits for
+                first = waiting[0]
+                self._shown = first.shown  # before popleft: an interrupt must not lose what another waits for
                 waiting.popleft()
-                for name in shown.touched:
+                for name in first.touched:
                     slots = self._taken.get(name, [])
                     del slots[:1]
                     if not slots:
                         self._taken.pop(name, None)
 
-    def show(self, snapshot: RowSnapshot) -> None:
-        """Show `snapshot`, with which nothing waits any more."""
+    def show(self, shown: RowSnapshot | Mark) -> None:
+        """Show `shown`, with which nothing waits any more."""
         with self.lock:
-            self.snapshot = snapshot
+            self._shown = shown
             self._waiting.clear()
             self._taken.clear()

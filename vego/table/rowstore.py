@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from vego.errors import (
     ClosedError,
     CommitConflictError,
     CorruptionError,
-    PoisonedError,
     StorageError,
     VegoError,
 )
 from vego.options import DURABLE, CollectionOptions, Durability
 from vego.store import Store
+from vego.table.agreement import Agreement
 from vego.table.batch import RowBatch
 from vego.table.commit import (
     Action,
@@ -39,40 +40,22 @@ from vego.table.commit import (
 )
 from vego.table.compaction import Compaction
 from vego.table.garbage import Collected, Garbage, Retention
-from vego.table.ids import IdColumn, SlotMap
+from vego.table.ids import IdColumn
+from vego.table.incoming import Incoming
 from vego.table.journal import Journal
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.memtable import MemTable
 from vego.table.opening import OpenFiles
-from vego.table.publication import Publication
+from vego.table.publication import Mark, Publication, RowSnapshot
+from vego.table.replay import runs_of, vectors_of
 from vego.table.segment import Deletes, Segment, write_deletes, write_segment
-from vego.table.slots import Slots, SlotView
-from vego.table.values import dump_metadata, load_metadata
+from vego.table.slots import Slots
+from vego.table.values import dump_metadata
 from vego.table.vectors import Chunk
-from vego.wal import Delete, Log, Put, encode_deletes, encode_puts
+from vego.wal import Log, Put, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class RowSnapshot:
-    """The rows as of one moment: arrays in slot order and where each slot's metadata lies.
-
-    `slot_of` is the writer's map from live ids to slots: it may be ahead of `view`, but its slots mean the same.
-    """
-
-    version: int
-    view: SlotView
-    slot_of: SlotMap
-    sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
-
-    def metadata(self, slot: int) -> dict[str, Any]:
-        """The metadata of one slot, as it was inserted."""
-        for first, source in reversed(self.sources):
-            if slot >= first:
-                return source.metadata(slot - first)
-        raise IndexError(slot)
 
 
 class RowStore:
@@ -95,15 +78,17 @@ class RowStore:
         self.collection = collection
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
-        place = f"{store.name}/{names.collection_path(collection)}"
+        self._log_place = f"{store.name}/{names.wal_directory(collection)}"
         self._with_norms = manifest.metric == "cosine"
-        self._slots = Slots(manifest.dimension, with_norms=self._with_norms, place=place)
-        self._memtable = MemTable()
+        place = f"{store.name}/{names.collection_path(collection)}"
+        slots = Slots(manifest.dimension, with_norms=self._with_norms, place=place)
+        lock = RLock()
+        self._incoming = Incoming(slots, lock)
+        self._memtable = MemTable(self._log_place)
         self._segments: list[Segment] = []
         self._keys: set[str] = set()
         self._bases: list[int] = []
-        self._at_odds = False
-        self._ended: tuple[type[VegoError], str] | None = None  # why nothing more is done here, in good order
+        self._agreement = Agreement(f"collection {collection!r}")
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
         self._load_segments(files)
         self._memtable_base = self._slots.rows
@@ -116,7 +101,7 @@ class RowStore:
         self._journal = Journal(store, collection, manifest, log, durability)
         if not store.read_only:
             self.collect_garbage()
-        self.publication = Publication(self._capture())
+        self.publication = Publication(self._capture(), self._capture, lock)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -136,28 +121,23 @@ class RowStore:
         return segment.chunks(with_norms=self._with_norms), segment.id_column
 
     def _replay(self, log: Log) -> None:
-        puts: dict[str, Put] = {}  # in a row, all different
-        for batch in log.batches:
-            for operation in batch.operations:
-                if isinstance(operation, Delete) or operation.id in puts or len(puts) == DIRECT_ROWS:
-                    self._replay_puts(puts)
-                    puts = {}
-                if isinstance(operation, Delete):
-                    self._kill([operation.id])
-                else:
-                    puts[operation.id] = operation
-        self._replay_puts(puts)
+        for puts, deleted in runs_of(log, DIRECT_ROWS):
+            if puts:
+                self._replay_puts(puts)
+            if deleted is not None:
+                self._kill([deleted])
 
     def _replay_puts(self, puts: Mapping[str, Put]) -> None:
-        if not puts:
-            return
-        width = self.manifest.dimension
-        vectors = np.frombuffer(b"".join([put.vector for put in puts.values()]), "<f4")
-        if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
-            raise self._impossible(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
+        try:
+            vectors = vectors_of(puts, self.manifest.dimension)
+        except ValueError as error:
+            raise CorruptionError(self._log_place, 0, str(error)) from None
+        ids = list(puts)
+        replaced = self._slots_of(ids)
         size = vectors.nbytes + sum(len(put.metadata) for put in puts.values())
-        rows = [self._metadata(put) for put in puts.values()]
-        self._buffer(list(puts), vectors.reshape(-1, width), rows, size)
+        self._memtable.extend_from_log([(put.id, put.metadata) for put in puts.values()], size)
+        self._slots.append(ids, vectors)
+        self._kill_slots(replaced)
 
     def collect_garbage(self, retention: Retention | None = None) -> Collected:
         """Delete what no kept version needs; `retention` None is that of the options."""
@@ -172,15 +152,6 @@ class RowStore:
         with self.garbage.held(manifest.version):
             yield manifest
 
-    def _metadata(self, put: Put) -> dict[str, Any]:
-        try:
-            return load_metadata(put.metadata)
-        except ValueError as error:
-            raise self._impossible(f"document {put.id!r}: {error}") from None
-
-    def _impossible(self, what: str) -> CorruptionError:
-        return CorruptionError(f"{self._store.name}/{names.wal_directory(self.collection)}", 0, what)
-
     # -- reading ---------------------------------------------------------------------------------
 
     def snapshot(self) -> RowSnapshot:
@@ -193,7 +164,7 @@ class RowStore:
 
     def slot_of(self, name: str) -> int | None:
         """The slot of a live id as the writer sees it, in `newest`."""
-        return self._slots.slot_of.get(name)
+        return self._incoming.slot_of.get(name)
 
     def newest(self) -> RowSnapshot:
         """What the writer sees, writes that are not durable yet included."""
@@ -201,8 +172,21 @@ class RowStore:
 
     @property
     def keys(self) -> set[str]:
-        """Every metadata key that has occurred; not to be changed."""
+        """Every metadata key that has occurred; not to be changed. CorruptionError where the log makes no sense."""
+        memtable = self._memtable
+        if memtable.unread:
+            self._keys.update(*memtable.rows())
         return self._keys
+
+    @property
+    def known_keys(self) -> set[str]:
+        """Metadata keys that have occurred, perhaps without those of rows read from the log; not to be changed."""
+        return self._keys
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are, those of writes that are not durable yet included."""
+        return self._incoming.count
 
     @property
     def buffered_bytes(self) -> int:
@@ -220,25 +204,51 @@ class RowStore:
             self._put_segment(batch, deleted)
             return
         rows = batch.metadata_rows()
-        encoded = [dump_metadata(row) for row in rows]
+        encoded = [dump_metadata(row) for row in rows] if batch.encoded is None else batch.encoded
         size = batch.vectors.nbytes + sum(map(len, encoded))
         if size >= DIRECT_BYTES:
             self._put_segment(batch, deleted)
             return
         payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
-        with self._whole():
+        self._agreement.check()
+        try:
             lsn = self._journal.append(payload, len(batch) + len(deleted))
             with self.publication.lock:
+                if len(batch) == 1 and not deleted and batch.ids[0] not in self._incoming.slot_of:
+                    self._put_new(lsn, batch, size)
+                    return
                 touched = self._take([*batch.ids, *deleted] if deleted else batch.ids)
                 self._buffer(batch.ids, batch.vectors, rows, size)
                 if deleted:
                     self._bury(deleted)
                 self._enter(lsn, touched)
+        except VegoError:
+            raise
+        except BaseException:  # as in `whole`, of which this is the fast form
+            self._agreement.broken()
+            raise
+
+    def _put_new(self, lsn: int, batch: RowBatch, size: int) -> None:
+        """One row of an id that is not live. It enters the slots with others, when somebody looks at them."""
+        rows = batch.metadata_rows()
+        self._memtable.extend(rows, size)
+        if not self._keys.issuperset(rows[0]):
+            self._keys.update(rows[0])
+        shown = Mark(*self._incoming.add(batch.ids[0], batch.vectors))
+        if self._journal.waits:
+            self.publication.wait(lsn, shown, [])
+        else:
+            self.publication.show(shown)
+
+    @property
+    def _slots(self) -> Slots:
+        """The slots, with all rows in them."""
+        return self._incoming.slots()
 
     def _put_segment(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
         """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
         replaced = self._slots_of([*batch.ids, *deleted])
-        with self._whole():
+        with self._agreement.whole():
             flushed, actions = self._flush_actions(replaced)
             try:
                 entry = write_segment(self._store, self.collection, batch)
@@ -246,7 +256,7 @@ class RowStore:
                 self._discard(new_files(self.collection, actions))
                 raise
             self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", flushed)
-            with self._landed(), self.publication.lock:
+            with self._agreement.landed(), self.publication.lock:
                 segment = self._add_segment(entry)
                 self._slots.append_written(batch.ids, *self._content(segment))
                 self._slots.kill(replaced)
@@ -259,7 +269,7 @@ class RowStore:
             self._delete_committed(ids)
             return
         payload = encode_deletes(ids)
-        with self._whole():
+        with self._agreement.whole():
             lsn = self._journal.append(payload, len(ids))
             with self.publication.lock:
                 touched = self._take(ids)
@@ -283,10 +293,10 @@ class RowStore:
     def _delete_committed(self, ids: Sequence[str]) -> None:
         """Delete without the log, which several processes cannot write."""
         slots = [self._slots.slot_of[name] for name in ids]
-        with self._whole():
+        with self._agreement.whole():
             flushed, actions = self._flush_actions(slots)
             self._commit(actions, f"delete {len(ids):,} rows", flushed)
-            with self._landed(), self.publication.lock:
+            with self._agreement.landed(), self.publication.lock:
                 self._slots.kill(slots)
                 self._publish()
 
@@ -314,7 +324,7 @@ class RowStore:
             (Segment(self._store, self.collection, entry, dimension), self._mask(entry))
             for entry in new[len(old) :]
         ]
-        with self._whole(), self._landed(), self.publication.lock:
+        with self._agreement.whole(), self._agreement.landed(), self.publication.lock:
             self._slots.kill(killed)
             for segment, dead in added:
                 self._segments.append(segment)
@@ -339,7 +349,7 @@ class RowStore:
 
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
-        with self._whole():
+        with self._agreement.whole():
             flushed, actions = self._flush_actions([])
             if index is not None:
                 actions.append(SetIndex(index))
@@ -352,12 +362,12 @@ class RowStore:
 
         Raises as `vego.table.commit.commit` does.
         """
-        with self._whole():
+        with self._agreement.whole():
             flushed, first = self._flush_actions([])
             self._commit([*first, *actions], reason, flushed)
             if reopen:
                 what = "went back to an earlier version meanwhile; nothing was changed, compact again"
-                self._ended = CommitConflictError, f"collection {self.collection!r} {what}"
+                self._agreement.end(CommitConflictError, f"collection {self.collection!r} {what}")
                 self._journal.close()
             self._publish()
 
@@ -375,7 +385,7 @@ class RowStore:
         died since are dead in the new segments as well. `shown` is called at the moment at which readers get the new
         slots. Raises CommitConflictError where a segment is there no more.
         """
-        with self._whole():
+        with self._agreement.whole():
             runs = [self._run_of(one.files) for one in compaction.rewritten]
             moved = {position for run in runs for position in run}
             flushed, actions = self._flush_actions([], without=moved)
@@ -391,7 +401,7 @@ class RowStore:
             if index is not None:
                 actions.append(SetIndex(index))
             self._commit(actions, reason, flushed)
-            with self._landed():
+            with self._agreement.landed():
                 self._reopen_segments()
                 mask = None
                 if compaction.dropped_rows:
@@ -399,7 +409,7 @@ class RowStore:
                     mask[: len(compaction.kept)] = compaction.kept
                 slots = self._slots.rewritten([self._content(segment) for segment in self._segments], mask)
                 with self.publication.lock:
-                    self._slots = slots
+                    self._incoming.replace(slots)
                     self._memtable_base = slots.rows
                     self._publish()
                     shown()
@@ -425,7 +435,7 @@ class RowStore:
 
     def close(self) -> None:
         """Seal the log and close every file."""
-        self._ended = ClosedError, f"collection {self.collection!r} is closed; open the database again"
+        self._agreement.end(ClosedError, f"collection {self.collection!r} is closed; open the database again")
         try:
             self._journal.close()
         finally:
@@ -435,48 +445,30 @@ class RowStore:
     # -- inside ----------------------------------------------------------------------------------
 
     def _take(self, ids: Sequence[str]) -> list[str]:
-        """Say that a write is about to take the slots of `ids`, where readers still find them."""
-        return self.publication.take(ids, self._slots.slot_of) if self._journal.waits else []
+        """Say that a write is about to take the slots of `ids`, where readers still find them; those that have one."""
+        slot_of = self._incoming.slot_of
+        touched = [name for name in ids if name in slot_of]
+        if touched:
+            self.publication.settle()
+            if self._journal.waits:
+                self.publication.take(touched, slot_of)
+        return touched
 
     def _enter(self, lsn: int, touched: list[str]) -> None:
         """A write is in slots and buffer; `touched` is what `_take` returned."""
+        slots = self._slots
+        shown = self._capture() if touched else Mark(slots.rows, slots.live_count)
         if self._journal.waits:
-            self.publication.wait(lsn, self._capture(), touched)
+            self.publication.wait(lsn, shown, touched)
         else:
-            self.publication.show(self._capture())
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """A change of disk and memory. An interrupt inside leaves them at odds: nothing more is written then (I7)."""
-        if self._ended is not None:
-            kind, what = self._ended
-            raise kind(what)
-        if self._at_odds:
-            raise PoisonedError(
-                f"collection {self.collection!r}: an earlier write was cut short, so what is on the disk and what is "
-                "in memory may differ; close the database and open it again"
-            )
-        try:
-            yield
-        except VegoError:
-            raise
-        except BaseException:
-            self._at_odds = True
-            raise
-
-    @contextmanager
-    def _landed(self) -> Iterator[None]:
-        """Follows a commit: whatever goes wrong here, the disk is ahead of memory."""
-        try:
-            yield
-        except BaseException:
-            self._at_odds = True
-            raise
+            self.publication.show(shown)
 
     def _buffer(self, ids: Sequence[str], vectors: Vector, rows: Sequence[dict[str, Any]], size: int) -> None:
         replaced = self._slots_of(ids)
         self._memtable.extend(rows, size)
-        self._keys.update(*rows)
+        for row in rows:
+            if not self._keys.issuperset(row):
+                self._keys.update(row)
         self._slots.append(ids, vectors)
         self._kill_slots(replaced)
 
@@ -493,6 +485,8 @@ class RowStore:
         self._memtable.note_deletes(ids)
 
     def _kill_slots(self, slots: Sequence[int]) -> None:
+        if not slots:
+            return
         self._slots.kill(slots)
         self._stale_deletes.update(self._segments_of(slots))
 
@@ -510,6 +504,7 @@ class RowStore:
         `replaced` are slots about to die as well. The deletes of the segments at the positions `without` are left to
         the caller.
         """
+        self.publication.settle()
         view = self._slots.view()
         dead = ~view.live
         dead[np.asarray(replaced, np.int64)] = True
@@ -545,13 +540,13 @@ class RowStore:
         except CommitConflictError:
             self._discard(new_files(self.collection, actions))
             raise
-        with self._landed():
+        with self._agreement.landed():
             if flushed is not None:
                 segment = self._add_segment(flushed)
                 with self.publication.lock:
                     self._slots.freeze(*self._content(segment))
                 self._memtable_base += len(self._memtable)
-            self._memtable = MemTable()
+            self._memtable = MemTable(self._log_place)
             self._stale_deletes.clear()
             self.collect_garbage()
 
@@ -576,7 +571,9 @@ class RowStore:
         self.wait(self.last_lsn)
         self.publication.show(self._capture())
 
-    def _capture(self) -> RowSnapshot:
+    def _capture(self, mark: Mark | None = None) -> RowSnapshot:
+        """What is there, or was when the mark was made: only rows have been added since."""
+        view = self._slots.view() if mark is None else self._slots.view(mark.rows, mark.live_count)
         sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
         sources.append((self._memtable_base, self._memtable))
-        return RowSnapshot(self.manifest.version, self._slots.view(), self._slots.slot_of, tuple(sources))
+        return RowSnapshot(self.manifest.version, view, self._slots.slot_of, tuple(sources))

@@ -215,8 +215,10 @@ class Slots:
     def _twice(self, name: str) -> CorruptionError:
         return CorruptionError(self._place, 0, f"an id is live in two rows: {name!r}")
 
-    def view(self) -> SlotView:
-        """What is there now, for a reader."""
-        used = len(self._names[2])
+    def view(self, rows: int | None = None, live_count: int | None = None) -> SlotView:
+        """What is there now, for a reader; or what was when there were `rows`, if none has died since."""
+        rows = self.rows if rows is None else rows
+        live_count = self.live_count if live_count is None else live_count
+        used = rows - self._frozen.rows
         vectors = Vectors(self._frozen, self._tail[:used], self._tail_norms[:used])
-        return SlotView(vectors, Ids(*self._names, self.rows), self._live.view(), self.live_count)
+        return SlotView(vectors, Ids(*self._names, rows), self._live.view(rows), live_count)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from vego import names
 from vego.errors import CollectionNotFoundError, InvalidArgumentError, NotFoundError
 from vego.store import Store
-from vego.table.manifest import Manifest, load_latest, load_version, versions
+from vego.table.manifest import Manifest, Outline, load_latest, load_outline, load_version, versions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -36,13 +37,14 @@ def list_versions(store: Store, collection: str) -> list[Version]:
         named.setdefault(version, []).append(tag)
     found = []
     for number in versions(store, collection):
+        if number > newest.version:
+            break
         try:
-            manifest = newest if number == newest.version else load_version(store, collection, number)
+            outline = load_outline(store, collection, number)
         except NotFoundError:
             continue  # collected meanwhile
-        if number <= newest.version:
-            tags = tuple(sorted(named.get(number, ())))
-            found.append(Version(number, time_of(manifest), manifest.live_rows, manifest.summary, tags))
+        tags = tuple(sorted(named.get(number, ())))
+        found.append(Version(number, time_of(outline), outline.live_rows, outline.summary, tags))
     return found
 
 
@@ -69,19 +71,21 @@ def find_version(
     """
     if sum(given is not None for given in (version, timestamp, tag)) != 1:
         raise InvalidArgumentError("name one version: by version=, timestamp= or tag=")
-    there = versions(store, collection)
     if tag is not None:
         version = version_of_tag(newest_manifest(store, collection), collection, tag)
     if timestamp is not None:
-        version = _at_time(store, collection, there, moment_of(timestamp))
+        version = _at_time(store, collection, versions(store, collection), moment_of(timestamp))
     if type(version) is not int:
         raise InvalidArgumentError(f"version: an integer expected, found {version!r}")
-    if version not in there:
-        raise NotFoundError(
-            f"collection {collection!r} has no version {version}; there are {_listed(there)}. The options "
-            "retain_versions and retain_seconds, and tags, keep versions from being collected"
-        )
-    return load_version(store, collection, version)
+    try:
+        if 0 < version <= names.MAX_NUMBER:  # by its name: a list of thousands takes longer
+            return load_version(store, collection, version)
+    except NotFoundError:
+        pass
+    raise NotFoundError(
+        f"collection {collection!r} has no version {version}; there are {_listed(versions(store, collection))}. The "
+        "options retain_versions and retain_seconds, and tags, keep versions from being collected"
+    )
 
 
 def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
@@ -92,9 +96,9 @@ def version_of_tag(newest: Manifest, collection: str, tag: str) -> int:
     return newest.tags[tag]
 
 
-def time_of(manifest: Manifest) -> datetime:
+def time_of(version: Manifest | Outline) -> datetime:
     """When a version was committed, in UTC; the last there is for a time that no calendar has."""
-    return time_at(manifest.created_us)
+    return time_at(version.created_us)
 
 
 def time_at(time_us: int) -> datetime:
@@ -131,7 +135,7 @@ def oldest_of_chain(there: Sequence[int]) -> int:
 def reachable_since(store: Store, collection: str) -> str:
     """Says from when on every moment can be gone back to, and what to set for more."""
     there = versions(store, collection)
-    since = time_of(load_version(store, collection, oldest_of_chain(there))).isoformat()
+    since = time_of(load_outline(store, collection, oldest_of_chain(there))).isoformat()
     return (
         f"every moment from {since} on can be reached. The options retain_seconds and retain_versions keep more of "
         "the past"
@@ -146,7 +150,7 @@ def _at_time(store: Store, collection: str, there: Sequence[int], moment: dateti
     low, high = 0, len(there)
     while low < high:
         middle = (low + high) // 2
-        if time_of(load_version(store, collection, there[middle])) <= moment:
+        if time_of(load_outline(store, collection, there[middle])) <= moment:
             low = middle + 1
         else:
             high = middle
@@ -157,7 +161,7 @@ def _at_time(store: Store, collection: str, there: Sequence[int], moment: dateti
         )
     found = there[low - 1]
     if low < len(there) and there[low] != found + 1:
-        time = time_of(load_version(store, collection, found))
+        time = time_of(load_outline(store, collection, found))
         if time < moment:
             raise NotFoundError(
                 f"collection {collection!r}: version {found} of {time.isoformat()} was followed by others before "

@@ -160,7 +160,7 @@ def sealed_copy(log: Log, collection_id: str, segment_id: str, untimed_us: int =
     parts = [header.to_bytes()]
     time_us = 0
     for batch in log.batches:
-        payload, count = encode(batch.operations), len(batch.operations)
+        payload, count = batch.payload or encode(batch.operations), len(batch.operations)
         time_us = max(time_us, batch.time_us or untimed_us)
         entry = BatchHeader(BatchType.OPERATIONS, len(payload), count, batch.lsn, batch.lsn - 1, time_us)
         parts.append(entry.record(payload, seed))

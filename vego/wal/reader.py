@@ -8,7 +8,7 @@ cannot be told apart: damage to the last batch of a segment that was neither sea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lance_fmt import CorruptFileError, Cursor, crc32c
 from vego import names
@@ -33,11 +33,12 @@ from vego.wal.record import Operation, decode
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Operations that happened together, at `time_us` (0: it is not known when)."""
+    """Operations that happened together, at `time_us` (0: it is not known when); `payload` is how they were written."""
 
     lsn: int
     operations: tuple[Operation, ...]
     time_us: int = 0
+    payload: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,36 +153,44 @@ def _batches(
             batch, payload = _checked_batch(data, view, offset, seed, path, header.version)
         except CorruptFileError as failure:
             return tuple(batches), offset, False, failure
-        cursor = Cursor(view[offset:], path=path, base=offset)
         expected = header.first_lsn + len(batches)
         if batch.lsn != expected or batch.durable_lsn >= expected:
-            raise cursor.fail(f"LSN {expected} expected, found {batch.lsn} (durable: {batch.durable_lsn})")
+            raise Cursor(b"", path=path, base=offset).fail(
+                f"LSN {expected} expected, found {batch.lsn} (durable: {batch.durable_lsn})"
+            )
         after = offset + header_size + batch.length + PAYLOAD_CRC_SIZE
         if batch.type == BatchType.SEAL:
             if batch.length or batch.count or after != len(data):
-                raise cursor.fail(f"{len(data) - after} bytes behind the seal, where none may be")
+                raise Cursor(b"", path=path, base=offset).fail(
+                    f"{len(data) - after} bytes behind the seal, where none may be"
+                )
             return tuple(batches), after, True, None
         if batch.type != BatchType.OPERATIONS:
-            raise cursor.fail(f"unknown batch type {batch.type}")
+            raise Cursor(b"", path=path, base=offset).fail(f"unknown batch type {batch.type}")
         if batch.time_us < time_us:
-            raise cursor.fail(
+            raise Cursor(b"", path=path, base=offset).fail(
                 f"time {batch.time_us} of batch {batch.lsn} is before {time_us} of the one before"
             )
         time_us = batch.time_us
-        base = offset + header_size
-        batches.append(Batch(batch.lsn, decode(payload, batch.count, path=path, base=base), time_us))
+        operations = decode(payload, batch.count, path=path, base=offset + header_size)
+        batches.append(Batch(batch.lsn, operations, time_us, payload))
         offset = after
     return tuple(batches), offset, False, None
 
 
 def _checked_batch(
     data: bytes, view: memoryview, offset: int, seed: int, path: str, version: int
-) -> tuple[BatchHeader, memoryview]:
+) -> tuple[BatchHeader, bytes]:
     batch = BatchHeader.from_bytes(data, offset, seed, path, version)
-    base = offset + batch_header_size(version)
-    cursor = Cursor(view[base:], path=path, base=base)
-    payload = cursor.take(batch.length, "payload")
-    if cursor.u32("payload checksum") != payload_crc(payload, batch.lsn, seed):
+    start = offset + batch_header_size(version)
+    stop = start + batch.length
+    if stop + PAYLOAD_CRC_SIZE > len(data):
+        cursor = Cursor(view[start:], path=path, base=start)
+        cursor.take(batch.length, "payload")
+        cursor.u32("payload checksum")
+    payload = data[start:stop]
+    stored = int.from_bytes(view[stop : stop + PAYLOAD_CRC_SIZE], "little")
+    if stored != payload_crc(payload, batch.lsn, seed):
         raise Cursor(b"", path=path, base=offset).fail(f"checksum of batch {batch.lsn} does not match")
     return batch, payload
 

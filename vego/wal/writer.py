@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lance_fmt import crc32c
 from vego import names
@@ -20,8 +20,7 @@ from vego.wal.format import BatchHeader, BatchType, SegmentEnd, SegmentHeader, b
 from vego.wal.record import Operation, encode
 
 
-@dataclass(frozen=True, slots=True)
-class _Position:
+class _Position(NamedTuple):
     """Where the next batch goes. One value, so that an interrupt finds all of it old or all of it new."""
 
     length: int
@@ -144,14 +143,13 @@ class WalWriter:
     def _append(self, kind: BatchType, payload: bytes, count: int, time_us: int = 0) -> int:
         if self._sealed:
             raise ClosedError(f"{self._file.name}: appended to after it was sealed or closed")
-        position = self._position
-        if self._file.size > position.length:
-            self._file.truncate(position.length)  # an interrupt came between an append and its bookkeeping
-        lsn = position.next_lsn
+        length, crc, lsn = self._position
+        if self._file.size > length:
+            self._file.truncate(length)  # an interrupt came between an append and its bookkeeping
         header = BatchHeader(kind, len(payload), count, lsn, self._durable_lsn, time_us)
         record = header.record(payload, self._seed)
-        crc = crc32c(record, position.crc)
+        crc = crc32c(record, crc)
         self._file.append(record)
         next_lsn = lsn + 1 if kind is BatchType.OPERATIONS else lsn
-        self._position = _Position(position.length + len(record), crc, next_lsn)
+        self._position = _Position(length + len(record), crc, next_lsn)
         return lsn

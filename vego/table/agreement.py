@@ -1,0 +1,57 @@
+"""Whether disk and memory of a collection agree, without which nothing more is written (I7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vego.errors import PoisonedError, VegoError
+
+
+class Agreement:
+    """Disk and memory agree until a change of both is cut short; `end` says that nothing more is done in good order."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._at_odds = False
+        self._ended: tuple[type[VegoError], str] | None = None
+
+    def check(self) -> None:
+        """Raise PoisonedError, or what `end` was given, where nothing may be written."""
+        if self._ended is not None:
+            kind, what = self._ended
+            raise kind(what)
+        if self._at_odds:
+            raise PoisonedError(
+                f"{self._what}: an earlier write was cut short, so what is on the disk and what is in memory may "
+                "differ; close the database and open it again"
+            )
+
+    def end(self, kind: type[VegoError], what: str) -> None:
+        """Raise this from now on."""
+        self._ended = kind, what
+
+    def broken(self) -> None:
+        """A change was cut short."""
+        self._at_odds = True
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """A change of disk and memory. An interrupt inside leaves them at odds."""
+        self.check()
+        try:
+            yield
+        except VegoError:
+            raise
+        except BaseException:
+            self._at_odds = True
+            raise
+
+    @contextmanager
+    def landed(self) -> Iterator[None]:
+        """Follows a commit: whatever goes wrong here, the disk is ahead of memory."""
+        try:
+            yield
+        except BaseException:
+            self._at_odds = True
+            raise

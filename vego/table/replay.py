@@ -1,0 +1,34 @@
+"""Operations of a log, grouped into runs that can enter the slots at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from vego.document import Vector
+from vego.wal import Delete, Log, Put
+
+
+def runs_of(log: Log, most: int) -> Iterator[tuple[dict[str, Put], str | None]]:
+    """Documents of different ids, at most so many, and the id that is deleted after them, if one is."""
+    puts: dict[str, Put] = {}
+    for batch in log.batches:
+        for operation in batch.operations:
+            if isinstance(operation, Delete):
+                yield puts, operation.id
+                puts = {}
+                continue
+            if operation.id in puts or len(puts) == most:
+                yield puts, None
+                puts = {}
+            puts[operation.id] = operation
+    yield puts, None
+
+
+def vectors_of(puts: Mapping[str, Put], width: int) -> Vector:
+    """Their vectors, float32 (n, width); ValueError where they are not."""
+    vectors = np.frombuffer(b"".join([put.vector for put in puts.values()]), "<f4")
+    if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
+        raise ValueError(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
+    return vectors.reshape(-1, width)
