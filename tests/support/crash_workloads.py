@@ -450,9 +450,9 @@ def _log(session: Session) -> None:
     session.put("c", "k0")
     session.delete("c", "k1")
     session.delete("c", "k2", "k4")
-    session.put("c", "k1", "k6", "k7")
-    session.put("c", *NAMES[:5])  # over a sector's end, as the next one
-    session.put("c", *NAMES[5:])
+    session.put("c", "k1", "k6")
+    session.put("c", *NAMES[:5])
+    session.put("c", *NAMES[5:])  # over a sector's end, behind its header
 
 
 def _flush(session: Session) -> None:

@@ -355,7 +355,7 @@ PLANTED = [
     PlantedBug("torn tail taken for damage", _torn_is_damage, "log"),
     PlantedBug("log with a torn tail taken for empty", _torn_is_empty, "log"),
     PlantedBug("log deleted before the manifest is durable", _log_deleted_early, "flush"),
-    PlantedBug("everything in the log replayed", _everything_is_replayed, "flush"),
+    PlantedBug("everything in the log replayed", _everything_is_replayed, "segments"),
     PlantedBug("batch logged in pieces", _batch_in_pieces, "log"),
     PlantedBug("large batch in two commits", _segment_in_pieces, "segments"),
     PlantedBug("collection dropped in place", _drop_in_place, "drop"),
