@@ -196,7 +196,9 @@ class Database:
                     f"collection {name!r} is dropped, but it is not known whether that outlives a power failure: "
                     f"{error}; open the database again to find out"
                 ) from error
-            with suppress(StorageError, ReadOnlyError):  # it is dropped; the next opening removes what is left of it
+            with suppress(
+                StorageError, ReadOnlyError
+            ):  # it is dropped; the next opening removes what is left of it
                 self._store.remove_tree(doomed)
 
     def refresh(self) -> None:

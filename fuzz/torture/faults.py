@@ -4,6 +4,8 @@ Workloads run on a simulated system. A unit is `work:WORKLOAD:NUMBER:ERROR:MODE`
 or `recover:WORKLOAD:KILL:HOW:NUMBER:ERROR:MODE`, where a process dies before operation KILL, perhaps with the power
 (HOW is `kill` or `cut`), and a call of the next process fails while it recovers. What is demanded:
 
+NUMBER may also be the name of a call: then every such call fails, in one run after the other. What is demanded:
+
 * an error is one of Vego's, and damage is not what it says where nothing is damaged;
 * an error that says that nothing was changed is right, and the database goes on when the system does;
 * a database that refuses to write since a sync failed goes on refusing;
@@ -54,8 +56,9 @@ class Faults:
             yield source.pop()
 
     def run(self, seed: int, unit: str) -> Outcome:
-        del seed  # a unit says everything
         kind, name, *rest = unit.split(":")
+        if not rest[-3].isdecimal():
+            return self._every(seed, unit, rest[-3])
         workload = WORKLOADS[name]
         fault = Fault.parse(":".join(rest[-3:]))
         if kind == "work":
@@ -66,9 +69,24 @@ class Faults:
             tree, legal = _dead(name, int(rest[0]), rest[1])
             point = _Point(tree, legal, workload, fault, unit)
             words = point.open()
-        if not words and not point.calls.hit:
-            words = f"call {fault.number} was never made"
-        return Outcome(1, (Bad(unit, words),) if words else ())
+        # Sets of names are in another order in another process: a call of that number may be one less.
+        return Outcome(int(point.calls.hit), (Bad(unit, words),) if words else ())
+
+    def _every(self, seed: int, unit: str, call: str) -> Outcome:
+        kind, name, *rest = unit.split(":")
+        workload = WORKLOADS[name]
+        tree, legal = workload.prepared(_SEED) if kind == "work" else _dead(name, int(rest[0]), rest[1])
+        point = _Point(tree, legal, workload, None, name)
+        if words := point.perform() if kind == "work" else point.open():
+            return Outcome(1, (Bad(unit, words),))
+        done = 0
+        for number, made in enumerate(point.calls.calls):
+            if made == call:
+                one = self.run(seed, unit.replace(f":{call}:", f":{number}:"))
+                done += one.done
+                if one.bad:
+                    return Outcome(done, one.bad)
+        return Outcome(done)
 
 
 class _Point:
@@ -242,3 +260,8 @@ def _points_of_recovery(seed: int) -> Iterator[str]:
 def _faults(calls: list[str]) -> Iterator[Fault]:
     for number, call in enumerate(calls):
         yield from faults_of(number, call)
+
+
+def forget() -> None:
+    """Let go of what was prepared by code that is no longer the same."""
+    _dead.cache_clear()

@@ -1,7 +1,7 @@
 """Bits flipped in every kind of file of a database, one at a time: every answer is right, or refused.
 
 The database is small and lies on a simulated disk (`tests.support.flipped_database`). A unit is `NUMBER`, some hundreds
-of the bits that a seed chooses, or `PATH@BIT`, one of them. All eight bits of the first and last bytes of each file come
+of the bits that a seed chooses, `PATH@BIT`, one of them, or `PATTERN~STEP`, every so-manieth bit of some files. All eight bits of the first and last bytes of each file come
 first, then one bit of every byte, then others.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 
 from fuzz.limits import TooSlow, limited_time
@@ -41,6 +42,9 @@ class Flips:
     counts = "bits flipped"
     size = 200_000
 
+    def __init__(self, *, stop_at_first: bool = False) -> None:
+        self._stop = stop_at_first
+
     def missing(self) -> str | None:
         return None
 
@@ -50,13 +54,23 @@ class Flips:
 
     def run(self, seed: int, unit: str) -> Outcome:
         whole = subject()
+        pattern, tilde, step = unit.partition("~")
         path, at, bit = unit.partition("@")
-        if at:
+        if tilde:
+            paths = [path for path in whole.files if fnmatchcase(path, pattern)]
+            todo = [
+                (path, bit)
+                for path in paths
+                for bit in range(0, 8 * len(whole.tree.contents[whole.files[path]]), int(step))
+            ]
+        elif at:
             todo = [(path, int(bit))]
         else:
             todo = chosen_bits(seed)[int(unit) * _CHUNK : (int(unit) + 1) * _CHUNK]
         bad = []
         for path, number in todo:
+            if bad and self._stop:
+                break
             if words := judged(whole, path, number):
                 bad.append(Bad(f"{path}@{number}", words))
         return Outcome(len(todo), tuple(bad))
@@ -95,7 +109,10 @@ def judged(whole: Subject, path: str, bit: int) -> str:
             wrong = _wrong(whole, place, path, answers_of(place, asked))
             if place == BACKUP:
                 # What was restored has all answers of the backup, or there is nothing.
-                wrong = wrong or _wrong(whole, BACKUP, path, restored_answers(BACKUP))
+                restored = restored_answers(BACKUP)
+                whole_again = "restore" in restored or REFUSED not in restored.values()
+                wrong = wrong or _wrong(whole, BACKUP, path, restored)
+                wrong = wrong or ("" if whole_again else "what was restored is damaged")
             elif mixed % _WRITERS == 0:
                 wrong = wrong or _wrong_content(whole, place, path)
             return wrong

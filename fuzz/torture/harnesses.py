@@ -8,7 +8,11 @@ from fuzz.torture.faults import Faults
 from fuzz.torture.flips import Flips
 from fuzz.torture.harness import Harness
 from fuzz.torture.kills import Kills
+from fuzz.torture.planted import Planted
 from fuzz.torture.power_cuts import PowerCuts
 from fuzz.torture.steps import Steps
 
-HARNESSES: dict[str, Harness] = {harness.name: harness for harness in (CrashStates(), PowerCuts(), Kills(), Faults(), Flips(), Commits(), Steps())}
+HARNESSES: dict[str, Harness] = {
+    harness.name: harness
+    for harness in (CrashStates(), PowerCuts(), Kills(), Faults(), Flips(), Commits(), Steps(), Planted())
+}

@@ -62,7 +62,9 @@ def _cut(disk: CutDisk, rng: random.Random, turn: int, state: dict[str, int]) ->
     child.hear_for(rng.uniform(0.02, 1.5))
     before = len(child.lines)
     disk.cut()
-    time.sleep(rng.choice([0.0, 0.02]))  # a process that goes on after the cut must not acknowledge what is lost
+    time.sleep(
+        rng.choice([0.0, 0.02])
+    )  # a process that goes on after the cut must not acknowledge what is lost
     child.kill()
     # What was said after the cut may have been in memory only; what was tried may have reached the disk.
     lines = child.lines

@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         harness = HARNESSES[name]
         size = options.size or max(1, round(harness.size * options.scale))
-        results.append(
-            run_campaign(harness, options.seed, size, jobs=options.jobs, seconds=options.seconds)
-        )
+        results.append(run_campaign(harness, options.seed, size, jobs=options.jobs, seconds=options.seconds))
         _tell(results[-1])
     print(f"\n{table(results)}", flush=True)
     return 1 if any(result.bad for result in results) else 0
@@ -61,7 +59,9 @@ def table(results: list[Result]) -> str:
         for result in results
     ]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -103,8 +103,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="at most so long for each harness"
     )
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes; 0: all in this one"
-    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; 0: all in this one")
     parser.add_argument("--replay", metavar="UNIT", help="do one unit of one harness again, with its --seed")
     return parser

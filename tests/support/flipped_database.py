@@ -77,7 +77,9 @@ def _write(path: str, *, unclean: bool = False) -> None:
     with vego.open(path, dimension=4, metric="l2", flush_bytes=1 << 20, **OPTIONS) as db:
         docs = db.collection("c")
         for n in range(6):
-            docs.insert(id=f"a{n}", vector=[n, 1, 0, n], metadata={"n": n, "text": f"text {n}", "many": [n, 1]})
+            docs.insert(
+                id=f"a{n}", vector=[n, 1, 0, n], metadata={"n": n, "text": f"text {n}", "many": [n, 1]}
+            )
         docs.build_index()
         docs.tag("first")
         docs.delete("a1")
@@ -145,7 +147,8 @@ def versions_with(path: str, file: str) -> tuple[int, ...]:
         return tuple(
             version
             for version in versions(store, "c")
-            if relative in {names.manifest_path("c", version), *files_of("c", load_version(store, "c", version))}
+            if relative
+            in {names.manifest_path("c", version), *files_of("c", load_version(store, "c", version))}
         )
 
 
@@ -157,7 +160,11 @@ def _ask_collection(found: Answers, name: str, db: vego.Database, numbers: Seque
         found[f"{name}: open"] = REFUSED
         return
     _ask(found, f"{name}: options", lambda: (len(docs), docs.dimension, docs.metric, docs.tags()))
-    _ask(found, f"{name}: versions", lambda: [(v.version, v.time, v.documents, v.tags, v.summary) for v in docs.versions()])
+    _ask(
+        found,
+        f"{name}: versions",
+        lambda: [(v.version, v.time, v.documents, v.tags, v.summary) for v in docs.versions()],
+    )
     _ask_documents(found, name, docs)
     if name == "c":
         for version in VERSIONS if numbers is None else numbers:
