@@ -1,7 +1,7 @@
 """The harnesses of `make torture` at a size of seconds, and the proof that each finds the bugs it is meant to find.
 
-Each test prints a seed; VEGO_SEED repeats it. The crash states have tests of their own (`tests/vego/test_crash_states.py`), so
-has the state machine (`tests/vego/test_collection_stateful.py`).
+Each test prints a seed; VEGO_SEED repeats it. The crash states have more tests (`tests/vego/test_crash_states.py`), and
+so has the state machine (`tests/vego/test_collection_stateful.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fuzz.torture.power_cuts import PowerCuts
 from fuzz.torture.steps import Steps
 from tests.support.crash_workloads import WORKLOADS
 from tests.support.flipped_database import subject
-from tests.support.planted_bugs import PLANTED
+from tests.support.planted_bugs import PLANTED, PlantedBug
 from tests.support.planted_elsewhere import ALL_PLANTED, ELSEWHERE
 
 
@@ -117,8 +117,7 @@ def test_there_are_enough_bugs_of_different_kinds() -> None:
 @pytest.mark.parametrize(
     "bug", [bug for bug in ELSEWHERE if bug.harness != "steps"], ids=lambda bug: bug.name
 )
-def test_a_planted_bug_is_found(bug, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threading.excepthook", lambda *_: None)  # a bug may break threads in the background
+def test_a_planted_bug_is_found(bug: PlantedBug) -> None:
     assert not Planted().run(0, bug.name).bad
 
 

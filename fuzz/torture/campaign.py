@@ -1,4 +1,4 @@
-"""Lets a harness do units of work in several processes until it has done what was asked, and gathers what they found."""
+"""Lets a harness do units of work in several processes until it has done what was asked, and gathers what is bad."""
 
 from __future__ import annotations
 

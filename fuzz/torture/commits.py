@@ -44,6 +44,9 @@ class Commits:
     counts = "contested commits"
     size = 2_000
 
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds  # that a writer may take
+
     def missing(self) -> str | None:
         return None
 
@@ -61,9 +64,9 @@ class Commits:
         rng = random.Random(f"commits {seed} {unit}")
         try:
             if kind == "race":
-                done, words = _race(place, int(writers))
+                done, words = _race(place, int(writers), self._seconds)
             else:
-                done, words = _shared(place / "db", int(writers), rng, kill=bool(kill))
+                done, words = _shared(place / "db", int(writers), rng, kill=bool(kill), seconds=self._seconds)
         finally:
             shutil.rmtree(place)
         return Outcome(done, (Bad(unit, words),) if words else ())
@@ -72,12 +75,12 @@ class Commits:
 # -- races for versions ----------------------------------------------------------------------------
 
 
-def _race(place: Path, writers: int) -> tuple[int, str]:
+def _race(place: Path, writers: int, seconds: float) -> tuple[int, str]:
     store = LocalStore(place)
     create_collection(store, "c", dimension=2, metric="l2", options={})
     children = [Child(partial(_racer, place, number)) for number in range(writers)]
     for child in children:
-        child.wait()
+        child.wait(seconds)
     winners: dict[int, list[int]] = {}
     for number, child in enumerate(children):
         if child.lines[-1:] != ["end"]:
@@ -125,7 +128,7 @@ class _Told:
     acknowledged: int = 0
 
 
-def _shared(path: Path, writers: int, rng: random.Random, *, kill: bool) -> tuple[int, str]:
+def _shared(path: Path, writers: int, rng: random.Random, *, kill: bool, seconds: float) -> tuple[int, str]:
     turns = max(2, _CALLS // (5 * writers))
     with vego.open(path, dimension=2, metric="l2", index="flat", retain_versions=2) as db:
         db.collection("c").insert(id="common", vector=[0, 0], metadata={"start": 0})
@@ -137,11 +140,11 @@ def _shared(path: Path, writers: int, rng: random.Random, *, kill: bool) -> tupl
         children[dead].kill()
     told = []
     for number, child in enumerate(children):
-        died_of = 0 if number == dead else child.wait()
+        died_of = 0 if number == dead else child.wait(seconds)
         if number != dead and (died_of or child.lines[-1:] != ["end"]):
             for other in children[number + 1 :]:
                 if other is not children[dead]:
-                    other.wait()
+                    other.wait(1.0)
             return 0, f"writer {number} of {writers} failed: {child.lines[-1:]} (signal {died_of})"
         told.append(_told(child.lines))
     done = sum(one.acknowledged for one in told)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 
 import vego
@@ -214,10 +215,8 @@ def _dead(name: str, kill_at: int, how: str) -> tuple[Tree, frozenset[Content]]:
     session = Session(tree, _SEED, legal, **workload.options)
     session.system.kill_at = kill_at
     with session.installed():
-        try:
+        with suppress(ProcessKilled):
             workload.perform(session)
-        except ProcessKilled:
-            pass
         after = session.system.tree()
     run = session.run()
     legal = run.legal(len(run.log))

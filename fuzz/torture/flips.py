@@ -1,8 +1,8 @@
 """Bits flipped in every kind of file of a database, one at a time: every answer is right, or refused.
 
 The database is small and lies on a simulated disk (`tests.support.flipped_database`). A unit is `NUMBER`, some hundreds
-of the bits that a seed chooses, `PATH@BIT`, one of them, or `PATTERN~STEP`, every so-manieth bit of some files. All eight bits of the first and last bytes of each file come
-first, then one bit of every byte, then others.
+of the bits that a seed chooses, `PATH@BIT`, one of them, or `PATTERN~STEP`, every so-manieth bit of some files. All
+eight bits of the first and last bytes of each file come first, then one bit of every byte, then others.
 """
 
 from __future__ import annotations

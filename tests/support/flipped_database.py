@@ -188,7 +188,7 @@ def _ask_documents(found: Answers, name: str, docs: vego.Collection) -> None:
                 lambda q=query, e=exact: _hits(docs.search(q, k=20, exact=e)),
             )
     _ask(found, f"{name}: filter", lambda: _hits(docs.search(_GRID[0], k=20, filter=keep)))
-    _ask(found, f"{name}: table", lambda: docs.to_table(["id", "n"])["id"].to_pylist())
+    _ask(found, f"{name}: table", lambda: list(docs.to_table(["id", "n"])["id"].to_pylist()))
 
 
 def _document(document: vego.Document | None) -> Any:

@@ -140,19 +140,9 @@ def _files_of_an_uncertain_commit_deleted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rowstore, "commit", commit)
 
 
-def _descriptors_kept(patch: pytest.MonkeyPatch) -> None:
-    """A file whose sync failed is not closed, and somebody still refers to it."""
+def _logs_never_closed(patch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
-    right = LocalAppendFile.sync
-
-    def sync(file: LocalAppendFile) -> None:
-        try:
-            right(file)
-        except StorageError:
-            kept.append(file._descriptor)
-            raise
-
-    patch.setattr(LocalAppendFile, "sync", sync)
+    patch.setattr(LocalAppendFile, "close", lambda file: kept.append(file._descriptor))
 
 
 # -- several processes -----------------------------------------------------------------------------
@@ -195,22 +185,6 @@ def _loser_believes_it_won(patch: pytest.MonkeyPatch) -> None:
             right(*arguments)
 
     patch.setattr(committing, "_publish", publish)
-
-
-def _only_the_manifest_again(patch: pytest.MonkeyPatch) -> None:
-    """Who loses the race for a version puts its rows on the newest one, and does not look at the ids again."""
-    right = ROWSTORE.commit
-
-    def commit(store: Any, name: str, base: Any, actions: Any, **options: Any) -> Any:
-        while True:
-            try:
-                return right(store, name, base, actions, **options)
-            except CommitConflictError:
-                if not all(isinstance(action, AddSegment) for action in actions):
-                    raise
-                base = load_version(store, name, versions(store, name)[-1])
-
-    patch.setattr(rowstore, "commit", commit)
 
 
 def _files_on_their_way_collected(patch: pytest.MonkeyPatch) -> None:
@@ -289,7 +263,7 @@ ELSEWHERE = [
     PlantedBug(
         "the version before served for a damaged one",
         _older_version_for_a_damaged_one,
-        "/disk/db/*.manifest~37",
+        "/disk/db/collections/c/*6.manifest~37",
         harness="flips",
     ),
     PlantedBug("restored without comparing hashes", _restored_unseen, "/disk/backup/*~53", harness="flips"),
@@ -326,21 +300,10 @@ ELSEWHERE = [
         "work:segments:unlink:EIO:once",
         harness="faults",
     ),
-    PlantedBug(
-        "descriptor kept after a failed sync",
-        _descriptors_kept,
-        "work:log:fdatasync:EIO:once",
-        harness="faults",
-    ),
+    PlantedBug("log files never closed", _logs_never_closed, "work:log:fdatasync:EIO:once", harness="faults"),
     PlantedBug("commit replaces the version of another", _commit_replaces, "race:4:0", harness="commits"),
     PlantedBug("version looked for before it is taken", _looked_up_first, "race:4:0", harness="commits"),
     PlantedBug("lost race taken for won", _loser_believes_it_won, "race:4:0", harness="commits"),
-    PlantedBug(
-        "lost race tried again without looking at ids",
-        _only_the_manifest_again,
-        "shared:6:0",
-        harness="commits",
-    ),
     PlantedBug(
         "files on their way into a version collected",
         _files_on_their_way_collected,
@@ -349,7 +312,7 @@ ELSEWHERE = [
     ),
     PlantedBug("last append held in memory", _last_append_in_memory, "0", harness="kills"),
     PlantedBug("deletes in segments forgotten by a flush", _deletes_not_flushed, "0", harness="steps"),
-    PlantedBug("an id that exists accepted", _duplicates_accepted, "0", harness="steps"),
+    PlantedBug("an id that exists accepted", _duplicates_accepted, "shared:4:0", harness="commits"),
     PlantedBug("failed transaction carried out", _failed_transaction_applied, "0", harness="steps"),
     PlantedBug("tag of the last version, not of what is there", _tag_without_flush, "0", harness="steps"),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -95,13 +96,16 @@ class Child:
 
     def kill(self) -> int:
         """kill -9; hear the rest. The signal it died of."""
-        os.kill(self.pid, 9)
+        os.kill(self.pid, signal.SIGKILL)
         return self.wait()
 
-    def wait(self) -> int:
-        """Hear until it ends; the signal it died of, 0 if none."""
+    def wait(self, seconds: float = float("inf")) -> int:
+        """Hear until it ends, or end it after so long; the signal it died of, 0 if none."""
+        end = time.monotonic() + seconds
         while self.hear():
             select.select([self._receive], [], [], 1.0)
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
         os.close(self._receive)
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -136,7 +140,7 @@ def stored(directory: Path) -> dict[str, int]:
             assert np.asarray(document.vector).tolist() == [document.metadata["serial"]] * 4, name
             found[name] = document.metadata["serial"]
         assert len(docs) == len(found)
-        assert NAMES >= found.keys()
+        assert found.keys() <= NAMES
         hits = docs.search(np.zeros(4), k=50, exact=True)
         assert len(hits) == min(50, len(found))
         assert all(hit.metadata["serial"] == found[hit.id] for hit in hits)

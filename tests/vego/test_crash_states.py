@@ -1,8 +1,8 @@
 """Every state that a power cut may leave opens by itself, with all that was acknowledged and nothing else.
 
 The states come from a simulated system (`tests.support.simulated_system`) and a model of what a disk may do
-(`tests.support.crash_states`); `python -m fuzz.torture states` looks at more of them. That the search finds bugs is shown with
-planted ones, that the simulated system is like a real one by doing the same on both.
+(`tests.support.crash_states`); `python -m fuzz.torture states` looks at more of them. That the search finds bugs is
+shown with planted ones, that the simulated system is like a real one by doing the same on both.
 """
 
 from __future__ import annotations

@@ -211,3 +211,18 @@ def test_a_version_that_comes_too_late_is_taken_back(tmp_path: Path) -> None:
                 commit(store, "c", base, [SetOptions(dict(base.options))], shared=True)
         assert versions(store, "c") == before
         assert len(db.collection("c")) == 5 * 1_024
+
+
+def test_a_lost_file_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    """A file of the newest version that is not there may have been collected, but not while there is no newer one."""
+    with vego.open(tmp_path, shared=True, dimension=2) as one, vego.open(tmp_path, shared=True) as two:
+        docs = one.collection("c")
+        docs.insert(id="a", vector=[1, 0])
+        assert len(two.collection("c")) == 1
+        docs.insert(id="b", vector=[1, 0])
+        store = LocalStore(tmp_path, read_only=True)
+        newest = load_latest(store, "c")
+        assert newest is not None
+        (tmp_path / "collections" / "c" / "data" / newest.segments[-1].file).unlink()
+        with pytest.raises(vego.NotFoundError, match="cannot open"):
+            two.collection("c").insert(id="c", vector=[1, 0])

@@ -390,7 +390,9 @@ class IndexedRows:
                 if not rows.advance(newest):
                     return self._reopened()
             except NotFoundError:
-                continue  # collected by now, so there is a newer one
+                if newest_version(store, rows.collection) == newest.version:
+                    return self._reopened()  # not collected but lost, which it says
+                continue
             if newest.index is not None:
                 self._saved_rows = newest.index.rows
             self._publish()
