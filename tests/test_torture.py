@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,14 @@ def test_a_planted_bug_is_found(bug: PlantedBug) -> None:
 def test_nothing_is_found_without_the_bug(harness: str) -> None:
     (bug, *_) = [bug for bug in ELSEWHERE if bug.harness == harness]
     assert not sound(bug.name).bad
+
+
+def test_the_guide_lists_the_bugs_and_the_harnesses() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "reliability.md").read_text()
+    for bug in ALL_PLANTED:
+        assert f"| {bug.name} | `{bug.harness}` |" in guide, bug.name
+    for name, harness in HARNESSES.items():
+        assert f"| `{name}` | {harness.size:,} |" in guide, name
 
 
 # -- the campaign ----------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from vego.store.files import LocalAppendFile
 from vego.store.guard import Guard
 from vego.table import commit as committing
 from vego.table import opening, rowstore
-from vego.table.commit import AddSegment
 from vego.table.garbage import Garbage
 from vego.table.manifest import load_version, versions
 from vego.table.rowstore import RowStore

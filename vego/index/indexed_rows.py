@@ -21,8 +21,10 @@ from vego.document import Document
 from vego.errors import (
     CollectionNotFoundError,
     CommitConflictError,
+    CommitUncertainError,
     CorruptionError,
     NotFoundError,
+    ReadOnlyError,
     StorageError,
     VegoError,
 )
@@ -371,7 +373,13 @@ class IndexedRows:
         if not self._is_there(old.version):  # its files may be gone as well
             undo = [SetContents(now.segments, now.index)]
             commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)
-        return self._reopened()
+        try:
+            return self._reopened()
+        except (StorageError, ReadOnlyError) as error:
+            raise CommitUncertainError(
+                f"collection {rows.collection!r} went back to version {old.version}, but that could not be opened: "
+                f"{error}; close the database and open it again"
+            ) from error
 
     def advanced(self) -> IndexedRows:
         """These rows as of the newest version that any process has committed, or others in their place.
