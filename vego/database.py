@@ -188,10 +188,12 @@ class Database:
             if collection is not None:
                 collection._close()
             doomed = names.dropped_path(self._store.new_id())
-            self._store.rename(names.collection_path(name), doomed)
             try:
+                self._store.rename(names.collection_path(name), doomed)
                 self._store.sync_dir(names.COLLECTIONS)
             except (StorageError, ReadOnlyError) as error:
+                if self._store.exists(names.collection_path(name)):
+                    raise
                 raise CommitUncertainError(
                     f"collection {name!r} is dropped, but it is not known whether that outlives a power failure: "
                     f"{error}; open the database again to find out"
