@@ -33,7 +33,7 @@ tpch: $(VENV)/.installed-bench ## the 22 queries of TPC-H through DuckDB, on .lf
 fuzz: $(VENV)/.installed-dev ## feed the readers damaged bytes for a minute (ARGS="--seed N" repeats a run)
 	$(BIN)/python -m fuzz.run $(ARGS)
 
-torture: $(VENV)/.installed-dev ## cut the power at every kind of moment on a simulated system (ARGS="--states 50000")
+torture: $(VENV)/.installed-dev ## try to lose data: power cuts, kills, failing calls, flipped bits, races (an hour; ARGS="--scale 0.01")
 	$(BIN)/python -m fuzz.torture $(ARGS)
 
 guided: $(VENV)/.installed-dev ## the same led by coverage (Linux; brings atheris)

@@ -17,10 +17,12 @@ from vego.errors import (
     ClosedError,
     CollectionNotFoundError,
     CommitConflictError,
+    CommitUncertainError,
     DatabaseLockedError,
     InvalidArgumentError,
     NotFoundError,
     ReadOnlyError,
+    StorageError,
 )
 from vego.index import Metric
 from vego.index.indexed_rows import IndexedRows
@@ -213,9 +215,20 @@ class Database:
             if collection is not None:
                 collection._close()
             doomed = names.dropped_path(self._store.new_id())
-            self._store.rename(names.collection_path(name), doomed)
-            self._store.sync_dir(names.COLLECTIONS)
-            self._store.remove_tree(doomed)
+            try:
+                self._store.rename(names.collection_path(name), doomed)
+                self._store.sync_dir(names.COLLECTIONS)
+            except (StorageError, ReadOnlyError) as error:
+                if self._store.exists(names.collection_path(name)):
+                    raise
+                raise CommitUncertainError(
+                    f"collection {name!r} is dropped, but it is not known whether that outlives a power failure: "
+                    f"{error}; open the database again to find out"
+                ) from error
+            with suppress(
+                StorageError, ReadOnlyError
+            ):  # it is dropped; the next opening removes what is left of it
+                self._store.remove_tree(doomed)
 
     def refresh(self) -> None:
         """Where the database is open for reading, or shared: see what others have written since."""

@@ -68,6 +68,7 @@ class Session:
         self._database: vego.Database | None = None
         self._serial = 0
         self._moments: list[tuple[int, frozenset[Content]]] = [] if legal is None else [(0, legal)]
+        self._before: frozenset[Content] | None = None  # what was legal before the step under way
 
     def run(self) -> Run:
         """What was done so far."""
@@ -137,9 +138,18 @@ class Session:
     @contextmanager
     def step(self, after: Content) -> Iterator[None]:
         """Until this ends, both are legal: what was there before, and `after`; then only that."""
+        self._before = self.legal
         self._moments.append((len(self.system.log), self.legal | {after}))
         yield
+        self._before = None
         self._moments.append((len(self.system.log), frozenset([after])))
+
+    def refused(self) -> bool:
+        """The step under way failed with an error that says that nothing was changed; whether there was one."""
+        before, self._before = self._before, None
+        if before is not None:
+            self._moments.append((len(self.system.log), before))
+        return before is not None
 
     @contextmanager
     def step_of_any(self) -> Iterator[None]:
@@ -160,6 +170,7 @@ class Session:
         """Create a collection."""
         past: dict[str, dict[str, int]] = {f"{collection}{PAST}": {}} if collection == WITH_PAST else {}
         with self.step(self.frozen(self.collections | {collection: {}} | past)):
+            self._before = None  # it may be there although the call failed: asking again is harmless
             self._db.collection(collection, dimension=4, metric="l2")
 
     def put(self, collection: str, *names: str, batch: bool = False) -> None:
@@ -294,6 +305,11 @@ class Session:
             for (module, name, _), value in zip(small, before, strict=True):
                 setattr(module, name, value)
             self.kill()
+
+    @property
+    def poisoned(self) -> bool:
+        """Whether the database refuses to write, or is not open."""
+        return self._database is None or self._database._store.poisoned is not None
 
     @property
     def _db(self) -> vego.Database:

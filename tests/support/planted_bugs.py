@@ -35,13 +35,26 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 @dataclass(frozen=True, slots=True)
 class PlantedBug:
-    """A bug and a workload in which it shows, perhaps only where a process dies or a sync fails at an operation."""
+    """A bug, and what must find it: a workload, perhaps with a process that dies or a sync that fails at an operation.
+
+    For another `harness` of `fuzz.torture` than that of the crash states, `workload` is one of its units.
+    """
 
     name: str
     patch: Patch
     workload: str
     kill_at: int | None = None
     fail_at: int | None = None
+    harness: str = "states"
+
+    @property
+    def unit(self) -> str:
+        """What its harness has to do."""
+        if self.harness != "states":
+            return self.workload
+        fault = f":kill={self.kill_at}" if self.kill_at is not None else ""
+        fault = f":fail={self.fail_at}" if self.fail_at is not None else fault
+        return f"{self.workload}:1:0{fault}"
 
 
 def _nothing(*_: object) -> None:

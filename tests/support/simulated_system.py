@@ -136,6 +136,7 @@ class SimulatedSystem:
         self.log: list[Operation] = []
         self.kill_at: int | None = None  # ProcessKilled comes instead of the operation of this number
         self.fail_at: int | None = None  # the first sync of a file from this operation on fails
+        self.face: Any = self  # what the store calls; one that fails may stand before this one
         self.path = SimpleNamespace(lexists=self._exists, isdir=self._is_directory)
         self._names = {inode: dict(entries) for inode, entries in start.names.items()}
         self._contents: dict[int, bytes | bytearray] = dict(start.contents)
@@ -174,7 +175,7 @@ class SimulatedSystem:
         )
         uuid = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{self._random.getrandbits(128):032x}"))
         places: list[tuple[Any, str, Any]] = [
-            (module, "os", self) for module in (descriptor, files, local, lock)
+            (module, "os", self.face) for module in (descriptor, files, local, lock)
         ]
         places += [
             (descriptor, "sys", SimpleNamespace(platform="linux")),
@@ -197,6 +198,20 @@ class SimulatedSystem:
         finally:
             for place, name, value in before:
                 setattr(place, name, value)
+
+    @property
+    def killed(self) -> bool:
+        """Whether the process is dead."""
+        return self._killed
+
+    @property
+    def descriptors(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def inode_of(self, number: int) -> int:
+        """The inode that a descriptor is open on."""
+        return self._descriptor(number).inode
 
     # -- what the store calls --------------------------------------------------------------------
 
@@ -269,12 +284,12 @@ class SimulatedSystem:
         """Make a file's contents and length durable."""
         self.fsync(number)
 
-    def fstat(self, number: int) -> SimpleNamespace:
+    def fstat(self, number: int) -> Status:
         """What is known of an open file."""
         self._alive()
         return self._stat(self._descriptor(number).inode)
 
-    def stat(self, path: str) -> SimpleNamespace:
+    def stat(self, path: str) -> Status:
         """What is known of a file or directory."""
         return self._stat(self._inode(path))
 
@@ -409,13 +424,13 @@ class SimulatedSystem:
                 inode = self._names[inode][part]
         return inode
 
-    def _stat(self, inode: int) -> SimpleNamespace:
+    def _stat(self, inode: int) -> Status:
         directory = inode in self._names
-        return SimpleNamespace(
-            st_mode=(stat.S_IFDIR | 0o700) if directory else (stat.S_IFREG | 0o600),
-            st_size=0 if directory else len(self._contents[inode]),
-            st_nlink=sum(found == inode for entries in self._names.values() for found in entries.values()),
-            st_ino=inode,
+        return Status(
+            (stat.S_IFDIR | 0o700) if directory else (stat.S_IFREG | 0o600),
+            0 if directory else len(self._contents[inode]),
+            inode,
+            self._names,
         )
 
     def _exists(self, path: str) -> bool:
@@ -453,6 +468,21 @@ class SimulatedSystem:
         with suppress(OSError):  # a descriptor of another machine, or of a process that was killed
             if number >= 0:
                 self.close(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `stat` says; the number of names is counted when it is asked for, which is rare."""
+
+    st_mode: int
+    st_size: int
+    st_ino: int
+    _names: dict[int, dict[str, int]]
+
+    @property
+    def st_nlink(self) -> int:
+        """Names of the file now."""
+        return sum(found == self.st_ino for entries in self._names.values() for found in entries.values())
 
 
 class SimulatedPath(type(Path())):  # type: ignore[misc]

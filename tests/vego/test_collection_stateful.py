@@ -30,11 +30,14 @@ class CollectionMachine(RuleBasedStateMachine):
     def start(self, metric: str, flush_bytes: int) -> None:
         self.model = Model(metric)
         self.tagged: dict[str, dict[str, Any]] = {}
+        self.remembered: dict[int, dict[str, Any]] = {}
         self.options = {"dimension": DIMENSION, "metric": metric, "flush_bytes": flush_bytes}
         self.open()
 
-    def open(self) -> None:
-        self.db = vego.open(self.directory, durability="none")
+    def open(self, *, shared: bool = False) -> None:
+        self.shared = shared
+        options = {"shared": True} if shared else {"durability": "none"}
+        self.db = vego.open(self.directory, **options)
         self.docs = self.db.collection("things", **self.options)
 
     @rule(name=IDS, vector=vectors(DIMENSION), metadata=METADATA)
@@ -173,13 +176,42 @@ class CollectionMachine(RuleBasedStateMachine):
     @rule(keep=st.sampled_from([None, 2, 3]))
     def vacuum(self, keep: int | None) -> None:
         self.docs.vacuum(keep)
-        if keep is not None:
+        if keep is not None and not self.shared:  # others might look for versions that are young
             assert len(self.docs.versions()) <= keep + len(self.tagged)
 
-    @rule()
-    def reopen(self) -> None:
+    @rule(shared=st.booleans())
+    def reopen(self, shared: bool) -> None:
         self.db.close()
-        self.open()
+        self.open(shared=shared)
+
+    @rule()
+    def remember(self) -> None:
+        """Make what is there a version."""
+        self.docs.flush()
+        self.remembered[self.docs.stats()["version"]] = dict(self.model.documents)
+
+    @rule(data=st.data())
+    def travel(self, data: st.DataObject) -> None:
+        """What a version held, by its number and by its time, as long as it is kept."""
+        there = {version.version: version for version in self.docs.versions()}
+        if known := sorted(there.keys() & self.remembered.keys()):
+            version = there[data.draw(st.sampled_from(known))]
+            then = Model(self.model.metric)
+            then.documents = self.remembered[version.version]
+            self.compare(self.docs.at(version.version), then)
+            self.compare(self.docs.at(timestamp=version.time), then)
+        for gone in self.remembered.keys() - there.keys():
+            try:
+                self.docs.at(gone)
+            except vego.NotFoundError:
+                continue
+            raise AssertionError(f"version {gone} is not listed and can be opened")
+
+    @rule()
+    def read_meanwhile(self) -> None:
+        """Another process that only reads sees what the system has."""
+        with vego.open(self.directory, read_only=True) as db:
+            self.compare(db.collection("things"), self.model)
 
     @rule()
     def crash(self) -> None:

@@ -1,8 +1,8 @@
 """Every state that a power cut may leave opens by itself, with all that was acknowledged and nothing else.
 
 The states come from a simulated system (`tests.support.simulated_system`) and a model of what a disk may do
-(`tests.support.crash_states`); `python -m fuzz.torture` looks at more of them. That the search finds bugs is shown with
-planted ones, that the simulated system is like a real one by doing the same on both.
+(`tests.support.crash_states`); `python -m fuzz.torture states` looks at more of them. That the search finds bugs is
+shown with planted ones, that the simulated system is like a real one by doing the same on both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from fuzz import torture
 from tests.support.crash_explorer import Explorer, recover
 from tests.support.crash_states import Crash, Disk, contents_of, moments_of_interest, spelled
 from tests.support.crash_workloads import NOTHING, WORKLOADS
@@ -171,19 +170,6 @@ def test_a_bad_state_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
         found.append(explorer.bad)
     assert found[0] == found[1]
     assert "seed 3" in str(found[0][0])
-
-
-def test_torture_says_what_it_found(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert torture.main(["log", "anything", "--seed", "4", "--states", "150", "--limit", "10"]) == 0
-    assert "150 states" in capsys.readouterr().out
-    assert torture.main(["create", "--seed", "4", "--limit", "2"]) == 0  # it ends where nothing new is left
-    PLANTED[0].patch(monkeypatch)
-    assert torture.main(["flush", "--seed", "4", "--states", "60", "--limit", "10"]) == 1
-    printed = capsys.readouterr()
-    assert "1 bad runs (seed 4)" in printed.out
-    assert "state: " in printed.err
 
 
 # -- the model of the disk -------------------------------------------------------------------------

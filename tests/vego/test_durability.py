@@ -1,14 +1,14 @@
-"""kill -9 at any moment loses nothing acknowledged and halves nothing."""
+"""Interrupts, failed syncs, drops cut short and forks lose nothing acknowledged and halve nothing.
+
+kill -9 at random moments is in `tests/test_torture.py`.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,92 +17,9 @@ import pytest
 
 import vego
 from tests.support.faults import install
-from tests.support.history import replay
 from vego.store import LocalStore
 from vego.table.memtable import MemTable
 from vego.table.slots import Slots
-
-# The child acknowledges each operation on its standard output only after the call returned.
-CHILD = """
-import random, sys
-import numpy as np
-import vego
-
-directory, seed, large = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-rng = random.Random(seed)
-db = vego.open(directory, dimension=4, metric="l2", flush_bytes=4_000)
-docs = db.collection("c")
-serial = seed * 1_000_000
-print("ready", flush=True)
-while True:
-    serial += 1
-    choice = rng.random()
-    name = f"k{rng.randrange(40)}"
-    vector = np.full(4, serial, np.float32)
-    if choice < 0.6:
-        print("try put", name, serial, flush=True)
-        docs.upsert(id=name, vector=vector, metadata={"serial": serial})
-    elif choice < 0.8:
-        print("try delete", name, serial, flush=True)
-        docs.delete(name)
-    elif choice < 1 - large:
-        names = [f"k{number}" for number in rng.sample(range(40), 5)]
-        print("try put", ",".join(names), serial, flush=True)
-        docs.upsert_batch(ids=names, vectors=np.tile(vector, (5, 1)), metadata={"serial": [serial] * 5})
-    else:
-        names = [f"k{number}" for number in range(40)] + [f"bulk{number}" for number in range(1100)]
-        print("try put", ",".join(names), serial, flush=True)
-        vectors = np.tile(vector, (len(names), 1))
-        docs.upsert_batch(ids=names, vectors=vectors, metadata={"serial": [serial] * len(names)})
-    print("done", serial, flush=True)
-"""
-
-
-# A large batch takes as long as a hundred small ones: with many of them every cut would fall into one.
-LARGE = ["0.0005", "0.03"]
-NAMES = {f"k{number}" for number in range(40)} | {f"bulk{number}" for number in range(1100)}
-
-
-def stored(directory: Path, names: set[str]) -> dict[str, int]:
-    with vego.open(directory, dimension=4, metric="l2") as db:
-        docs = db.collection("c")
-        found = {}
-        for name in names:
-            document = docs.get(name)
-            if document is not None:
-                assert np.asarray(document.vector)[0] == document.metadata["serial"]
-                found[name] = document.metadata["serial"]
-        assert len(docs) == len(found)
-        hits = docs.search(np.zeros(4), k=50)
-        assert len(hits) == min(50, len(found))
-        return found
-
-
-@pytest.mark.crash
-def test_kill_nine_at_random_moments(tmp_path: Path) -> None:
-    seed = int(os.environ.get("VEGO_SEED", random.SystemRandom().randrange(10_000)))
-    print(f"VEGO_SEED={seed}")
-    rng = random.Random(seed)
-    state: dict[str, int] = {}
-    for turn in range(12):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / "db"), str(seed + turn), LARGE[turn % 2]],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.0, 0.4))
-        child.send_signal(signal.SIGKILL)
-        output = child.stdout.read()
-        child.stdout.close()
-        child.wait()
-        lines = output.split("\n")
-        lines = [line for line in lines[:-1] if line]  # a last line without its end was not printed whole
-        acknowledged, under_way = replay(lines, state)
-        found = stored(tmp_path / "db", NAMES)
-        assert found in (acknowledged, under_way), f"seed {seed}, turn {turn}"
-        state = found
 
 
 @pytest.mark.parametrize("rows", [1, 2000])  # through the log, and as a segment

@@ -21,8 +21,10 @@ from vego.document import Document
 from vego.errors import (
     CollectionNotFoundError,
     CommitConflictError,
+    CommitUncertainError,
     CorruptionError,
     NotFoundError,
+    ReadOnlyError,
     StorageError,
     VegoError,
 )
@@ -434,7 +436,13 @@ class IndexedRows:
         if not self._is_there(old.version):  # its files may be gone as well
             undo = [SetContents(now.segments, now.index)]
             commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)
-        return self._reopened()
+        try:
+            return self._reopened()
+        except (StorageError, ReadOnlyError) as error:
+            raise CommitUncertainError(
+                f"collection {rows.collection!r} went back to version {old.version}, but that could not be opened: "
+                f"{error}; close the database and open it again"
+            ) from error
 
     def branch(
         self, name: str, version: int | None, timestamp: datetime | str | None, tag: str | None
@@ -468,7 +476,9 @@ class IndexedRows:
                 if not rows.advance(newest):
                     return self._reopened()
             except NotFoundError:
-                continue  # collected by now, so there is a newer one
+                if newest_version(store, rows.collection) == newest.version:
+                    return self._reopened()  # not collected but lost, which it says
+                continue
             if newest.index is not None:
                 self._saved_rows = newest.index.rows
         return self
