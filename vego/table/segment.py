@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,6 @@ from vego.table.batch import RowBatch, RowPieces
 from vego.table.ids import IdColumn
 from vego.table.manifest import DeletesEntry, SegmentEntry
 from vego.table.vectors import Chunk
-
-if TYPE_CHECKING:
-    from lance_fmt.mapped import MappedColumn
 
 ID = "$id"
 VECTOR = "$vector"
@@ -128,7 +125,7 @@ class Segment:
                     Chunk.mapped(
                         vectors,
                         mapped.block_shift,
-                        _check_of(mapped, first >> mapped.block_shift),
+                        _check_of(mapped.check, first >> mapped.block_shift),
                         with_norms=with_norms,
                     )
                     for first, vectors in mapped.runs
@@ -172,12 +169,12 @@ class Segment:
         self.file.close()
 
 
-def _check_of(mapped: MappedColumn, base: int) -> Callable[[int, int], None]:
+def _check_of(check_column: Callable[[int, int], None], base: int) -> Callable[[int, int], None]:
     """What holds blocks of a run against their checksums; the run begins at block `base` of the column."""
 
     def check(first: int, last: int) -> None:
         try:
-            mapped.check(first + base, last + base)
+            check_column(first + base, last + base)
         except CorruptFileError as error:
             raise corruption(error) from None
 
