@@ -57,11 +57,18 @@ class Hit:
 class Hits(Sequence[Hit]):
     """The answers to one query, nearest first. Columns: `.ids`, `.distances`, `.scores`; tables: `.to_pandas()`."""
 
-    __slots__ = ("_metric", "_rows", "_slots", "distances")
+    __slots__ = ("_ids", "_metric", "_rows", "_slots", "distances")
 
     def __init__(
-        self, rows: RowSnapshot, slots: NDArray[np.int64], distances: NDArray[np.float32], metric: Metric
+        self,
+        rows: RowSnapshot,
+        slots: NDArray[np.int64],
+        distances: NDArray[np.float32],
+        metric: Metric,
+        ids: list[str] | None = None,
     ) -> None:
+        # Now, because the files may be closed when they are asked for.
+        self._ids = rows.view.ids.take(slots) if ids is None else ids
         self._rows = rows
         self._slots = slots
         self._metric = metric
@@ -81,7 +88,7 @@ class Hits(Sequence[Hit]):
     @property
     def ids(self) -> list[str]:
         """The ids, nearest first."""
-        return self._rows.view.ids.take(self._slots)
+        return list(self._ids)
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -100,11 +107,11 @@ class Hits(Sequence[Hit]):
 
     def __getitem__(self, index: int | slice) -> Hit | Hits:
         if isinstance(index, slice):
-            return Hits(self._rows, self._slots[index], self.distances[index], self._metric)
+            return Hits(self._rows, self._slots[index], self.distances[index], self._metric, self._ids[index])
         slot = int(self._slots[index])
         distance = float(self.distances[index])
         return Hit(
-            self._rows.view.ids.at(slot),
+            self._ids[index],
             distance,
             float(self._metric.scores(self.distances[index])),
             slot,

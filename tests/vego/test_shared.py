@@ -212,3 +212,56 @@ def test_a_version_that_comes_too_late_is_taken_back(tmp_path: Path) -> None:
                 commit(store, "c", base, [SetOptions(dict(base.options))], shared=True)
         assert versions(store, "c") == before
         assert len(db.collection("c")) == 5 * 1_024
+
+
+def test_nobody_depends_on_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the turn may have stopped: others go on after a while."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    monkeypatch.setattr(turns, "_NO_PATIENCE", 0.01)
+    waiting, working = names.manifest_directory("c"), names.collection_path("c")
+    with vego.open(tmp_path / "db", shared=True, dimension=2, index="flat") as db:
+        docs = db.collection("c")
+        docs.insert(id="first", vector=[1, 2])
+        stopped = LocalStore(tmp_path / "db")
+        turn = stopped.turn(waiting, working, 5)
+        assert turn is not None
+        for n in range(6):
+            docs.insert(id=str(n), vector=[1, 2])
+        docs.compact(full=True)
+        assert len(docs) == 7
+        turn.release()
+        docs.delete("first")
+        again = stopped.turn(waiting, working, 5)  # it was given back
+        assert again is not None
+        again.release()
+        stopped.close()
+
+
+def test_a_failed_call_gives_its_turn_back(tmp_path: Path) -> None:
+    with vego.open(tmp_path / "db", shared=True, dimension=2, index="flat", background=False) as db:
+        docs = db.collection("c")
+        docs.insert(id="first", vector=[1, 2])
+        with pytest.raises(vego.DuplicateIdError):
+            docs.insert(id="first", vector=[1, 2])
+        for n in range(12):  # some of which merge segments, within the turn of the call
+            docs.insert(id=str(n), vector=[1, 2])
+        other = LocalStore(tmp_path / "db")
+        turn = other.turn(names.manifest_directory("c"), names.collection_path("c"), 5)
+        assert turn is not None
+        turn.release()
+        other.close()
+
+
+def test_a_lost_file_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    """A file of the newest version that is not there may have been collected, but not while there is no newer one."""
+    with vego.open(tmp_path, shared=True, dimension=2) as one, vego.open(tmp_path, shared=True) as two:
+        docs = one.collection("c")
+        docs.insert(id="a", vector=[1, 0])
+        assert len(two.collection("c")) == 1
+        docs.insert(id="b", vector=[1, 0])
+        store = LocalStore(tmp_path, read_only=True)
+        newest = load_latest(store, "c")
+        assert newest is not None
+        (tmp_path / "collections" / "c" / "data" / newest.segments[-1].file).unlink()
+        with pytest.raises(vego.NotFoundError, match="cannot open"):
+            two.collection("c").insert(id="c", vector=[1, 0])

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lance_fmt import Column, Field
 from vego.document import Vector
 from vego.table.attributes import columns_of, metadata_of
+
+
+@dataclass(frozen=True, slots=True)
+class RowPieces:
+    """Rows of which ids and vectors are too large to be in memory at once: they come in `pieces`, in order."""
+
+    rows: int
+    dimension: int
+    pieces: Iterable[tuple[Sequence[str], Vector]]
+    columns: Mapping[str, tuple[Field, Column]]
+
+    def __len__(self) -> int:
+        return self.rows
 
 
 @dataclass(slots=True)

@@ -19,14 +19,15 @@ from lance_fmt import Column, CorruptFileError, Field
 from vego import names
 from vego.store import Store
 from vego.table.attributes import MISSING, NONE, NULL_MEANING, build_column, means_none, python_values
-from vego.table.batch import RowBatch
+from vego.table.batch import RowBatch, RowPieces
 from vego.table.manifest import SegmentEntry
 from vego.table.segment import Segment, corruption, write_segment
 from vego.table.slots import SlotView
 
 LEAST_RUN = 4  # segments that are merged for their number alone
 DEAD_SHARE = 5  # a segment is rewritten when a fifth of its rows is dead
-MOST_BYTES = 256 << 20  # of the segments of one run: what is rewritten lies in memory
+MOST_BYTES = 256 << 20  # of the segments of one run; vectors of more are rewritten piece by piece
+PIECE_BYTES = 64 << 20
 
 Mask = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
@@ -155,7 +156,7 @@ def rewrite(
 
 def _merged(
     view: SlotView, bases: Sequence[int], segments: Sequence[Segment], run: range, kept: Mask
-) -> RowBatch:
+) -> RowBatch | RowPieces:
     slots = np.flatnonzero(kept[bases[run.start] : bases[run.stop]]) + bases[run.start]
     parts = [
         (segments[position], np.flatnonzero(kept[bases[position] : bases[position + 1]])) for position in run
@@ -167,7 +168,13 @@ def _merged(
         field, column = _column(key, parts)
         if column.null_count < len(column) or means_none(field):
             columns[key] = (field, column)
-    return RowBatch(view.ids.take(slots), view.vectors.take(slots), columns=columns)
+    size = 4 * view.vectors.dimension
+    if len(slots) * size <= MOST_BYTES:
+        return RowBatch(view.ids.take(slots), view.vectors.take(slots), columns=columns)
+    step = max(PIECE_BYTES // size, 1)
+    parts_of = (slots[first : first + step] for first in range(0, len(slots), step))
+    pieces = ((view.ids.take(some), view.vectors.take(some)) for some in parts_of)
+    return RowPieces(len(slots), view.vectors.dimension, pieces, columns)
 
 
 def _column(key: str, parts: Sequence[tuple[Segment, NDArray[np.int64]]]) -> tuple[Field, Column]:

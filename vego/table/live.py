@@ -47,14 +47,14 @@ class Liveness:
         """Whether a slot is live."""
         return self._marks[slot] and slot not in self._deaths.place
 
-    def append(self, count: int, dead: Mask | None = None) -> None:
-        """New slots, live but for those that `dead`, bool (count,), marks."""
-        stop = self.rows + count
+    def append(self, first: int, count: int, dead: Mask | None = None) -> None:
+        """New slots from `first` on, live but for those that `dead`, bool (count,), marks."""
+        stop = first + count
         if stop > len(self._mask):
-            grown = np.empty(max(stop, len(self._mask) * 3 // 2, 256) if self.rows else stop, np.bool_)
-            grown[: self.rows] = self._mask[: self.rows]
+            grown = np.empty(max(stop, len(self._mask) * 3 // 2, 256) if first else stop, np.bool_)
+            grown[:first] = self._mask[:first]
             self._mask, self._marks = grown, _marks(grown)
-        self._mask[self.rows : stop] = True if dead is None else ~dead
+        self._mask[first:stop] = True if dead is None else ~dead
         self.rows = stop
 
     def kill(self, slots: Sequence[int]) -> None:

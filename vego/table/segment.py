@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,12 @@ from lance_fmt import BlockCache, Column, CorruptFileError, Field, Schema
 from vego import names
 from vego.document import Vector
 from vego.errors import CorruptionError, InvalidMetadataError
-from vego.store import Store
+from vego.store import NewFile, Store
 from vego.table.attributes import means_none, metadata_of, python_values
-from vego.table.batch import RowBatch
+from vego.table.batch import RowBatch, RowPieces
 from vego.table.ids import IdColumn
 from vego.table.manifest import DeletesEntry, SegmentEntry
 from vego.table.vectors import Chunk
-
-if TYPE_CHECKING:
-    from lance_fmt.mapped import MappedColumn
 
 ID = "$id"
 VECTOR = "$vector"
@@ -34,35 +31,48 @@ _BLOCK_CACHE = BlockCache(128 << 20)
 _SALVAGE = "`vego verify DIR --deep` lists all damage and what helps"
 
 
-def write_segment(store: Store, collection: str, batch: RowBatch, name: str | None = None) -> SegmentEntry:
+def write_segment(
+    store: Store, collection: str, batch: RowBatch | RowPieces, name: str | None = None
+) -> SegmentEntry:
     """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that).
 
     `name` is the file's, from `names.segment_file`; None for a fresh one.
     """
-    fields, columns = batch.metadata_columns()
-    dimension = batch.vectors.shape[1]
-    schema = Schema(
-        [
-            Field(ID, lance_fmt.string(), nullable=False),
-            Field(VECTOR, lance_fmt.vector(lance_fmt.float32(), dimension), nullable=False),
-            *fields,
-        ]
-    )
-    data: dict[str, Column] = {
-        ID: Column.from_pylist(list(batch.ids), lance_fmt.string()),
-        VECTOR: Column.from_numpy(batch.vectors),
-        **columns,
-    }
     name = name or names.segment_file(store.new_id())
     with store.create(names.data_path(collection, name)) as file:
         try:
-            summary = lance_fmt.write(file, data, schema=schema)
+            summary = _write(file, batch)
         except lance_fmt.InvalidDataError as error:
             raise InvalidMetadataError(f"collection {collection!r}: {error}") from error
         file.commit()
     return SegmentEntry(
         file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None
     )
+
+
+def _write(file: NewFile, batch: RowBatch | RowPieces) -> lance_fmt.WriteSummary:
+    if isinstance(batch, RowBatch):
+        fields, metadata = batch.metadata_columns()
+        columns = _own(batch.ids, batch.vectors) | metadata
+        return lance_fmt.write(file, columns, schema=_schema(batch.vectors.shape[1], fields))
+    schema = _schema(batch.dimension, [field for field, _ in batch.columns.values()])
+    with lance_fmt.Writer(file, schema) as writer:
+        first = 0
+        for ids, vectors in batch.pieces:
+            stop = first + len(ids)
+            metadata = {key: column.slice(first, stop) for key, (_, column) in batch.columns.items()}
+            writer.write(_own(ids, vectors) | metadata)
+            first = stop
+        return writer.close()
+
+
+def _schema(dimension: int, fields: Sequence[Field]) -> Schema:
+    vector = Field(VECTOR, lance_fmt.vector(lance_fmt.float32(), dimension), nullable=False)
+    return Schema([Field(ID, lance_fmt.string(), nullable=False), vector, *fields])
+
+
+def _own(ids: Sequence[str], vectors: Vector) -> dict[str, Column]:
+    return {ID: Column.from_pylist(list(ids), lance_fmt.string()), VECTOR: Column.from_numpy(vectors)}
 
 
 def write_deletes(store: Store, collection: str, rows: NDArray[np.int64]) -> DeletesEntry:
@@ -115,7 +125,7 @@ class Segment:
                     Chunk.mapped(
                         vectors,
                         mapped.block_shift,
-                        _check_of(mapped, first >> mapped.block_shift),
+                        _check_of(mapped.check, first >> mapped.block_shift),
                         with_norms=with_norms,
                     )
                     for first, vectors in mapped.runs
@@ -159,12 +169,12 @@ class Segment:
         self.file.close()
 
 
-def _check_of(mapped: MappedColumn, base: int) -> Callable[[int, int], None]:
+def _check_of(check_column: Callable[[int, int], None], base: int) -> Callable[[int, int], None]:
     """What holds blocks of a run against their checksums; the run begins at block `base` of the column."""
 
     def check(first: int, last: int) -> None:
         try:
-            mapped.check(first + base, last + base)
+            check_column(first + base, last + base)
         except CorruptFileError as error:
             raise corruption(error) from None
 

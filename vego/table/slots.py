@@ -75,7 +75,7 @@ class Slots:
         """
         first = self.rows
         self._freeze(chunks, column)
-        self._live.append(column.rows, dead)
+        self._live.append(first, column.rows, dead)
         self.rows += column.rows
         self.live_count += column.rows - (0 if dead is None else int(np.count_nonzero(dead)))
         if self.slot_of.cover(self.rows):
@@ -93,7 +93,7 @@ class Slots:
         """Give the rows of a segment the next slots; the tail is empty. Their `ids` are at hand, and all are live."""
         first = self.rows
         self._freeze(chunks, column)
-        self._live.append(len(ids))
+        self._live.append(first, len(ids))
         self.rows += len(ids)
         self.live_count += len(ids)
         self.slot_of.add(ids, range(first, self.rows))
@@ -123,7 +123,7 @@ class Slots:
         live = live if kept is None else live[kept]
         for chunks, column in segments:
             other._freeze(chunks, column)
-        other._live.append(len(live), ~live)
+        other._live.append(0, len(live), ~live)
         other.rows, other.live_count = len(live), self.live_count
         if kept is None:
             other.slot_of = self.slot_of.moved_to(other, other._table)
@@ -137,20 +137,19 @@ class Slots:
     # -- the write buffer ------------------------------------------------------------------------
 
     def append(self, ids: Sequence[str], vectors: Vector) -> None:
-        """Give `ids` the next slots, in the tail."""
+        """Give `ids` the next slots, in the tail. An interrupt may come in between: doing it again is the same."""
         names = self._names[2]
-        count, low = len(ids), len(names)
+        count, low = len(ids), self.rows - self._frozen.rows
         high = low + count
         if high > len(self._tail):
             self._grow(high, low)
         self._tail[low:high] = vectors
         if self._with_norms:
             self._tail_norms[low:high] = inverse_norms_of(self._tail[low:high])
-        self._live.append(count)
-        names += ids
+        self._live.append(self.rows, count)
+        names[low:] = ids
         self.slot_of.add(ids, range(self.rows, self.rows + count))
-        self.live_count += count
-        self.rows += count
+        self.live_count, self.rows = self.live_count + count, self.rows + count
         self.slot_of.tidy(self.rows)
 
     def _grow(self, rows: int, used: int) -> None:

@@ -9,8 +9,6 @@ alive and sees to it that every slot is below the number of slots. See `vego/tab
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 from llvmlite import ir
 from numba import carray, config, types
@@ -76,13 +74,21 @@ def _prefetch_bytes(typingctx, address, size):  # noqa: ARG001
 
 if config.DISABLE_JIT:  # intrinsics exist only in compiled code
 
+    class _Memory:
+        """Memory as NumPy takes it."""
+
+        def __init__(self, address, count, kind):
+            self.__array_interface__ = {
+                "data": (int(address), False), "shape": (int(count),), "typestr": kind, "version": 3
+            }  # fmt: skip
+
     def floats_at(address, count):
         """The float32 (count,) at an address."""
-        return np.ctypeslib.as_array((ctypes.c_float * int(count)).from_address(int(address)))
+        return np.asarray(_Memory(address, count, "<f4"))
 
     def states_at(address, count):
         """The uint8 (count,) at an address."""
-        return np.ctypeslib.as_array((ctypes.c_uint8 * int(count)).from_address(int(address)))
+        return np.asarray(_Memory(address, count, "|u1"))
 
     def prefetch_bytes(address, size):
         """Nothing: interpreted code has no use for it."""
