@@ -234,7 +234,7 @@ def test_a_single_document_is_refused_as_in_a_batch(
     [
         {"id": "é"},
         {"id": "x" * 512},
-        {"vector": np.array([3e38, -3e38], np.float32)},
+        {"vector": np.array([3e19, -3e19], np.float32)},
         {"vector": np.array([1, 2], np.float64)},
         {"vector": np.arange(4, dtype=np.float32)[::2]},
         {"vector": [1, 2]},
