@@ -102,10 +102,11 @@ def check_vectors(value: object, dimension: int, where: str, ids: Sequence[str])
         raise DimensionMismatchError(
             f"{where}: vector has dimension {array.shape[1]}, the collection has {dimension}"
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         result = np.ascontiguousarray(array, dtype=np.float32)
+        total = result.sum()
     # One pass: the sum is finite unless a component is not (or the sum overflows, which the row check settles).
-    if not np.isfinite(result.sum()):
+    if not np.isfinite(total):
         bad = np.flatnonzero(~np.isfinite(result).all(axis=1))
         if len(bad):
             row = int(bad[0])

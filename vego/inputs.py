@@ -149,7 +149,9 @@ def usual_row(
     encoded = dump_plain(own)
     # Copied, for its owner may change it. The sum of squares is finite unless a component is not, or it overflows.
     row = vector.copy()
-    if encoded is None or not isfinite(row.dot(row)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = row.dot(row)
+    if encoded is None or not isfinite(squares):
         return None
     return RowBatch((name,), row.reshape(1, -1), rows=(own,), encoded=(encoded,))
 
@@ -265,7 +267,9 @@ def _stack(vectors: Sequence[Any], dimension: int | None, where: str, ids: Seque
         for vector in vectors
     ):
         whole = np.array(vectors)
-        if np.isfinite(whole.sum()):  # else the rows are looked at one by one, as all others are
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = whole.sum()
+        if np.isfinite(total):  # else the rows are looked at one by one, as all others are
             return whole
     result = np.empty((len(vectors), expected), np.float32)
     for row, vector in enumerate(vectors):

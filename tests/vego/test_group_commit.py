@@ -434,3 +434,28 @@ def test_stats_count_what_can_be_seen(docs: vego.Collection, gate: Gate, pool: T
     gate.open()
     write.result(PATIENCE)
     assert (docs.stats()["buffered_rows"], len(docs)) == (before + 1, 3)
+
+
+@pytest.mark.parametrize("verb", ["delete", "upsert"])
+def test_who_looks_late_sees_no_write_that_waits(
+    docs: vego.Collection, gate: Gate, pool: ThreadPoolExecutor, verb: str
+) -> None:
+    """What a reader sees is made when it looks, also where a write has taken a slot since."""
+    usual = np.array([1, 1], np.float32)
+    docs.insert(id="fresh", vector=usual, metadata={"n": 1})
+    docs.insert(id="unseen", vector=usual, metadata={"n": 2})
+    gate.close()
+    if verb == "delete":
+        call = pool.submit(docs.delete, "doomed")
+    else:
+        call = pool.submit(docs.upsert, id="doomed", vector=usual, metadata={"n": 3})
+    gate.wait_for_one()
+    assert len(docs) == 4
+    assert [hit.id for hit in docs.search([9, 9], k=1)] == ["doomed"]
+    assert {hit.id for hit in docs.search([1, 1], k=2)} == {"fresh", "unseen"}
+    found = docs.get("doomed")
+    assert found is not None and found.metadata == {"n": 0}
+    gate.open()
+    call.result(PATIENCE)
+    assert len(docs) == (3 if verb == "delete" else 4)
+    assert [hit.id for hit in docs.search([9, 9], k=1)] != (["doomed"] if verb == "delete" else [])

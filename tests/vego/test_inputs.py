@@ -174,3 +174,94 @@ def test_dimension_comes_from_the_first_insert(tmp_path: Path) -> None:
         assert db.collections() == []
         with pytest.raises(vego.CollectionNotFoundError):
             db.drop("c")
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_what_was_given_may_be_changed_afterwards(tmp_path: Path, one: bool) -> None:
+    """Rows written one by one are looked at later."""
+    with vego.open(tmp_path / "db", dimension=2) as db:
+        docs = db.collection("c")
+        vector, metadata = np.array([1, 2], np.float32), {"n": 1}
+        for name in "ab":
+            if one:
+                docs.insert(id=name, vector=vector, metadata=metadata)
+            else:
+                docs.insert_batch(ids=[name], vectors=vector[None], metadata={"n": [1]})
+        vector[:], metadata["n"] = 9, 9
+        for name in "ab":
+            found = docs.get(name)
+            assert found is not None
+            assert np.array_equal(np.asarray(found.vector), [1, 2])
+            assert found.metadata == {"n": 1}
+
+
+USUAL = {"s": "text", "i": 1, "f": 0.5, "b": True, "n": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"id": ""}, vego.InvalidIdError),
+        ({"id": "x" * 513}, vego.InvalidIdError),
+        ({"id": "\ud800"}, vego.InvalidIdError),
+        ({"id": "known"}, vego.DuplicateIdError),
+        ({"vector": np.array([1, np.nan], np.float32)}, vego.InvalidVectorError),
+        ({"vector": np.array([np.inf, -np.inf], np.float32)}, vego.InvalidVectorError),
+        ({"vector": np.array([1, 2, 3], np.float32)}, vego.DimensionMismatchError),
+        ({"metadata": {"s": "\ud800"}}, vego.InvalidMetadataError),
+        ({"metadata": {"s": object()}}, vego.InvalidMetadataError),
+        ({"metadata": [("s", 1)]}, vego.InvalidMetadataError),
+        ({"metadata": {"$s": 1}}, vego.InvalidMetadataError),
+        ({"metadata": {"": 1}}, vego.InvalidMetadataError),
+    ],
+)
+def test_a_single_document_is_refused_as_in_a_batch(
+    tmp_path: Path, change: dict[str, Any], error: type[Exception]
+) -> None:
+    with vego.open(tmp_path / "db", dimension=2) as db:
+        docs = db.collection("c")
+        usual = {"id": "new", "vector": np.array([1, 2], np.float32), "metadata": USUAL}
+        docs.insert(**usual | {"id": "known"})
+        with pytest.raises(error):
+            docs.insert(**usual | change)
+        assert len(docs) == 1
+        docs.insert(**usual)
+        assert docs.get("new").metadata == USUAL  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "é"},
+        {"id": "x" * 512},
+        {"vector": np.array([3e19, -3e19], np.float32)},
+        {"vector": np.array([1, 2], np.float64)},
+        {"vector": np.arange(4, dtype=np.float32)[::2]},
+        {"vector": [1, 2]},
+        {"metadata": None},
+        {"metadata": {"s": "é", "f": float("inf"), "i": 2**70}},
+        {"metadata": {"f": -0.0, "i": True, "fresh": 1}},
+        {"metadata": {"s": {"k": [1, None]}}},
+        {"metadata": {"s": b"bytes"}},
+    ],
+)
+def test_a_single_document_is_kept_as_in_a_batch(tmp_path: Path, change: dict[str, Any]) -> None:
+    first = {"id": "known", "vector": np.array([1, 2], np.float32), "metadata": USUAL}
+    given = first | {"id": "new"} | change
+    found = []
+    for one in (True, False):
+        with vego.open(tmp_path / str(one), dimension=2) as db:
+            db.collection("c").insert(**first)
+            if one:
+                db.collection("c").insert(**given)
+            else:
+                db.collection("c").insert_batch(
+                    [vego.Document(given["id"], given["vector"], given["metadata"] or {})]
+                )
+        with vego.open(tmp_path / str(one)) as db:
+            document = db.collection("c").get(given["id"])
+            assert document is not None
+            assert same_value(document.metadata, given["metadata"] or {})
+            assert np.array_equal(np.asarray(document.vector), np.asarray(given["vector"], np.float32))
+            found.append(document)
+    assert found[0] == found[1]

@@ -52,7 +52,7 @@ class Incoming:
             self._rows = rows = []
         slot = slots.rows + len(rows)
         slots.slot_of.add((name,), (slot,))
-        rows.append((slot, name, vector))
+        rows.append((slot, name, vector.copy()))  # it may be the caller's, who may change it
         counts = slot + 1, slots.live_count + len(rows)
         if len(rows) == _TOGETHER:
             self.slots()

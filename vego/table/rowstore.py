@@ -200,21 +200,22 @@ class RowStore:
 
         Live ids `deleted`, none of them in the batch, go in the same moment.
         """
-        if self._shared or len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
+        count, size = len(batch.ids), batch.vectors.nbytes
+        if self._shared or count >= DIRECT_ROWS or size >= DIRECT_BYTES:
             self._put_segment(batch, deleted)
             return
         rows = batch.metadata_rows()
         encoded = [dump_metadata(row) for row in rows] if batch.encoded is None else batch.encoded
-        size = batch.vectors.nbytes + sum(map(len, encoded))
+        size += sum(map(len, encoded))
         if size >= DIRECT_BYTES:
             self._put_segment(batch, deleted)
             return
         payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
         self._agreement.check()
         try:
-            lsn = self._journal.append(payload, len(batch) + len(deleted))
+            lsn = self._journal.append(payload, count + len(deleted))
             with self.publication.lock:
-                if len(batch) == 1 and not deleted and batch.ids[0] not in self._incoming.slot_of:
+                if count == 1 and not deleted and batch.ids[0] not in self._incoming.slot_of:
                     self._put_new(lsn, batch, size)
                     return
                 touched = self._take([*batch.ids, *deleted] if deleted else batch.ids)
