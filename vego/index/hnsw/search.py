@@ -33,7 +33,7 @@ class Snapshot(NamedTuple):
     links: Array
     upper: Array
     upper_start: Array
-    centre: Array
+    frame: Array
     inverse_step: np.float32
     rows: int
     entry: int
@@ -48,7 +48,7 @@ class Snapshot(NamedTuple):
             links=kernel_view(graph.links),
             upper=kernel_view(graph.upper),
             upper_start=kernel_view(graph.upper_start),
-            centre=kernel_view(graph.scale.centre),
+            frame=kernel_view(graph.scale.frame),
             inverse_step=graph.scale.inverse_step,
             rows=graph.rows,
             entry=graph.entry,
@@ -118,7 +118,7 @@ class Search(NamedTuple):
 
         s = self.snapshot
         scan_slots(
-            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.centre, s.inverse_step,
+            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.frame, s.inverse_step,
             candidates, query, self.rerank, slots, distances,
         )  # fmt: skip
 

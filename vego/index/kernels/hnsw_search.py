@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import encode_query, exact_distance, reported_distance
+from vego.index.kernels.distance import (
+    encode_projected,
+    encode_query,
+    exact_distance,
+    project,
+    reported_distance,
+)
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.walk import (
     EXPANDED,
@@ -23,6 +29,7 @@ from vego.index.kernels.walk import (
     walk,
 )
 
+TOGETHER = 8  # queries put on the axes in one pass over those
 AHEAD = 8  # rows asked for ahead of the one being scored
 
 
@@ -56,18 +63,25 @@ def rerank_pool(
 
 @kernel
 def search_graph(
-    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, centre, inverse_step,
+    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, frame, inverse_step,
     rows, entry, top, queries, ef, rerank, stamps, slots, distances,
 ):  # fmt: skip
     """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k)."""
     code = np.empty((1, codes.shape[1]), np.int8)
     pool = np.empty(ef, np.int64)
-    fresh = np.empty(links.shape[1], np.uint32)
+    fresh = np.empty(links.shape[1] + 1, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
+    together = min(queries.shape[0], TOGETHER) if frame.shape[0] > 1 else 1
+    projected = np.empty((together, frame.shape[1]), np.float32)
     for i in range(queries.shape[0]):
         query = queries[i]
-        inverse = encode_query(metric, query, centre, inverse_step, code[0])
+        if frame.shape[0] > 1:
+            if i % together == 0:
+                project(queries, i, min(i + together, queries.shape[0]), frame, projected)
+            inverse = encode_projected(metric, query, projected[i % together], frame, inverse_step, code[0])
+        else:
+            inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
         stamp = next_stamp(stamps)
         count = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, stamps, stamp, pool, fresh)
@@ -127,7 +141,7 @@ def walk_accepted(
 
 @kernel
 def search_accepted(
-    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, centre, inverse_step,
+    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, frame, inverse_step,
     rows, entry, top, queries, ef, rerank, accept, budget, stamps, slots, distances, complete,
 ):  # fmt: skip
     """`search_graph` among the slots with accept[slot]; complete[i] is False where the budget ran out."""
@@ -139,7 +153,7 @@ def search_accepted(
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
         query = queries[i]
-        inverse = encode_query(metric, query, centre, inverse_step, code[0])
+        inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
         stamp = next_stamp(stamps)
         count = walk_accepted(
@@ -154,7 +168,7 @@ def search_accepted(
 
 @kernel
 def scan_slots(
-    metric, vectors, inverse_norms, codes, bias, centre, inverse_step,
+    metric, vectors, inverse_norms, codes, bias, frame, inverse_step,
     candidates, query, rerank, slots, distances,
 ):  # fmt: skip
     """k nearest of one query among `candidates` (uint32, no repeats): all by code, the best in float32."""
@@ -162,7 +176,7 @@ def scan_slots(
     pool = np.empty(rerank, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
-    inverse = encode_query(metric, query, centre, inverse_step, code[0])
+    inverse = encode_query(metric, query, frame, inverse_step, code[0])
     total = candidates.shape[0]
     for i in range(min(AHEAD, total)):
         prefetch(codes, candidates[i])
