@@ -48,13 +48,13 @@ def serve(
                     point["setting"] for point in points
                 ]  # the curve is known from the first round on
                 connection.send(("round", points))
-    except Exception as error:  # noqa: BLE001 - whatever a library raises is its result
+    except Exception as error:  # whatever a library raises is its result
         connection.send(("error", f"{type(error).__name__}: {error}"))
 
 
 def build(peer: Peer, data: Dataset) -> dict[str, float]:
     """Seconds to index all rows, and bytes held beyond the raw vectors."""
-    warm = load_peer(next(n for n in _names(peer)), data.metric, peer.threads)
+    warm = type(peer)(data.metric, peer.threads)
     few = data.vectors[: min(2000, len(data.vectors))]
     warm.build(few)  # libraries and kernels are loaded before the clock starts
     for setting in warm.settings[:2]:
@@ -68,12 +68,6 @@ def build(peer: Peer, data: Dataset) -> dict[str, float]:
     gc.collect()
     held = memory() - before - (data.vectors.nbytes if peer.copies else 0)
     return {"seconds": seconds, "bytes": held}
-
-
-def _names(peer: Peer) -> list[str]:
-    from benchmarks.ann.peers.base import PEERS
-
-    return [name for name, place in PEERS.items() if place.endswith(":" + type(peer).__name__)]
 
 
 def sweep(peer: Peer, data: Dataset, settings: list[Any]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vego.index.metrics import Metric
 from vego.index.projection import choose_axes
+from vego.index.views import aligned_empty, kernel_view
 
 SAMPLE_ROWS = 2048
 SAMPLE_VALUES = 1 << 19
@@ -48,11 +49,20 @@ class CodeScale:
         return -(-(len(self.centre) if self.axes is None else self.axes.shape[1]) // 64) * 64
 
     @cached_property
-    def frame(self) -> npt.NDArray[np.float32]:
-        """How kernels encode a query: (1, d), the centre; or (1 + d, width), the centre on the axes, then the axes."""
+    def frame(self) -> tuple[Array, Array, Array]:
+        """How kernels encode a query: the centre (d,), and the axes in 8 bits.
+
+        Those are (width, d in whole cache lines) uint8, an axis being (row - 128) * step by the steps (width,)
+        float32; no rows where all dimensions are kept.
+        """
+        lines = -(-len(self.centre) // 64) * 64
         if self.axes is None:
-            return np.ascontiguousarray(self.centre[None])
-        return np.concatenate([(self.centre @ self.axes)[None], self.axes])
+            return kernel_view(self.centre), np.empty(0, np.float32), aligned_empty((0, lines), np.uint8)
+        steps = np.maximum(np.abs(self.axes).max(axis=0), np.float32(1e-30)) / np.float32(127)
+        rows = aligned_empty((self.axes.shape[1], lines), np.uint8)
+        rows[:] = 0
+        rows[:, : len(self.centre)] = np.rint(self.axes / steps).T + 128
+        return kernel_view(self.centre), steps.astype(np.float32), rows
 
     def reduced(self, rows: Array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`rows` (n, d), normalised under cosine, on the axes (n, width), and the squared length left out (n,)."""

@@ -1,4 +1,4 @@
-"""faiss: HNSW over float32, HNSW over 8-bit codes with exact refinement, and IVF with 4-bit fast scan and refinement."""
+"""faiss: HNSW over float32, HNSW over 8-bit codes with exact refinement, and IVF fast scan, refined."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def grow(
 def _with_codes(
     graph: HnswGraph, params: HnswParams, vectors: Array, inverse_norms: Array, stop: int
 ) -> HnswGraph:
-    """Encode the rows to come; the scale is trained again whenever rows double, or those to come are unlike the others."""
+    """Encode the rows to come; the scale is trained again when rows double, or those to come are unlike the others."""
     unsettled = graph.scale_rows < SCALE_SETTLES or graph.scale.axes is not None
     if not (unsettled and stop >= 2 * graph.scale_rows):
         lost = _encode(graph, params, vectors, inverse_norms, graph.rows, stop)

@@ -218,6 +218,10 @@ class HnswIndex:
             raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
         norms = norms_row(inverse_norms, snapshot.rows, self.metric is Metric.COSINE)
         ef = min(ef, max(1, snapshot.rows))
+        if (
+            self._graph.scale.axes is not None
+        ):  # the longer the walk, the more of its order is up to the axes left out
+            rerank = max(rerank, ef // 8)
         return Search(self.params.metric.code, vectors, norms, snapshot, self._stamps, ef, rerank)
 
 

@@ -33,7 +33,7 @@ class Snapshot(NamedTuple):
     links: Array
     upper: Array
     upper_start: Array
-    frame: Array
+    frame: tuple[Array, Array, Array]
     inverse_step: np.float32
     rows: int
     entry: int
@@ -48,7 +48,7 @@ class Snapshot(NamedTuple):
             links=kernel_view(graph.links),
             upper=kernel_view(graph.upper),
             upper_start=kernel_view(graph.upper_start),
-            frame=kernel_view(graph.scale.frame),
+            frame=graph.scale.frame,
             inverse_step=graph.scale.inverse_step,
             rows=graph.rows,
             entry=graph.entry,

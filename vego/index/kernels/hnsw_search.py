@@ -9,13 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import (
-    encode_projected,
-    encode_query,
-    exact_distance,
-    project,
-    reported_distance,
-)
+from vego.index.kernels.distance import encode_query, exact_distance, reported_distance
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.walk import (
     EXPANDED,
@@ -29,7 +23,6 @@ from vego.index.kernels.walk import (
     walk,
 )
 
-TOGETHER = 8  # queries put on the axes in one pass over those
 AHEAD = 8  # rows asked for ahead of the one being scored
 
 
@@ -72,16 +65,9 @@ def search_graph(
     fresh = np.empty(links.shape[1] + 1, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
-    together = min(queries.shape[0], TOGETHER) if frame.shape[0] > 1 else 1
-    projected = np.empty((together, frame.shape[1]), np.float32)
     for i in range(queries.shape[0]):
         query = queries[i]
-        if frame.shape[0] > 1:
-            if i % together == 0:
-                project(queries, i, min(i + together, queries.shape[0]), frame, projected)
-            inverse = encode_projected(metric, query, projected[i % together], frame, inverse_step, code[0])
-        else:
-            inverse = encode_query(metric, query, frame, inverse_step, code[0])
+        inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
         stamp = next_stamp(stamps)
         count = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, stamps, stamp, pool, fresh)
