@@ -79,16 +79,25 @@ class Search(NamedTuple):
             self._scan_each(queries, np.arange(len(queries)), np.arange(rows), slots, distances, threads)
             return
 
-        def task(first: int, last: int) -> None:
-            stamps = self.stamps.take(self.snapshot.rows)
+        def some(queries: Array, slots: Array, distances: Array) -> None:
+            stamps = self.stamps.take(rows)
             search_graph(
-                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
-                self.ef, self.rerank, stamps, slots[first:last], distances[first:last],
+                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries,
+                self.ef, self.rerank, stamps, slots, distances,
             )  # fmt: skip
             self.stamps.give(stamps)
 
-        _in_threads(task, len(queries), threads)
-        short = np.flatnonzero(slots[:, min(slots.shape[1], rows) - 1] < 0)
+        def task(first: int, last: int) -> None:
+            some(queries[first:last], slots[first:last], distances[first:last])
+
+        at = min(slots.shape[1], rows) - 1
+        if len(queries) == 1:  # every microsecond counts
+            some(queries, slots, distances)
+            if slots[0, at] >= 0:
+                return
+        else:
+            _in_threads(task, len(queries), threads)
+        short = np.flatnonzero(slots[:, at] < 0)
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 

@@ -31,10 +31,12 @@ from vego.index.hnsw.params import MAX_LEVEL, MAX_ROWS, HnswParams
 from vego.index.metrics import Metric
 from vego.index.projection import STEP, WIDEST
 from vego.index.quantize import CodeScale
+from vego.index.views import aligned_empty
 
 FORMAT = "vego-hnsw"
 VERSION = 2
 WITHOUT_AXES = 1
+LARGE_BYTES = 1 << 22  # NumPy asks the system for large pages from here on
 
 Array = npt.NDArray[Any]
 
@@ -77,7 +79,7 @@ def write_graph(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column]
 def read_graph(
     columns: Mapping[str, Column], metadata: Mapping[str, str], path: str
 ) -> tuple[HnswParams, HnswGraph]:
-    """The graph that `write_graph` wrote, over the arrays of the columns.
+    """The graph that `write_graph` wrote, small arrays over those of the columns.
 
     Raises NewerVersionError for a later version, CorruptionError for anything that contradicts itself.
     """
@@ -152,7 +154,16 @@ class _Checker:
             array.dtype == dtype and array.shape == shape,
             f"{name}: expected {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}",
         )
-        return np.ascontiguousarray(array)
+        return _in_large_pages(array)
+
+
+def _in_large_pages(array: Array) -> Array:
+    """A copy of a large array, else the array: the small pages of a mapped file make a walk half as long again."""
+    if array.nbytes < LARGE_BYTES and array.flags.c_contiguous:
+        return array
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:

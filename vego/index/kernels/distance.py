@@ -58,7 +58,7 @@ def reported_distance(metric, value):
 def encode_on_axes(query, inverse, frame, inverse_step, out):
     """`encode_query` where axes are kept, by products of 8-bit axes with the query in 8 bits: a tenth of the time.
 
-    What that rounds away is less than the rounding of the code to come.
+    What that rounds away is about as much as the rounding of the code to come.
     """
     centre, steps, axes = frame
     peak = np.float32(0)
