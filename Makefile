@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench formats tpch fuzz torture guided clean
+.PHONY: help demo test check bench bench-ann formats tpch fuzz torture guided clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 demo: $(VENV)/.installed ## build a collection from 5,000 Debian packages and answer questions
 	@$(BIN)/vego demo $(ARGS)
@@ -23,6 +23,9 @@ check: $(VENV)/.installed-dev ## format, lint and type checks
 
 bench: $(VENV)/.installed-bench ## measure Vego beside its peers (ARGS="--quick" for a small run)
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-ann: $(VENV)/.installed-bench ## recall against speed of the index beside other libraries' (ARGS="--quick" for a small run)
+	$(BIN)/python -m benchmarks.ann $(ARGS)
 
 formats: $(VENV)/.installed-bench ## measure the file format beside Parquet, Lance and Vortex
 	$(BIN)/python -m benchmarks.formats $(ARGS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import lzma
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,10 @@ import numpy as np
 import pytest
 
 from benchmarks import planner, run
+from benchmarks.ann import data as ann_data
+from benchmarks.ann import report as ann_report
+from benchmarks.ann import worker as ann_worker
+from benchmarks.ann.peers import base as ann_base
 from vego_tools.bench import report
 from vego_tools.bench.data import Dataset, Judge, K, generated, mask, prepare
 from vego_tools.bench.engines.base import DATABASES, ENGINES, INDEXES
@@ -253,3 +259,63 @@ def test_the_planner_s_constant_can_be_measured(capsys):
     output = capsys.readouterr().out
     assert "median cost" in output
     assert output.count("random") == output.count("far") == len(planner.SHARES)
+
+
+def test_a_quick_run_of_indexes_beside_each_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.ann", "--quick", "--peer", "vego", "--peer", "hnswlib"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (kept,) = tmp_path.glob("ann-*.json")
+    (described,) = json.loads(kept.read_text())["datasets"]
+    assert set(described["peers"]) | set(described["skipped"]) == {"vego", "hnswlib"}
+    of_vego = described["peers"]["vego"]
+    assert of_vego["best_recall"] > 0.99
+    assert of_vego["rates"]["0.99"] > 0
+    assert of_vego["build"]["seconds"] > 0
+    assert of_vego["parameters"]["m"] == 16
+    if importlib.util.find_spec("matplotlib"):
+        assert kept.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_recall_of_indexes_is_counted_by_distance(metric: str, tmp_path: Path) -> None:
+    vectors, queries = ann_data.generated(700, 20)
+    data = ann_data.Dataset("small", metric, vectors, queries, ann_data._limits(vectors, queries, metric))
+    rows, asked = vectors.astype(np.float64), queries.astype(np.float64)
+    if metric == "cosine":
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    order = np.argsort(((rows[None] - asked[:, None]) ** 2).sum(axis=2), axis=1)
+    assert data.recall(order[:, :K]) == 1.0
+    assert data.recall(np.hstack([order[:, : K - 1], order[:, -1:]])) == pytest.approx(1 - 1 / K)
+    assert data.recall(np.repeat(order[:, :1], K, axis=1)) == pytest.approx(1 / K)
+    assert data.recall(np.full((20, K), -1)) == 0.0
+    data.save(tmp_path)
+    again = ann_data.Dataset.load(tmp_path, "small", metric)
+    assert again.recall(order[:, :K]) == 1.0
+
+
+def test_the_front_of_a_curve_has_the_best_round_of_what_nothing_beats() -> None:
+    slow = [{"setting": 1, "recall": 0.8, "qps": 90.0}, {"setting": [2, 3], "recall": 0.95, "qps": 50.0}]
+    fast = [{"setting": 1, "recall": 0.8, "qps": 100.0}, {"setting": 4, "recall": 0.9, "qps": 40.0}]
+    (found,) = ann_report.figures({"a": [slow, fast]}).values()
+    assert [point["qps"] for point in found["points"]] == [100.0, 50.0]
+    assert found["rates"]["0.95"] == pytest.approx(50.0)
+    assert 50 < found["rates"]["0.90"] < 100
+    assert found["rates"]["0.99"] is None
+    assert found["best_recall"] == 0.95
+
+
+def test_a_library_that_is_missing_is_left_out_of_the_indexes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ann_base.PEERS, "absent", "no_such_peer:Absent")
+    vectors, queries = ann_data.generated(50, 4)
+    ann_data.Dataset("small", "l2", vectors, queries, np.zeros(4)).save(tmp_path)
+    here, there = multiprocessing.Pipe()
+    ann_worker.serve(there, tmp_path, ("small", "l2"), "absent", [])
+    kind, why = here.recv()
+    assert kind == "error"
+    assert "no_such_peer" in why

@@ -35,7 +35,7 @@ def case(request):
     graph = index._graph
     code = np.zeros((1, 64), np.int8)
     query = data(1, 24, seed=9)[0][0]
-    encode_query(index.metric.code, query, graph.scale.centre, graph.scale.inverse_step, code[0])
+    encode_query(index.metric.code, query, graph.scale.frame, graph.scale.inverse_step, code[0])
     return SimpleNamespace(
         index=index, graph=graph, vectors=vectors, norms=norms, query=query, code=code, metric=request.param
     )
@@ -140,7 +140,7 @@ def test_stamps_wrap_by_clearing():
 @pytest.mark.parametrize("limit", [1, 3, 40])
 def test_walk(case, limit):
     g = case.graph
-    pool, fresh, stamps = np.empty(limit, np.int64), np.empty(64, np.uint32), np.zeros(700, np.uint8)
+    pool, fresh, stamps = np.empty(limit, np.int64), np.empty(64, np.int64), np.zeros(700, np.uint8)
     for seed in (0, 17, 599):
         count = walk.walk(
             g.codes, g.bias, g.links, g.upper_start, 0, g.rows, case.code, 0, np.uint32(seed), limit,

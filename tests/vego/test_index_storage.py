@@ -174,8 +174,8 @@ def test_an_upper_link_must_lead_to_a_node_of_that_layer(stored):
 
 
 def test_a_newer_version_is_named(stored):
-    with pytest.raises(NewerVersionError, match="version 2"):
-        HnswIndex.from_columns(stored[0], dict(stored[1]) | {"version": "2"}, path="some.lfmt")
+    with pytest.raises(NewerVersionError, match="version 3"):
+        HnswIndex.from_columns(stored[0], dict(stored[1]) | {"version": "3"}, path="some.lfmt")
 
 
 @pytest.mark.parametrize("seed", range(40))

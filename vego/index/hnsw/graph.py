@@ -23,7 +23,7 @@ NONE = 0xFFFFFFFF
 class HnswGraph:
     """Nodes [0, rows) with their codes and links; the arrays have room for `capacity` nodes.
 
-    codes (capacity, code_width) uint8; bias and offset (capacity,) int32; levels (capacity,) uint8;
+    codes (capacity, scale.code_width) uint8; bias and offset (capacity,) int32; levels (capacity,) uint8;
     links (capacity, link_width) uint32, each row ended by NONE; upper (*, m) uint32: the links of node v on
     layer l >= 1 are upper[upper_start[v] + l - 1]; upper_start (capacity + 1,) uint32.
     """
@@ -57,10 +57,11 @@ class HnswGraph:
 
 def empty_graph(params: HnswParams) -> HnswGraph:
     """A graph of no nodes."""
+    scale = CodeScale(np.zeros(params.dimension, np.float32), 1.0)
     return HnswGraph(
-        scale=CodeScale(np.zeros(params.dimension, np.float32), 1.0),
+        scale=scale,
         scale_rows=0,
-        codes=aligned_empty((0, params.code_width), np.uint8),
+        codes=aligned_empty((0, scale.code_width), np.uint8),
         bias=np.empty(0, np.int32),
         offset=np.empty(0, np.int32),
         links=aligned_empty((0, params.link_width), np.uint32),

@@ -231,6 +231,10 @@ class HnswIndex:
         if len(vectors) < snapshot.rows:
             raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
         ef = min(ef, max(1, snapshot.rows))
+        if self._graph.scale.axes is not None:
+            rerank = max(
+                rerank, ef // 8
+            )  # the longer the walk, the more of its order is up to the axes left out
         return Search(self.params.metric.code, *vectors.kernel_tables(), snapshot, self._stamps, ef, rerank)
 
 

@@ -50,11 +50,6 @@ class HnswParams:
         return 16 if self.metric is Metric.INNER_PRODUCT else 14
 
     @property
-    def code_width(self) -> int:
-        """Bytes of one code row: the dimension, in whole cache lines."""
-        return -(-self.dimension // 64) * 64
-
-    @property
     def link_width(self) -> int:
         """Entries of one layer-0 link row: 2 m, in whole cache lines."""
         return -(-2 * self.m // LINKS_PER_LINE) * LINKS_PER_LINE

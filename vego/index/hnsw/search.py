@@ -34,7 +34,7 @@ class Snapshot(NamedTuple):
     links: Array
     upper: Array
     upper_start: Array
-    centre: Array
+    frame: tuple[Array, Array, Array]
     inverse_step: np.float32
     rows: int
     entry: int
@@ -49,7 +49,7 @@ class Snapshot(NamedTuple):
             links=kernel_view(graph.links),
             upper=kernel_view(graph.upper),
             upper_start=kernel_view(graph.upper_start),
-            centre=kernel_view(graph.scale.centre),
+            frame=graph.scale.frame,
             inverse_step=graph.scale.inverse_step,
             rows=graph.rows,
             entry=graph.entry,
@@ -88,16 +88,25 @@ class Search(NamedTuple):
             self._scan_each(queries, np.arange(len(queries)), np.arange(rows), slots, distances, threads)
             return
 
-        def task(first: int, last: int) -> None:
-            stamps = self.stamps.take(self.snapshot.rows)
+        def some(queries: Array, slots: Array, distances: Array) -> None:
+            stamps = self.stamps.take(rows)
             search_graph(
-                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
-                self.ef, self.rerank, stamps, slots[first:last], distances[first:last],
+                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries,
+                self.ef, self.rerank, stamps, slots, distances,
             )  # fmt: skip
             self.stamps.give(stamps)
 
-        _in_threads(task, len(queries), threads)
-        short = np.flatnonzero(slots[:, min(slots.shape[1], rows) - 1] < 0)
+        def task(first: int, last: int) -> None:
+            some(queries[first:last], slots[first:last], distances[first:last])
+
+        at = min(slots.shape[1], rows) - 1
+        if len(queries) == 1:  # every microsecond counts
+            some(queries, slots, distances)
+            if slots[0, at] >= 0:
+                return
+        else:
+            _in_threads(task, len(queries), threads)
+        short = np.flatnonzero(slots[:, at] < 0)
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
@@ -127,7 +136,7 @@ class Search(NamedTuple):
 
         s = self.snapshot
         scan_slots(
-            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.centre, s.inverse_step,
+            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.frame, s.inverse_step,
             candidates, query, self.rerank, slots, distances,
         )  # fmt: skip
 

@@ -3,11 +3,13 @@
 | column | type                      | meaning                                                        |
 |--------|---------------------------|----------------------------------------------------------------|
 | links  | vector<uint32, 16 i>      | links on layer 0, at most 2 m, then 2^32 - 1 to the end        |
-| codes  | vector<uint8, 64 i>       | the 8-bit code, then zeros                                     |
+| codes  | vector<uint8, 64 i>       | the 8-bit code, then zeros (version 2: on the axes)            |
 | bias   | int32                     | what the walk adds to the distance (kernels/distance.py)       |
 | upper  | list<uint32>              | m entries for each layer above 0, filled up as in `links`      |
 
-Metadata names the format and its version, the parameters, the scale of the codes, rows, entry and top layer.
+Metadata names the format and its version, the parameters, the scale of the codes, rows, entry and top layer. Version 2
+adds `code_axes`, float16 (d, width) in base64, and `code_lost`; a graph whose codes have all dimensions is written as
+version 1.
 After `read_graph` no content of the file can lead a kernel outside its arrays.
 """
 
@@ -27,11 +29,16 @@ from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError
 from vego.index.hnsw.graph import NONE, HnswGraph
 from vego.index.hnsw.params import MAX_LEVEL, MAX_ROWS, HnswParams
 from vego.index.metrics import Metric
+from vego.index.projection import STEP, WIDEST
 from vego.index.quantize import CodeScale
+from vego.index.views import aligned_empty
 
 FORMAT = "vego-hnsw"
-VERSION = 1
+VERSION = 2
+WITHOUT_AXES = 1
 CHECKED_ROWS = 1 << 14  # link rows that are looked at together: they stay in the cache
+LARGE_BYTES = 1 << 22  # NumPy asks the system for large pages from here on
+MOST_COPIED = 1 << 30  # bytes of an array: larger ones stay in the file, for the system to keep or to drop
 
 Array = npt.NDArray[Any]
 
@@ -63,21 +70,27 @@ def write_graph(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column]
         "code_centre": base64.b64encode(centre).decode("ascii"),
         "code_rows": str(graph.scale_rows),
     }
+    axes = graph.scale.axes
+    if axes is None:
+        return columns, metadata | {"version": str(WITHOUT_AXES)}
+    metadata["code_axes"] = base64.b64encode(axes.astype("<f2").tobytes()).decode("ascii")
+    metadata["code_lost"] = float(graph.scale.lost).hex()
     return columns, metadata
 
 
 def read_graph(
     columns: Mapping[str, Column], metadata: Mapping[str, str], path: str
 ) -> tuple[HnswParams, HnswGraph]:
-    """The graph that `write_graph` wrote, over the arrays of the columns.
+    """The graph that `write_graph` wrote, small arrays over those of the columns.
 
     Raises NewerVersionError for a later version, CorruptionError for anything that contradicts itself.
     """
     check = _Checker(path)
     params = _read_params(metadata, check)
+    scale = _read_scale(metadata, params, check)
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
     links = check.array(columns, "links", np.uint32, (rows, params.link_width))
-    codes = check.array(columns, "codes", np.uint8, (rows, params.code_width))
+    codes = check.array(columns, "codes", np.uint8, (rows, scale.code_width))
     bias = check.array(columns, "bias", np.int32, (rows,))
     levels, upper_start, upper = _read_layers(columns, params, rows, check)
     entry = check.number(metadata, "entry", 0, max(0, rows - 1))
@@ -94,7 +107,7 @@ def read_graph(
         "upper: a link leads to a node that is not on its layer",
     )
     graph = HnswGraph(
-        scale=_read_scale(metadata, params, check),
+        scale=scale,
         scale_rows=check.number(metadata, "code_rows", 0, MAX_ROWS),
         codes=codes,
         bias=bias,
@@ -143,7 +156,19 @@ class _Checker:
             array.dtype == dtype and array.shape == shape,
             f"{name}: expected {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}",
         )
-        return np.ascontiguousarray(array)
+        return _in_large_pages(array)
+
+
+def _in_large_pages(array: Array) -> Array:
+    """A copy of a large array, but not of the largest, else the array.
+
+    The small pages of a mapped file make a walk half as long again.
+    """
+    if not LARGE_BYTES <= array.nbytes <= MOST_COPIED and array.flags.c_contiguous:
+        return array
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:
@@ -176,7 +201,23 @@ def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: _Checker
     check.that(len(data) == 4 * params.dimension, "code_centre: wrong length")
     centre = np.frombuffer(data, "<f4").astype(np.float32)
     check.that(1e-38 < step < 1e38 and bool(np.isfinite(centre).all()), "scale of the codes: not finite")
-    return CodeScale(centre, step)
+    if check.number(metadata, "version", 1, VERSION) == WITHOUT_AXES:
+        return CodeScale(centre, step)
+    return CodeScale(centre, step, *_read_axes(metadata, params, check))
+
+
+def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: _Checker) -> tuple[Array, float]:
+    try:
+        lost = float.fromhex(check.text(metadata, "code_lost"))
+        data = base64.b64decode(check.text(metadata, "code_axes"), validate=True)
+    except (ValueError, OverflowError, binascii.Error) as error:
+        raise CorruptionError(check.path, 0, f"axes of the codes: {error}") from error
+    widths = [2 * params.dimension * width for width in range(STEP, WIDEST + 1, STEP)]
+    check.that(len(data) in widths, "code_axes: wrong length")
+    axes = np.frombuffer(data, "<f2").astype(np.float32).reshape(params.dimension, -1)
+    check.that(bool((np.abs(axes) <= 1).all()) and 0 <= lost <= 1, "code_axes, code_lost: out of range")
+    check.that(params.metric is not Metric.INNER_PRODUCT, "code_axes: the inner product needs all dimensions")
+    return axes, lost
 
 
 def _read_layers(

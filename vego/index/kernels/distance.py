@@ -1,10 +1,12 @@
 """Distances in float32, and the 8-bit codes that stand for vectors on the walk.
 
-A code is a = clip(rint((x - centre) / step) + 128, 0, 255), with x the normalised vector under cosine; the
-signed code is b = a - 128. For every metric the walk ranks by `bias[v] - 2 * dot(a_v, b_q)`, in exact int32
+A code is a = clip(rint(y / step) + 128, 0, 255) of y = x - centre, or y = (x - centre) @ axes where only the axes
+that matter are kept (vego/index/projection.py), with x the normalised vector under cosine; the signed code is
+b = a - 128. For every metric the walk ranks by `bias[v] - 2 * dot(a_v, b_q)`, in exact int32
 up to 32,768 dimensions; adding `offset[q]` makes it comparable between different q:
   l2, cosine   bias = sum a (a - 256),  offset = sum a^2:         the squared distance of the two codes
   ip           bias = 0,                offset = 256 * sum b:     -2 * sum b_v b_q    (its centre is 0)
+Where axes are left out, a share of the squared length left out of a row is part of both its bias and its offset.
 
 `vectors` and `inverse_norms` are the tables of vego/index/kernels/rows.py.
 """
@@ -14,9 +16,11 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel
+from vego.index.kernels.intrinsics import dot_codes
 from vego.index.kernels.rows import chunk_of, norm_at, vector_at
 
 L2, COSINE, INNER_PRODUCT = 0, 1, 2
+MOST_LEFT_OUT = 1 << 28  # in squared steps: a bias stays an int32
 
 
 @distance_kernel
@@ -61,11 +65,42 @@ def reported_distance(metric, value):
 
 
 @distance_kernel
-def encode_query(metric, query, centre, inverse_step, out):
-    """Write the signed code of one query to `out` (i8, padded with 0) and return its inverse norm."""
+def encode_on_axes(query, inverse, frame, inverse_step, out):
+    """`encode_query` where axes are kept, by products of 8-bit axes with the query in 8 bits: a tenth of the time.
+
+    What that rounds away is about as much as the rounding of the code to come.
+    """
+    centre, steps, axes = frame
+    peak = np.float32(0)
+    for j in range(query.shape[0]):
+        peak = max(peak, abs(query[j] * inverse - centre[j]))
+    scale = np.float32(127) / peak if peak > np.float32(0) else np.float32(0)
+    scaled = np.zeros((1, axes.shape[1]), np.int8)
+    row = scaled[0]
+    total = np.int32(0)
+    for j in range(query.shape[0]):
+        row[j] = np.int8(np.rint((query[j] * inverse - centre[j]) * scale))
+        total += np.int32(row[j])
+    step = inverse_step / scale if scale > np.float32(0) else np.float32(0)
+    for j in range(out.shape[0]):
+        product = dot_codes(axes, np.uint32(j), scaled, 0) - 128 * total
+        level = np.rint(np.float32(product) * (steps[j] * step))
+        out[j] = np.int8(min(max(level, np.float32(-128)), np.float32(127)))
+
+
+@distance_kernel
+def encode_query(metric, query, frame, inverse_step, out):
+    """Write the signed code of one query to `out` (i8, padded with 0) and return its inverse norm.
+
+    `frame` is `CodeScale.frame`.
+    """
     inverse = np.float32(1)
     if metric == COSINE:
         inverse = inverse_norm(query)
+    centre, _, axes = frame
+    if axes.shape[0] > 0:
+        encode_on_axes(query, inverse, frame, inverse_step, out)
+        return inverse
     scale = inverse_step
     if metric == INNER_PRODUCT:  # only the order matters, so the query brings a scale of its own
         peak = np.float32(0)
@@ -105,3 +140,26 @@ def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_ste
         else:
             bias[slot] = squares - 256 * total
             offset[slot] = squares
+
+
+@distance_kernel
+def encode_reduced(reduced, left_out, inverse_step, codes, bias, offset):
+    """`encode_rows` of rows that are on the axes already (n, width), as `CodeScale.reduced` gives them.
+
+    `left_out` (n,) is what counts of the squared length that the axes left out.
+    """
+    for slot in range(reduced.shape[0]):
+        row = reduced[np.uint32(slot)]
+        code = codes[np.uint32(slot)]
+        for j in range(row.shape[0]):
+            level = np.rint(row[j] * inverse_step) + np.float32(128)
+            code[j] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
+        total = np.int64(0)
+        squares = np.int64(0)
+        for j in range(row.shape[0]):
+            total += np.int64(code[j])
+            squares += np.int64(code[j]) * np.int64(code[j])
+        rest = min(left_out[slot] * inverse_step * inverse_step, np.float32(MOST_LEFT_OUT))
+        squares += np.int64(np.rint(rest))
+        bias[slot] = squares - 256 * total
+        offset[slot] = squares

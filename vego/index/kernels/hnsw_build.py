@@ -64,7 +64,7 @@ def link_batch(
     width = codes.shape[1]
     code = np.empty((1, width), np.int8)
     pool = np.empty(ef, np.int64)
-    fresh = np.empty(max(links.shape[1], upper.shape[1]), np.uint32)
+    fresh = np.empty(max(links.shape[1], upper.shape[1]) + 1, np.int64)
     chosen = np.empty((degree, width), np.int8)
     for node in range(start, stop):
         signed_code(codes, node, code[0])

@@ -57,18 +57,18 @@ def rerank_pool(
 
 @kernel
 def search_graph(
-    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, centre, inverse_step,
+    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, frame, inverse_step,
     rows, entry, top, queries, ef, rerank, stamps, slots, distances,
 ):  # fmt: skip
     """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k)."""
     code = np.empty((1, codes.shape[1]), np.int8)
     pool = np.empty(ef, np.int64)
-    fresh = np.empty(links.shape[1], np.uint32)
+    fresh = np.empty(links.shape[1] + 1, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
         query = queries[i]
-        inverse = encode_query(metric, query, centre, inverse_step, code[0])
+        inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
         stamp = next_stamp(stamps)
         count = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, stamps, stamp, pool, fresh)
@@ -128,7 +128,7 @@ def walk_accepted(
 
 @kernel
 def search_accepted(
-    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, centre, inverse_step,
+    metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, frame, inverse_step,
     rows, entry, top, queries, ef, rerank, accept, budget, stamps, slots, distances, complete,
 ):  # fmt: skip
     """`search_graph` among the slots with accept[slot]; complete[i] is False where the budget ran out."""
@@ -140,7 +140,7 @@ def search_accepted(
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
         query = queries[i]
-        inverse = encode_query(metric, query, centre, inverse_step, code[0])
+        inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
         stamp = next_stamp(stamps)
         count = walk_accepted(
@@ -155,7 +155,7 @@ def search_accepted(
 
 @kernel
 def scan_slots(
-    metric, vectors, inverse_norms, codes, bias, centre, inverse_step,
+    metric, vectors, inverse_norms, codes, bias, frame, inverse_step,
     candidates, query, rerank, slots, distances,
 ):  # fmt: skip
     """k nearest of one query among `candidates` (uint32, no repeats): all by code, the best in float32."""
@@ -163,7 +163,7 @@ def scan_slots(
     pool = np.empty(rerank, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
-    inverse = encode_query(metric, query, centre, inverse_step, code[0])
+    inverse = encode_query(metric, query, frame, inverse_step, code[0])
     total = candidates.shape[0]
     for i in range(min(AHEAD, total)):
         prefetch(codes, candidates[i])

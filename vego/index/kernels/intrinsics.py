@@ -1,4 +1,4 @@
-"""LLVM reached directly: cache-line prefetch of a row, and the u8 x i8 dot product of two code rows.
+"""LLVM reached directly: cache-line prefetch of a row, memmove, and the u8 x i8 dot product of two code rows.
 
 `dot_codes` uses the VNNI instruction `vpdpbusd` where the processor that numba compiles for has it (512 bits
 wide with AVX512-VNNI, 256 with AVX-VNNI), else the plain loop `dot_codes_loop`, which gives the same integer.
@@ -28,6 +28,12 @@ def dot_codes_loop(codes, row, queries, query_row):
     for j in range(a.shape[0]):
         total += np.int32(a[j]) * np.int32(b[j])
     return np.int32(total)
+
+
+def shift_up_loop(items, low, end):
+    """items[low + 1 : end + 1] = items[low:end]: the portable form of `shift_up`."""
+    for i in range(end, low, -1):
+        items[i] = items[i - 1]
 
 
 def vnni_lanes(features: str) -> int:
@@ -63,6 +69,27 @@ def _prefetch(typingctx, array, row):  # noqa: ARG001
         return context.get_dummy_value()
 
     return types.void(array, row), codegen
+
+
+@intrinsic
+def _shift_up(typingctx, items, low, end):  # noqa: ARG001
+    """`shift_up_loop` by memmove; `items` is a contiguous int64 array."""
+
+    def codegen(context, builder, signature, args):
+        kinds = signature.args
+        _, source = _row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
+        _, stop = _row_pointer(context, builder, kinds[0], args[0], kinds[2], args[2])
+        size = builder.sub(builder.ptrtoint(stop, INT64), builder.ptrtoint(source, INT64))
+        pointer, flag = INT8.as_pointer(), ir.IntType(1)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, pointer, INT64, flag]),
+            "llvm.memmove.p0.p0.i64",
+        )
+        builder.call(function, [builder.gep(source, [INT64(8)]), source, size, flag(0)])
+        return context.get_dummy_value()
+
+    return types.void(items, low, end), codegen
 
 
 @intrinsic
@@ -104,12 +131,18 @@ if config.DISABLE_JIT:  # intrinsics exist only in compiled code
         """Nothing: interpreted code has no use for it."""
 
     dot_codes = dot_codes_loop
+    shift_up = shift_up_loop
 else:
 
     @kernel
     def prefetch(array, row):
         """Ask for every cache line of `array[row]` (2-D: the row, 1-D: the item) ahead of its use."""
         _prefetch(array, row)
+
+    @kernel
+    def shift_up(items, low, end):
+        """Move items[low:end] of a contiguous int64 array, 0 <= low <= end < length, up by one."""
+        _shift_up(items, low, end)
 
     @kernel
     def dot_codes(codes, row, queries, query_row):

@@ -73,7 +73,7 @@ def attach_unreachable(
     """
     code = np.empty((1, codes.shape[1]), np.int8)
     pool = np.empty(ef, np.int64)
-    fresh = np.empty(links.shape[1], np.uint32)
+    fresh = np.empty(links.shape[1] + 1, np.int64)
     missing = 0
     for _ in range(ROUNDS):  # a link replaced on the way may cut another node off
         seen[:] = False

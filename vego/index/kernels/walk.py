@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import dot_codes, prefetch
+from vego.index.kernels.intrinsics import dot_codes, prefetch, shift_up
 
 NONE = 0xFFFFFFFF
 EXPANDED = 1 << 31
@@ -45,10 +45,7 @@ def insert(pool, count, limit, key):
             low = middle + np.uint64(1)
         else:
             high = middle
-    end = np.uint64(min(count, limit - 1))
-    while end > low:
-        pool[end] = pool[end - np.uint64(1)]
-        end -= np.uint64(1)
+    shift_up(pool, low, np.uint64(min(count, limit - 1)))
     pool[low] = key
     return np.int64(low)
 
@@ -82,10 +79,42 @@ def descend(codes, bias, upper, upper_start, rows, queries, query_row, entry, to
 
 
 @kernel
+def count_below(pool, count, key):
+    """How many of pool[:count] are less than `key`; without a branch, for a pool of a few hundred keys."""
+    total = np.int64(0)
+    for i in range(np.uint64(count)):
+        total += np.int64(pool[i] < key)
+    return total
+
+
+@kernel
+def take_fresh(row, rows, stamps, stamp, fresh):
+    """Mark the slots of a link row as seen and write those that were not to `fresh`; returns how many.
+
+    What is no slot below `rows` is taken for the last entry of `stamps`, which holds the stamp itself.
+    """
+    last = np.uint32(stamps.shape[0] - 1)
+    bound = np.uint32(rows)
+    found = np.uint64(0)
+    for j in range(row.shape[0]):
+        slot = row[j]
+        place = slot if slot < bound else last
+        unseen = stamps[place] != stamp
+        stamps[place] = stamp
+        fresh[found] = slot
+        found += np.uint64(unseen)
+    return found
+
+
+@kernel
 def walk(
     codes, bias, links, upper_start, level, rows, queries, query_row, seed, limit, stamps, stamp, pool, fresh
 ):
-    """Best-first search of one layer from `seed`; leaves the `limit` nearest in `pool`, returns how many."""
+    """Best-first search of one layer from `seed`; leaves the `limit` nearest in `pool`, returns how many.
+
+    `fresh` (> link width,) int64 is scratch. Whether a link is new, and whether its node is near enough, is no better
+    to guess than a coin, so both are counted instead of branched on.
+    """
     pool[0] = key_of(codes, bias, seed, queries, query_row)
     stamps[seed] = stamp
     count = 1
@@ -94,27 +123,31 @@ def walk(
         node = np.uint32(pool[current] & SLOT_MASK)
         pool[current] |= EXPANDED
         row = links[np.uint32(upper_start[node] + np.uint32(level - 1)) if level > 0 else node]
-        found = 0
-        for j in range(row.shape[0]):
-            slot = row[j]
-            if slot == NONE:
-                break
-            if slot < rows and stamps[slot] != stamp:
-                stamps[slot] = stamp
-                fresh[found] = slot
-                found += 1
-                prefetch(codes, slot)
-        worst = pool[count - 1] if count == limit else WORST
-        lowest = count
+        found = take_fresh(row, rows, stamps, stamp, fresh)
         for j in range(found):
-            key = key_of(codes, bias, fresh[j], queries, query_row)
-            if key < worst:
-                position = insert(pool, count, limit, key)
-                count = min(count + 1, limit)
-                lowest = min(lowest, position)
-                if count == limit:
-                    worst = pool[count - 1]
-        current = min(lowest, current + 1)
+            prefetch(bias, np.uint32(fresh[j]))
+            prefetch(codes, np.uint32(fresh[j]))
+        worst = pool[count - 1] if count == limit else WORST
+        least = WORST
+        near = np.uint64(0)
+        for j in range(found):
+            key = key_of(codes, bias, np.uint32(fresh[j]), queries, query_row)
+            fresh[near] = key
+            near += np.uint64(key < worst)
+            least = min(least, key)
+        for j in range(near):
+            key = fresh[j]
+            if count == limit and key >= pool[limit - 1]:
+                continue
+            if level == 0:
+                prefetch(links, np.uint32(key & SLOT_MASK))
+            low = count_below(pool, count, key)
+            shift_up(pool, low, min(count, limit - 1))
+            pool[low] = key
+            count = min(count + 1, limit)
+        current += 1
+        if least < worst:
+            current = min(count_below(pool, count, least), current)
         while current < count and pool[current] & EXPANDED:
             current += 1
     return count
