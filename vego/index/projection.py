@@ -22,10 +22,11 @@ WIDEST = 256
 LEAST_ROWS = 8192  # below, every walk is short and few rows say little about their axes
 SAMPLE_VALUES = 1 << 22  # of the rows the axes are fitted to
 TRIED_VALUES = 1 << 24  # of the rows among which neighbours are looked for
-TRIED_QUERIES = 128
+TRIED_ROWS = 1 << 14
+TRIED_QUERIES = 96
 BLOCK = 4096
 ROUNDS = 3  # of subspace iteration
-NEIGHBOURS, LOOKED_AT = 10, 15
+NEIGHBOURS, LOOKED_AT = 10, 13
 ENOUGH = 0.96  # share of the true neighbours that must be among those looked at
 LOST_SHARE = np.float32(0.5)
 """What counts of the squared length that the axes leave out of a row, in its distance to any other.
@@ -60,14 +61,25 @@ def choose_axes(rows_at: Rows, count: int, centre: Array) -> Array | None:
     if count < LEAST_ROWS or not widths:
         return None
     fitted = rows_at(_even(count, SAMPLE_VALUES // dimension)) - centre
-    axes = principal_axes(fitted, min(widths[-1], dimension))
-    if not np.isfinite(axes).all():
-        return None
+    for some in (widths[:2], widths[2:]):  # half the work where the narrow ones are enough
+        if some:
+            axes = principal_axes(fitted, min(some[-1], dimension))
+            if not np.isfinite(axes).all():
+                return None
+            for width, share in zip(some, neighbours_kept(rows_at, count, centre, axes, some), strict=True):
+                if share >= ENOUGH:
+                    return np.ascontiguousarray(axes[:, :width])
+    return None
+
+
+def neighbours_kept(rows_at: Rows, count: int, centre: Array, axes: Array, widths: list[int]) -> list[float]:
+    """For the first axes of each width: the share of ten true neighbours among the nearest LOOKED_AT by those axes."""
     queries = rows_at(_even(count, TRIED_QUERIES)) - centre
-    exact = []
-    estimated: list[list[Array]] = [[] for _ in widths]
     asked = queries @ axes
-    for block in np.array_split(*_blocks(_even(count, TRIED_VALUES // dimension))):
+    exact: list[Array] = []
+    estimated: list[list[Array]] = [[] for _ in widths]
+    slots = _even(count, min(TRIED_ROWS, TRIED_VALUES // len(centre)))
+    for block in np.array_split(slots, -(-len(slots) // BLOCK)):
         rows = rows_at(block) - centre
         squares = np.einsum("ij,ij->i", rows, rows)
         exact.append(squares - 2 * (queries @ rows.T))
@@ -80,17 +92,13 @@ def choose_axes(rows_at: Rows, count: int, centre: Array) -> Array | None:
     limit = np.partition(truth, NEIGHBOURS, axis=1)[
         :, NEIGHBOURS : NEIGHBOURS + 1
     ]  # a query finds itself first
-    for found, width in zip(estimated, widths, strict=True):
+    shares = []
+    for found in estimated:
         near = np.argpartition(np.concatenate(found, axis=1), LOOKED_AT, axis=1)[:, : LOOKED_AT + 1]
-        hits = np.take_along_axis(truth, near, 1) <= limit
-        if np.minimum((hits.sum(axis=1) - 1) / NEIGHBOURS, 1).mean() >= ENOUGH:
-            return np.ascontiguousarray(axes[:, :width])
-    return None
+        hits = (np.take_along_axis(truth, near, 1) <= limit).sum(axis=1) - 1
+        shares.append(float(np.minimum(hits / NEIGHBOURS, 1).mean()))
+    return shares
 
 
 def _even(count: int, size: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, count - 1, max(1, min(size, count))).astype(np.int64)
-
-
-def _blocks(slots: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
-    return slots, -(-len(slots) // BLOCK)
