@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace as replace_fields
 from datetime import datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,8 @@ from vego.readable import Readable
 from vego.store import disown_in_child
 from vego.table.batch import RowBatch
 from vego.table.garbage import Collected
+from vego.table.partition import Partition
+from vego.table.partitioned import check_partition
 from vego.table.versions import Version
 from vego.transaction import Overlay, Step, Transaction
 
@@ -147,7 +150,8 @@ class Collection(Readable):
         exists already. Raises InvalidArgumentError where the call is wrong and not a row.
         """
         where = f"{self.name}.insert_valid"
-        given = Given(documents, ids, vectors, metadata, id_column, vector_column)
+        key = self.options.partition_by
+        given = Given(documents, ids, vectors, metadata, id_column, vector_column, key)
         batch, numbers, rejected = valid_rows(given, self.dimension, where, self._new_id)
 
         def put(rows: IndexedRows | None) -> Outcome:
@@ -203,6 +207,7 @@ class Collection(Readable):
         where = f"{self.name}.update({id!r})"
         check_id(id, where)
         changed = check_metadata(metadata or {}, where)
+        check_partition(changed, self.options.partition_by, where)
 
         def update(rows: IndexedRows | None) -> None:
             newest = None if rows is None else rows.rows.newest()
@@ -237,6 +242,18 @@ class Collection(Readable):
             return len(found)
 
         return self._change(delete)
+
+    def drop_partition(self, value: str | int | bool | None) -> int:
+        """Delete all documents of one partition, named by the value of the key, and return how many there were.
+
+        That is one commit, however many there are: none of their files is rewritten. Versions before it still have
+        them; their space comes back when no kept version needs it. Documents that another process adds afterwards stay.
+        Raises InvalidArgumentError where the collection has no partitions, InvalidMetadataError for a value that none
+        can have.
+        """
+        self._partition_key("drop_partition")
+        partition = Partition(value)
+        return self._change(lambda rows: 0 if rows is None else rows.drop_partition(partition))
 
     def flush(self) -> None:
         """Turn the write buffer into a segment file now. Nothing needs this to be safe."""
@@ -352,6 +369,7 @@ class Collection(Readable):
         self, given: Given, verb: str, *, replace: bool = False, progress: bool | Progress = False
     ) -> list[str]:
         where = f"{self.name}.{verb}"
+        given = replace_fields(given, partition_by=self.options.partition_by)
         batch = given.rows(self.dimension, where, self._new_id)
         if len(batch) == 0:
             return []

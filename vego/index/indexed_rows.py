@@ -14,6 +14,8 @@ from datetime import datetime
 from threading import Lock, RLock
 from typing import Any
 
+import numpy as np
+
 import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
@@ -33,12 +35,14 @@ from vego.options import DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import SetContents, SetTag, commit
-from vego.table.compaction import Compaction, choose_runs, rewrite
+from vego.table.compaction import Compaction, choose, rewrite
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
-from vego.table.rowstore import DIRECT_ROWS, RowSnapshot, RowStore
+from vego.table.partition import Partition
+from vego.table.rowstore import DIRECT_ROWS, RowStore
+from vego.table.snapshot import RowSnapshot
 from vego.table.versions import Version, find_version, list_versions, version_of_tag
 
 Progress = Callable[[int, int], None]
@@ -153,25 +157,46 @@ class IndexedRows:
         """Do what is due: extend the graph, save it, merge segments. Writers wait for none of it for long."""
         try:
             self.catch_up(cancel=stopped)
-            # Whoever is compacting may wait for the writers' lock, which our caller may hold: never wait for them.
-            if not stopped() and self._segments_to_merge() and self._compacting.acquire(blocking=False):
-                try:
-                    self._compacted = self.rows.manifest.segments
-                    self._compact(full=False, progress=None)
-                finally:
-                    self._compacting.release()
+            if not stopped() and self._segments_to_merge():
+                self._compact_unless_somebody_does()
             self.maintenance_error = None
         except CommitConflictError:
             pass  # somebody else was faster
         except VegoError as error:
             self.maintenance_error = str(error)
 
+    def _compact_unless_somebody_does(self) -> None:
+        # Whoever is compacting may wait for the writers' lock, which our caller may hold: never wait for them.
+        if self._compacting.acquire(blocking=False):
+            try:
+                self._compacted = self.rows.manifest.segments
+                self._compact(full=False, progress=None)
+            finally:
+                self._compacting.release()
+
+    def _holes_behind_graph(self) -> int:
+        """Slots of dropped partitions over which the graph would grow."""
+        stop, found = 0, 0
+        for entry in self.rows.manifest.segments:
+            stop += entry.rows
+            if entry.dropped and stop > self._indexed:
+                found += entry.rows
+        return found
+
     def _waiting(self) -> bool:
         """Whether so many slots lack a graph that they cost searches more than extending it costs."""
-        view, index = self.state.snapshot.view, self.state.index
-        covered = 0 if index is None else index.rows
+        covered = self._indexed
         least = max(MIN_BATCH, min(covered // 64, 8_192))
-        return self.rows.options.index != "flat" and view.rows - covered >= least
+        return self.rows.options.index != "flat" and self._indexable(self.state) - covered >= least
+
+    @property
+    def _indexed(self) -> int:
+        return 0 if self.state.index is None else self.state.index.rows
+
+    def _indexable(self, state: State) -> int:
+        """Slots that the graph may cover: where there are partitions, a flush moves those of the write buffer."""
+        snapshot = state.snapshot
+        return snapshot.view.rows if self.rows.options.partition_by is None else snapshot.flushed_rows
 
     def _worth_saving(self) -> bool:
         index = self.state.index
@@ -181,7 +206,7 @@ class IndexedRows:
         segments = self.rows.manifest.segments
         if segments is self._compacted:
             return False
-        found = bool(choose_runs(segments))
+        found = bool(choose(self.rows.manifest, indexed=self._indexed))
         if not found:
             self._compacted = segments
         return found
@@ -195,18 +220,22 @@ class IndexedRows:
     ) -> None:
         """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
         if all_rows:
+            if self.rows.options.partition_by is not None:
+                self.flush()
             self.rows.wait(self.rows.last_lsn)
             self._publish()
+        if self._holes_behind_graph() >= MIN_BATCH:
+            self._compact_unless_somebody_does()
         state = self.state
-        view, index = state.snapshot.view, state.index
+        view, index, stop = state.snapshot.view, state.index, self._indexable(state)
         covered = 0 if index is None else index.rows
-        if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
+        if self._waiting() or (all_rows and covered < stop and self.rows.options.index != "flat"):
             extended = self._empty_index() if index is None else index.copy()
-            extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress, cancel=cancel)
+            extended.extend(view.vectors, view.inverse_norms, stop, progress=progress, cancel=cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
                 covered = 0 if now.index is None else now.index.rows
-                if now.snapshot.slot_of is not state.snapshot.slot_of or covered >= extended.rows:
+                if now.snapshot.numbering is not state.snapshot.numbering or covered >= extended.rows:
                     return  # slots have moved, or somebody was faster
                 self.state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
@@ -229,7 +258,7 @@ class IndexedRows:
                 with self.lock:
                     if (
                         self.advanced() is not self
-                        or self.state.snapshot.slot_of is not state.snapshot.slot_of
+                        or self.state.snapshot.numbering is not state.snapshot.numbering
                     ):
                         raise CommitConflictError(f"slots of {self.rows.collection!r} have moved")
                     self.rows.flush("index", entry)
@@ -242,6 +271,14 @@ class IndexedRows:
         with suppress(VegoError):  # what cannot be removed now is collected later
             for path in paths:
                 self._store.delete(path)
+
+    def drop_partition(self, partition: Partition) -> int:
+        """Drop all documents of a partition and return how many there were."""
+        dropped = self.rows.drop_partition(partition)
+        self._publish()
+        if self._segments_to_merge():
+            self._maintenance.due(self)
+        return dropped
 
     def flush(self) -> None:
         """Turn the write buffer into a segment."""
@@ -262,8 +299,8 @@ class IndexedRows:
         rows = self.rows
         with self.lock:
             self.flush()
-            before, state = rows.manifest.segments, self.state
-            runs, segments = choose_runs(before, full=full), rows.segments
+            before, state, segments = rows.manifest.segments, self.state, rows.segments
+            runs = choose(rows.manifest, indexed=self._indexed, full=full)
         if not runs:
             return _report(before, before, 0)
         view = state.snapshot.view
@@ -271,8 +308,11 @@ class IndexedRows:
             index, entry = state.index, None
             try:
                 compaction = rewrite(self._store, rows.collection, segments, view, runs, unfinished, progress)
-                if compaction.dropped_rows and index is not None:
-                    index = index.without(~compaction.kept[: index.rows])
+                if compaction.moves_slots and index is not None:
+                    removed = ~compaction.kept[: index.rows]
+                    # What the graph covers comes first before and after: see `choose`.
+                    order = compaction.order[: len(removed) - int(np.count_nonzero(removed))]
+                    index = index.without(removed, order=order)
                     entry = self._written(index, unfinished)
             except BaseException:
                 self._remove(unfinished)
@@ -297,13 +337,13 @@ class IndexedRows:
 
     def _adopted(self, compaction: Compaction, index: HnswIndex | None, entry: IndexEntry | None) -> None:
         """Show the rows after a compaction. Where slots have moved, the graph and the filters move with them."""
-        if not compaction.dropped_rows:
+        if not compaction.moves_slots:
             self._publish()
             return
         if index is not None and not index.rows:
             index = None
         self._saved_rows = 0 if entry is None else entry.rows
-        self.state = State(self.rows.snapshot(), index, FilterColumns())
+        self.state = State(self.rows.snapshot(), index, self.state.filters.renumbered())
 
     def vacuum(self, retain_versions: int | None = None) -> Collected:
         """Delete files that no kept version needs; `retain_versions` (at least 2) instead of the retention options.
@@ -426,6 +466,8 @@ class IndexedRows:
             "metric": manifest.metric,
             "version": manifest.version,
             "dead_slots": view.rows - view.live_count,
+            "partition_by": manifest.partition_by,
+            "partitions": len({e.partition for e in manifest.segments if e.partition and not e.dropped}),
             "segments": len(manifest.segments),
             "segment_bytes": sum(entry.length for entry in manifest.segments),
             "buffered_rows": rows.buffered_rows,
@@ -455,7 +497,7 @@ class IndexedRows:
         with self.rows.publication.lock:
             snapshot, before = self.rows.snapshot(), self.state.snapshot
             # Whoever gives slots new numbers publishes rows and graph together.
-            if snapshot is not before and snapshot.slot_of is before.slot_of:
+            if snapshot is not before and snapshot.numbering is before.numbering:
                 self.state = State(snapshot, self.state.index, self.state.filters)
 
 

@@ -2,7 +2,9 @@
 
 Size-tiered, as in log-structured merge trees (O'Neil et al., 1996): a run of neighbours is merged once its largest
 member is no more than half of the whole, so that a row is rewritten O(log n) times; a segment with many dead rows is
-rewritten by itself. Neighbours only: rows keep their order, and what is behind a run only moves up.
+rewritten by itself. Neighbours only: rows keep their order, and what is behind a run only moves up. Where there
+are partitions, neighbours are segments of one partition, whatever lies between them: rows change places, and the
+graph's nodes with them.
 
 Choosing and writing need no lock; `RowStore.adopt` puts the outcome in place and sees to what died meanwhile.
 """
@@ -20,7 +22,8 @@ from vego import names
 from vego.store import Store
 from vego.table.attributes import MISSING, NONE, NULL_MEANING, build_column, means_none, python_values
 from vego.table.batch import RowBatch
-from vego.table.manifest import SegmentEntry
+from vego.table.manifest import Manifest, SegmentEntry
+from vego.table.partition import Partition
 from vego.table.segment import Segment, corruption, write_segment
 from vego.table.slots import SlotView
 
@@ -42,15 +45,46 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What was written. `kept`, bool (rows of all segments,), says which slots there still are."""
+    """What was written. `kept`, bool (rows of all segments,), says which slots there still are, and `order`, int64, in
+    which order they come then.
+    """
 
     rewritten: tuple[Rewritten, ...]
     kept: Mask
+    order: NDArray[np.int64]
+
+    @property
+    def moves_slots(self) -> bool:
+        """Whether any slot gets another number."""
+        rows = len(self.kept)
+        return len(self.order) != rows or not np.array_equal(self.order, np.arange(rows))
 
     @property
     def dropped_rows(self) -> int:
         """Rows left behind because they were dead."""
         return len(self.kept) - int(np.count_nonzero(self.kept))
+
+
+def choose(manifest: Manifest, *, indexed: int, full: bool = False) -> Sequence[Sequence[int]]:
+    """Positions of the segments to rewrite together, in order; where there are partitions, those of one partition.
+
+    What a graph over the slots below `indexed` covers and what it does not are not merged, unless they are neighbours:
+    the graph covers the first slots after that, too.
+    """
+    entries = manifest.segments
+    if manifest.partition_by is None:
+        return choose_runs(entries, full=full)
+    stops = np.cumsum([entry.rows for entry in entries])
+    covered = int(np.searchsorted(stops, indexed, side="right"))
+    groups = [[position] for position, entry in enumerate(entries) if entry.dropped]
+    alike: dict[tuple[Partition | None, bool], list[int]] = {}
+    for position, entry in enumerate(entries):
+        if not entry.dropped:
+            alike.setdefault((entry.partition, position < covered), []).append(position)
+    for positions in alike.values():
+        runs = choose_runs([entries[position] for position in positions], full=full)
+        groups += [positions[run.start : run.stop] for run in runs]
+    return sorted(groups)
 
 
 def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[range]:
@@ -106,21 +140,22 @@ def rewrite(
     collection: str,
     segments: Sequence[Segment],
     view: SlotView,
-    runs: Sequence[range],
+    runs: Sequence[Sequence[int]],
     unfinished: set[str],
     progress: Progress | None = None,
 ) -> Compaction:
     """Write the live rows of each run as one new segment, durable except for its directory entry.
 
-    `segments` have the slots of `view` from 0 on. The paths of new files are put into `unfinished` before they are
-    created. Raises StorageError, CorruptionError; what was written by then is the caller's to remove.
+    `segments` have the slots of `view` from 0 on; a run comes where its first segment is. The paths of new files are
+    put into `unfinished` before they are created. Raises StorageError, CorruptionError; what was written by then is
+    the caller's to remove.
     """
     bases = np.cumsum([0, *(segment.rows for segment in segments)]).tolist()
     kept = np.ones(bases[-1], np.bool_)
     rewritten: list[Rewritten] = []
-    total, done = sum(bases[run.stop] - bases[run.start] for run in runs), 0
+    total, done = sum(segments[position].rows for run in runs for position in run), 0
     for run in runs:
-        slots = slice(bases[run.start], bases[run.stop])
+        slots = _slots_of(bases, run)
         kept[slots] = view.live[slots]
         files = tuple(segments[position].entry.file for position in run)
         entry = None
@@ -128,18 +163,36 @@ def rewrite(
             name = names.segment_file(store.new_id())
             unfinished.add(names.data_path(collection, name))
             batch = _merged(view, bases, segments, run, kept)
-            entry = write_segment(store, collection, batch, name)
+            entry = write_segment(store, collection, batch, name, segments[run[0]].entry.partition)
         rewritten.append(Rewritten(files, entry))
-        done += slots.stop - slots.start
+        done += len(slots)
         if progress is not None:
             progress(done, total)
-    return Compaction(tuple(rewritten), kept)
+    order = _order_after(bases, runs)
+    return Compaction(tuple(rewritten), kept, order[kept[order]])
+
+
+def _order_after(bases: Sequence[int], runs: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """All slots in the order in which their segments come when each run stands where its first one was."""
+    first_of = {run[0]: run for run in runs}
+    later = {position for run in runs for position in run[1:]}
+    order: list[int] = []
+    for position in range(len(bases) - 1):
+        if position not in later:
+            order += first_of.get(position, (position,))
+    return _slots_of(bases, order)
+
+
+def _slots_of(bases: Sequence[int], positions: Sequence[int]) -> NDArray[np.int64]:
+    parts = [np.arange(bases[position], bases[position + 1]) for position in positions]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def _merged(
-    view: SlotView, bases: Sequence[int], segments: Sequence[Segment], run: range, kept: Mask
+    view: SlotView, bases: Sequence[int], segments: Sequence[Segment], run: Sequence[int], kept: Mask
 ) -> RowBatch:
-    slots = np.flatnonzero(kept[bases[run.start] : bases[run.stop]]) + bases[run.start]
+    slots = _slots_of(bases, run)
+    slots = slots[kept[slots]]
     parts = [
         (segments[position], np.flatnonzero(kept[bases[position] : bases[position + 1]])) for position in run
     ]

@@ -15,7 +15,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vego.table.rowstore import RowSnapshot
+    from vego.table.snapshot import RowSnapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,12 @@ change something (the collection holds a lock); `snapshot()` may be called by an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vego import names
 from vego.document import Vector
@@ -31,6 +30,7 @@ from vego.table.commit import (
     Action,
     AddSegment,
     AdvanceWal,
+    DropPartition,
     ReplaceSegments,
     SetDeletes,
     SetIndex,
@@ -39,38 +39,31 @@ from vego.table.commit import (
 )
 from vego.table.compaction import Compaction
 from vego.table.garbage import Collected, Garbage, Retention
+from vego.table.hole import dead_rows, open_segment
 from vego.table.journal import Journal
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
+from vego.table.manifest import IndexEntry, Manifest
 from vego.table.memtable import MemTable
 from vego.table.opening import OpenFiles
+from vego.table.partition import Partition
+from vego.table.partitioned import (
+    LEAST_SHARE,
+    MOST_BUFFERED,
+    Partitions,
+    Written,
+    in_order,
+    write_buffer,
+    write_rows,
+)
 from vego.table.publication import Publication
-from vego.table.segment import Deletes, Segment, write_deletes, write_segment
-from vego.table.slots import Slots, SlotView
-from vego.table.values import dump_metadata, load_metadata
-from vego.wal import Delete, Log, Put, encode_deletes, encode_puts
+from vego.table.replay import replayed
+from vego.table.segment import Segment, write_deletes
+from vego.table.slots import Slots
+from vego.table.snapshot import RowSnapshot
+from vego.table.values import dump_metadata
+from vego.wal import Log, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
 DIRECT_BYTES = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class RowSnapshot:
-    """The rows as of one moment: arrays in slot order and where each slot's metadata lies.
-
-    `slot_of` is the writer's map from live ids to slots: it may be ahead of `view`, but its slots mean the same.
-    """
-
-    version: int
-    view: SlotView
-    slot_of: Mapping[str, int]
-    sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
-
-    def metadata(self, slot: int) -> dict[str, Any]:
-        """The metadata of one slot, as it was inserted."""
-        for first, source in reversed(self.sources):
-            if slot >= first:
-                return source.metadata(slot - first)
-        raise IndexError(slot)
 
 
 class RowStore:
@@ -95,12 +88,15 @@ class RowStore:
         self.options = CollectionOptions.of(manifest.options)
         self._slots = Slots(manifest.dimension)
         self._memtable = MemTable()
+        key = self.options.partition_by
+        self._partitions = None if key is None else Partitions(key, collection)
         self._segments: list[Segment] = []
         self._keys: set[str] = set()
         self._bases: list[int] = []
         self._at_odds = False
         self._ended: tuple[type[VegoError], str] | None = None  # why nothing more is done here, in good order
         self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
+        self._numbering = object()
         self._load_segments(files)
         self._memtable_base = self._slots.rows
         log = files.log
@@ -127,7 +123,7 @@ class RowStore:
             first = self._slots.rows
             if vectors is not part:
                 vectors[first : first + len(part)] = part
-            dead = None
+            dead = np.ones(segment.rows, np.bool_) if segment.entry.dropped else None
             if deletes is not None:
                 dead = deletes.mask()
                 deletes.close()
@@ -143,28 +139,13 @@ class RowStore:
             raise CorruptionError(place, 0, "an id is live in two rows")
 
     def _replay(self, log: Log) -> None:
-        puts: dict[str, Put] = {}  # in a row, all different
-        for batch in log.batches:
-            for operation in batch.operations:
-                if isinstance(operation, Delete) or operation.id in puts or len(puts) == DIRECT_ROWS:
-                    self._replay_puts(puts)
-                    puts = {}
-                if isinstance(operation, Delete):
-                    self._kill([operation.id])
-                else:
-                    puts[operation.id] = operation
-        self._replay_puts(puts)
-
-    def _replay_puts(self, puts: Mapping[str, Put]) -> None:
-        if not puts:
-            return
-        width = self.manifest.dimension
-        vectors = np.frombuffer(b"".join([put.vector for put in puts.values()]), "<f4")
-        if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
-            raise self._impossible(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
-        size = vectors.nbytes + sum(len(put.metadata) for put in puts.values())
-        rows = [self._metadata(put) for put in puts.values()]
-        self._buffer(list(puts), vectors.reshape(-1, width), rows, size)
+        place = f"{self._store.name}/{names.wal_directory(self.collection)}"
+        for change in replayed(log, self.manifest.dimension, place):
+            if isinstance(change, str):
+                self._kill([change])
+            else:
+                batch, size = change
+                self._buffer(batch.ids, batch.vectors, batch.metadata_rows(), size)
 
     def collect_garbage(self, retention: Retention | None = None) -> Collected:
         """Delete what no kept version needs; `retention` None is that of the options."""
@@ -178,15 +159,6 @@ class RowStore:
         manifest = self.manifest
         with self.garbage.held(manifest.version):
             yield manifest
-
-    def _metadata(self, put: Put) -> dict[str, Any]:
-        try:
-            return load_metadata(put.metadata)
-        except ValueError as error:
-            raise self._impossible(f"document {put.id!r}: {error}") from None
-
-    def _impossible(self, what: str) -> CorruptionError:
-        return CorruptionError(f"{self._store.name}/{names.wal_directory(self.collection)}", 0, what)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -228,13 +200,14 @@ class RowStore:
 
         Live ids `deleted`, none of them in the batch, go in the same moment.
         """
-        if self._shared or len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES:
+        most = self._most_buffered(batch)
+        if self._shared or batch.vectors.nbytes >= most:
             self._put_segment(batch, deleted)
             return
         rows = batch.metadata_rows()
         encoded = [dump_metadata(row) for row in rows]
         size = batch.vectors.nbytes + sum(map(len, encoded))
-        if size >= DIRECT_BYTES:
+        if size >= most:
             self._put_segment(batch, deleted)
             return
         payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
@@ -247,22 +220,32 @@ class RowStore:
                     self._bury(deleted)
                 self._enter(lsn, touched)
 
+    def _most_buffered(self, batch: RowBatch) -> int:
+        """From how many bytes on a batch is not for the write buffer; 0 where it has too many rows for that."""
+        large = len(batch) >= DIRECT_ROWS or batch.vectors.nbytes >= DIRECT_BYTES
+        if self._partitions is not None:
+            shares = self._partitions.admitted(batch, self._segments, self._memtable)
+            if len(batch) < LEAST_SHARE * len(shares.partitions):
+                return min(self.options.flush_bytes, MOST_BUFFERED)
+        return 0 if large else DIRECT_BYTES
+
     def _put_segment(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
-        """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
+        """Insert or replace as segments of its own, committed at once; for many rows cheaper than the WAL."""
         replaced = self._slots_of([*batch.ids, *deleted])
         with self._whole():
             flushed, actions = self._flush_actions(replaced)
             try:
-                entry = write_segment(self._store, self.collection, batch)
+                written = write_rows(self._store, self.collection, batch, self.options.partition_by)
             except Exception:
                 self._discard(new_files(self.collection, actions))
                 raise
-            self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", flushed)
+            actions += [AddSegment(entry) for entry in written.entries]
+            self._commit(actions, f"insert {len(batch):,} rows", flushed)
             with self._landed(), self.publication.lock:
-                self._add_segment(entry)
-                self._slots.append(batch.ids, batch.vectors)
+                replaced = self._slots_of([*batch.ids, *deleted])  # the flush may have moved them
+                self._add_segments(written)
+                self._slots.append(*in_order(written, batch))
                 self._slots.kill(replaced)
-                self._memtable_base = self._slots.rows
                 self._publish()
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -313,21 +296,24 @@ class RowStore:
             return False
         live, killed = self._slots.view().live, list[int]()
         for first, entry, before in zip(self._bases, new, old, strict=False):
-            if entry.deletes != before.deletes:
-                dead = self._mask(entry)
+            if entry.deletes != before.deletes or entry.dropped != before.dropped:
+                dead = dead_rows(self._store, self.collection, entry)
                 here = live[first : first + entry.rows]
                 if not (here | dead).all():
                     return (
                         False  # a row that was dead is alive: the collection went back to an earlier version
                     )
                 killed += (np.flatnonzero(here & dead) + first).tolist()
-        dimension = self.manifest.dimension
+        place, dimension = (self._store, self.collection), self.manifest.dimension
         added = [
-            (Segment(self._store, self.collection, entry, dimension), self._mask(entry))
-            for entry in new[len(old) :]
+            (open_segment(*place, entry, dimension), dead_rows(*place, entry)) for entry in new[len(old) :]
         ]
         with self._whole(), self._landed(), self.publication.lock:
             self._slots.kill(killed)
+            self._segments = [
+                open_segment(*place, entry, dimension) if entry.dropped else segment
+                for entry, segment in zip(new, self._segments, strict=False)
+            ]
             for segment, dead in added:
                 self._segments.append(segment)
                 self._bases.append(self._slots.rows)
@@ -340,16 +326,6 @@ class RowStore:
             self._publish()
         return True
 
-    def _mask(self, entry: SegmentEntry) -> NDArray[np.bool_]:
-        """The dead rows of a segment by its newest deletes file."""
-        if entry.deletes is None:
-            return np.zeros(entry.rows, np.bool_)
-        deletes = Deletes(self._store, self.collection, entry.deletes, entry.rows)
-        try:
-            return deletes.mask()
-        finally:
-            deletes.close()
-
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
         with self._whole():
@@ -359,6 +335,30 @@ class RowStore:
             if actions:
                 self._commit(actions, reason, flushed)
                 self._publish()
+
+    def drop_partition(self, partition: Partition) -> int:
+        """Drop the documents of a partition in one commit that touches no row on disk; how many there were."""
+        self.flush("flush")
+        positions = [
+            position
+            for position, entry in enumerate(self.manifest.segments)
+            if entry.partition == partition and not entry.dropped
+        ]
+        if not positions:
+            return 0
+        with self._whole():
+            self._commit([DropPartition(partition)], f"drop partition {partition}", None)
+            with self._landed(), self.publication.lock:
+                live, gone = self._slots.view().live, list[int]()
+                for position in positions:
+                    first, entry = self._bases[position], self.manifest.segments[position]
+                    gone += (np.flatnonzero(live[first : first + entry.rows]) + first).tolist()
+                    self._segments[position] = open_segment(
+                        self._store, self.collection, entry, self.manifest.dimension
+                    )
+                self._slots.kill(gone)
+                self._publish()
+        return len(gone)
 
     def commit(self, actions: Sequence[Action], reason: str, *, reopen: bool = False) -> None:
         """Flush the write buffer and commit `actions`, which say nothing of rows: else `reopen`, and only close these.
@@ -395,9 +395,8 @@ class RowStore:
             live = self._slots.view().live
             for run, one in zip(runs, compaction.rewritten, strict=True):
                 actions.append(ReplaceSegments(one.files, one.entry))
-                first = self._bases[run.start]
-                kept = compaction.kept[first : first + sum(self._segments[i].rows for i in run)]
-                dead = np.flatnonzero(~live[first : first + len(kept)][kept])
+                parts = [slice(self._bases[i], self._bases[i] + self._segments[i].rows) for i in run]
+                dead = np.flatnonzero(~np.concatenate([live[part][compaction.kept[part]] for part in parts]))
                 if one.entry is not None and len(dead):
                     deletes = write_deletes(self._store, self.collection, dead)
                     actions.append(SetDeletes(one.entry.file, deletes))
@@ -407,31 +406,31 @@ class RowStore:
             with self._landed():
                 self._reopen_segments()
                 slots = self._slots
-                if compaction.dropped_rows:
-                    kept = np.ones(slots.rows, np.bool_)
-                    kept[: len(compaction.kept)] = compaction.kept
-                    slots = slots.keeping(kept)
+                if compaction.moves_slots:
+                    behind = np.arange(len(compaction.kept), slots.rows)
+                    slots = slots.taking(np.concatenate([compaction.order, behind]))
+                    self._numbering = object()
                 with self.publication.lock:
                     self._slots = slots
                     self._memtable_base = slots.rows
                     self._publish()
                     shown()
 
-    def _run_of(self, files: Sequence[str]) -> range:
-        there = [segment.entry.file for segment in self._segments]
-        if files[0] not in there:
-            raise CommitConflictError(
-                f"collection {self.collection!r}: segment {files[0]} is gone; compact again"
-            )
-        first = there.index(files[0])
-        return range(first, first + len(files))
+    def _run_of(self, files: Sequence[str]) -> list[int]:
+        there = {segment.entry.file: position for position, segment in enumerate(self._segments)}
+        for file in files:
+            if file not in there:
+                raise CommitConflictError(
+                    f"collection {self.collection!r}: segment {file} is gone; compact again"
+                )
+        return [there[file] for file in files]
 
     def _reopen_segments(self) -> None:
         """Open what the newest manifest names that is not open yet. Old segments live as long as readers need them."""
         there = {segment.entry.file: segment for segment in self._segments}
         dimension = self.manifest.dimension
         self._segments = [
-            there.get(entry.file) or Segment(self._store, self.collection, entry, dimension)
+            there.get(entry.file) or open_segment(self._store, self.collection, entry, dimension)
             for entry in self.manifest.segments
         ]
         self._bases = np.cumsum([0, *(segment.rows for segment in self._segments)]).tolist()[:-1]
@@ -517,8 +516,8 @@ class RowStore:
 
     def _flush_actions(
         self, replaced: Sequence[int], *, without: Collection[int] = ()
-    ) -> tuple[SegmentEntry | None, list[Action]]:
-        """The segment that the buffer became, and the actions that put it and the deletes into files.
+    ) -> tuple[Written | None, list[Action]]:
+        """The segments that the buffer became, and the actions that put them and the deletes into files.
 
         `replaced` are slots about to die as well. The deletes of the segments at the positions `without` are left to
         the caller.
@@ -532,11 +531,8 @@ class RowStore:
         if len(self._memtable):
             first = self._memtable_base
             buffered = RowBatch(view.ids[first:].tolist(), view.vectors[first:], rows=self._memtable.rows())
-            flushed = write_segment(self._store, self.collection, buffered)
-            actions.append(AddSegment(flushed))
-            if dead[first:].any():
-                rows = np.flatnonzero(dead[first:])
-                actions.append(SetDeletes(flushed.file, write_deletes(self._store, self.collection, rows)))
+            key = self.options.partition_by
+            flushed, actions = write_buffer(self._store, self.collection, buffered, dead[first:], key)
         for index in sorted(stale):
             segment = self._segments[index]
             rows = np.flatnonzero(dead[self._bases[index] : self._bases[index] + segment.rows])
@@ -547,8 +543,8 @@ class RowStore:
             actions.append(AdvanceWal(flushed_lsn=journal.last_lsn, first_wal=journal.next_number))
         return flushed, actions
 
-    def _commit(self, actions: Sequence[Action], summary: str, flushed: SegmentEntry | None) -> None:
-        """Commit, then make memory agree: the buffer is the segment `flushed` now and its WAL is done with."""
+    def _commit(self, actions: Sequence[Action], summary: str, flushed: Written | None) -> None:
+        """Commit, then make memory agree: the buffer is the segments `flushed` now and its WAL is done with."""
         try:
             self.manifest = commit(
                 self._store, self.collection, self.manifest, actions, summary=summary, shared=self._shared
@@ -558,18 +554,23 @@ class RowStore:
             raise
         with self._landed():
             if flushed is not None:
-                self._add_segment(flushed)
-                self._memtable_base += len(self._memtable)
+                if flushed.order is not None:  # what readers hold stays as it is
+                    flushed_rows = np.arange(self._memtable_base)
+                    behind = flushed.order + self._memtable_base
+                    self._slots = self._slots.taking(np.concatenate([flushed_rows, behind]))
+                self._add_segments(flushed)
             self._memtable = MemTable()
             self._stale_deletes.clear()
             self.collect_garbage()
 
-    def _add_segment(self, entry: SegmentEntry) -> None:
-        """Open a segment whose rows have the slots from `_memtable_base` on."""
-        segment = Segment(self._store, self.collection, entry, self.manifest.dimension)
-        self._segments.append(segment)
-        self._bases.append(self._memtable_base)
-        self._keys.update(segment.fields)
+    def _add_segments(self, written: Written) -> None:
+        """Open segments whose rows have the slots from `_memtable_base` on."""
+        for entry in written.entries:
+            segment = open_segment(self._store, self.collection, entry, self.manifest.dimension)
+            self._segments.append(segment)
+            self._bases.append(self._memtable_base)
+            self._keys.update(segment.fields)
+            self._memtable_base += segment.rows
 
     def _discard(self, paths: Sequence[str]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""
@@ -587,4 +588,7 @@ class RowStore:
     def _capture(self) -> RowSnapshot:
         sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
         sources.append((self._memtable_base, self._memtable))
-        return RowSnapshot(self.manifest.version, self._slots.view(), self._slots.slot_of, tuple(sources))
+        slots = self._slots
+        return RowSnapshot(
+            self.manifest.version, slots.view(), slots.slot_of, tuple(sources), self._numbering
+        )

@@ -19,6 +19,7 @@ from vego.store import Store
 from vego.table.attributes import metadata_of, python_values
 from vego.table.batch import RowBatch
 from vego.table.manifest import DeletesEntry, SegmentEntry
+from vego.table.partition import Partition
 
 ID = "$id"
 VECTOR = "$vector"
@@ -27,10 +28,16 @@ _BLOCK_CACHE = BlockCache(128 << 20)
 _SALVAGE = "`vego verify DIR --deep` lists all damage and what helps"
 
 
-def write_segment(store: Store, collection: str, batch: RowBatch, name: str | None = None) -> SegmentEntry:
+def write_segment(
+    store: Store,
+    collection: str,
+    batch: RowBatch,
+    name: str | None = None,
+    partition: Partition | None = None,
+) -> SegmentEntry:
     """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that).
 
-    `name` is the file's, from `names.segment_file`; None for a fresh one.
+    `name` is the file's, from `names.segment_file`; None for a fresh one. All rows are of `partition`.
     """
     fields, columns = batch.metadata_columns()
     dimension = batch.vectors.shape[1]
@@ -54,7 +61,7 @@ def write_segment(store: Store, collection: str, batch: RowBatch, name: str | No
             raise InvalidMetadataError(f"collection {collection!r}: {error}") from error
         file.commit()
     return SegmentEntry(
-        file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None
+        file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, partition=partition
     )
 
 

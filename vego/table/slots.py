@@ -132,13 +132,13 @@ class Slots:
             if self.slot_of.get(name) == slot:
                 del self.slot_of[name]
 
-    def keeping(self, kept: NDArray[np.bool_]) -> Slots:
-        """The slots of the mask `kept`, bool (rows,), in the same order; live ones must be among them."""
+    def taking(self, order: NDArray[np.int64]) -> Slots:
+        """The slots `order`, int64 (n,), none twice, numbered anew in that order; live ones must be among them."""
         n = self.rows
         fewer = Slots(self._vectors.shape[1])
         for name in _ARRAYS:
-            setattr(fewer, name, getattr(self, name)[:n][kept])
-        fewer.rows, fewer.live_count = int(np.count_nonzero(kept)), self.live_count
+            setattr(fewer, name, getattr(self, name)[:n][order])
+        fewer.rows, fewer.live_count = len(order), self.live_count
         live = np.flatnonzero(fewer._live)
         fewer.slot_of = dict(zip(fewer._ids[live].tolist(), live.tolist(), strict=True))
         return fewer
