@@ -245,7 +245,9 @@ class CollectionCheck:
                 sampled_recall,
             )  # compiled code is loaded for it
 
-            what = sampled_codes(columns, metadata, vectors, path)
+            holes = [np.full(one.rows, one.dropped) for one in newest.segments]
+            known = np.flatnonzero(~np.concatenate(holes)[: index.rows])
+            what = sampled_codes(columns, metadata, vectors, known, path)
             if what:
                 self._add(Problem(path, 0, what))
             live = self._live(newest, masks, index.rows)
