@@ -82,7 +82,12 @@ class PartitionMachine(RuleBasedStateMachine):
         self.model = Model("l2")
         self.tagged: dict[str, dict[str, Any]] = {}
         self.shared = shared
-        self.options = {"dimension": DIMENSION, "metric": "l2", "flush_bytes": flush_bytes, "partition_by": "p"}
+        self.options = {
+            "dimension": DIMENSION,
+            "metric": "l2",
+            "flush_bytes": flush_bytes,
+            "partition_by": "p",
+        }
         self.options |= {"m": 4, "ef_construction": 32}
         self.open()
 

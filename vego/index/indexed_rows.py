@@ -221,7 +221,8 @@ class IndexedRows:
         """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
         if all_rows:
             if self.rows.options.partition_by is not None:
-                self.flush()
+                with self.lock:
+                    self.flush()
             self.rows.wait(self.rows.last_lsn)
             self._publish()
         if self._holes_behind_graph() >= MIN_BATCH:
@@ -293,6 +294,8 @@ class IndexedRows:
         meanwhile; nothing is changed then.
         """
         with self._compacting:
+            if full and self.rows.options.partition_by is not None and self.state.index is not None:
+                self.catch_up(all_rows=True)  # see `choose`
             return self._compact(full, progress)
 
     def _compact(self, full: bool, progress: Progress | None) -> CompactionReport:
