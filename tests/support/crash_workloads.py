@@ -28,6 +28,7 @@ PATH = "/disk/db"
 NAMES = [f"k{number}" for number in range(10)]
 RANDOM = "anything"  # the workload that follows from its seed
 AFTER = "written after recovery"
+PARTITION = "part"
 REWRITING: Any = indexed_rows  # what it imports is not its to give away, but that is where it is replaced
 
 Content = tuple[tuple[str, tuple[tuple[str, int], ...]], ...] | str
@@ -146,13 +147,13 @@ class Session:
         """`documents` as a content."""
         return tuple((name, tuple(sorted(found.items()))) for name, found in sorted(documents.items()))
 
-    def create(self, collection: str) -> None:
+    def create(self, collection: str, **options: Any) -> None:
         """Create a collection."""
         with self.step(self.frozen(self.collections | {collection: {}})):
-            self._db.collection(collection, dimension=4, metric="l2")
+            self._db.collection(collection, dimension=4, metric="l2", **options)
 
-    def put(self, collection: str, *names: str, batch: bool = False) -> None:
-        """Insert or replace documents, all at once."""
+    def put(self, collection: str, *names: str, batch: bool = False, parts: tuple[Any, ...] = ()) -> None:
+        """Insert or replace documents, all at once; in these partitions in turn."""
         self._serial += 1
         serial = self._serial
         documents = self.collections
@@ -160,16 +161,19 @@ class Session:
         documents[collection] = documents[collection] | dict.fromkeys(names, serial)
         docs = self._db.collection(collection)
         vector = np.full(4, serial, np.float32)
+        metadata = {"serial": [serial] * len(names)}
+        if parts:
+            metadata[PARTITION] = [parts[number % len(parts)] for number in range(len(names))]
         with self.step(self.frozen(documents)):
             if len(names) == 1 and not batch:
                 verb = docs.upsert if names[0] in known else docs.insert
-                verb(id=names[0], vector=vector, metadata={"serial": serial})
+                verb(id=names[0], vector=vector, metadata={key: one[0] for key, one in metadata.items()})
             else:
                 many = docs.insert_batch if known.isdisjoint(names) else docs.upsert_batch
                 many(
                     ids=names,
                     vectors=np.tile(vector, (len(names), 1)),
-                    metadata={"serial": [serial] * len(names)},
+                    metadata=metadata,
                 )
 
     def delete(self, collection: str, *names: str) -> None:
@@ -178,6 +182,13 @@ class Session:
         documents[collection] = {name: n for name, n in documents[collection].items() if name not in names}
         with self.step(self.frozen(documents)):
             self._db.collection(collection).delete_batch(names)
+
+    def drop_partition(self, collection: str, part: Any, *names: str) -> None:
+        """Drop a partition, in which `names` are."""
+        documents = self.collections
+        documents[collection] = {name: n for name, n in documents[collection].items() if name not in names}
+        with self.step(self.frozen(documents)):
+            self._db.collection(collection).drop_partition(part)
 
     def flush(self, collection: str) -> None:
         """Turn the write buffer into a segment."""
@@ -266,7 +277,7 @@ class Session:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Let the database see the simulated system, and be content with few rows where it counts them."""
-        small = [(rowstore, "DIRECT_ROWS", 6)]
+        small = [(rowstore, "DIRECT_ROWS", 6), (rowstore, "LEAST_SHARE", 3)]
         before = [getattr(module, name) for module, name, _ in small]
         for module, name, value in small:
             setattr(module, name, value)
@@ -527,6 +538,29 @@ def _vacuum(session: Session) -> None:
     session.untag("c", "then")
 
 
+def _parts(session: Session) -> None:
+    """Segments of two partitions, a graph over them, and a buffer with more."""
+    session.open()
+    session.create("c", partition_by=PARTITION)
+    session.put("c", *NAMES[:6], parts=("a", "b"))
+    session.build_index("c")
+    session.put("c", "k6", "k7", parts=("b", 1))
+    session.close()
+
+
+def _partitions(session: Session) -> None:
+    session.open()
+    session.tag("c", "whole")
+    session.put("c", "k0", "k8", parts=("b", "a"))
+    session.drop_partition("c", "b", "k0", "k1", "k3", "k5", "k6")
+    session.put("c", "k1", "k9", parts=("b", None))
+    session.flush("c")
+    session.compact("c", lambda: session.drop_partition("c", "a", "k2", "k4", "k8"))
+    session.drop_partition("c", 1, "k7")
+    session.vacuum("c")
+    session.close()
+
+
 def _versions(session: Session) -> None:
     _few(session)
     session.open()
@@ -591,6 +625,7 @@ WORKLOADS = {
         Workload("tag", _tag, _few),
         Workload("restore", _restore, _few),
         Workload("vacuum", _vacuum, _segments_with_deletes),
+        Workload("partitions", _partitions, _parts),
         Workload("repair manifest", _repair, _versions, "manifests"),
         Workload("repair index", _repair, _versions, "index"),
         Workload(RANDOM, _anything, options={"flush_bytes": 1_000}),
