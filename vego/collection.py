@@ -369,7 +369,8 @@ class Collection(Readable):
         self, given: Given, verb: str, *, replace: bool = False, progress: bool | Progress = False
     ) -> list[str]:
         where = f"{self.name}.{verb}"
-        given = replace_fields(given, partition_by=self.options.partition_by)
+        if self.options.partition_by is not None:
+            given = replace_fields(given, partition_by=self.options.partition_by)
         batch = given.rows(self.dimension, where, self._new_id)
         if len(batch) == 0:
             return []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from unittest.mock import patch
 
@@ -464,3 +465,63 @@ def test_actions() -> None:
     ):
         with pytest.raises(vego.CommitConflictError):
             apply(wrong, base)
+
+
+def test_the_bytes_of_format_3() -> None:
+    made = manifest(entry("1", 7), entry("2", True).without_rows())
+    assert json.loads(made.to_bytes()[28:])["segments"] == [
+        {"crc": 1, "deletes": None, "file": "1" * 32 + ".lfmt", "length": 100, "partition": {"value": 7}, "rows": 10},
+        {
+            "crc": 0, "deletes": None, "dropped": True, "file": "2" * 32 + ".lfmt", "length": 0,
+            "partition": {"value": True}, "rows": 10,
+        },
+    ]  # fmt: skip
+    assert made.to_bytes()[4:8] == b"\x03\0\0\0"
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durability", ["sync", "none"])
+def test_readers_while_slots_move(tmp_path: Path, durability: str) -> None:
+    """Flushes sort the buffer, compactions move segments, drops make holes: every answer is of one moment."""
+    wrong: list[object] = []
+    done = Event()
+
+    def read(docs: vego.Collection, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            while not done.is_set():
+                number = int(rng.integers(0, 600))
+                found = docs.get(f"{number}")
+                if found is not None and (found.metadata["n"], found.vector[0]) != (number, number):
+                    wrong.append(found)
+                part = int(rng.integers(0, 4))
+                for hit in docs.search([number, 0], k=5, filter=f"p == {part}"):
+                    if hit.metadata["p"] != part or hit.document.vector[0] != int(hit.id):
+                        wrong.append(hit.document)
+        except BaseException as error:
+            wrong.append(error)
+            raise
+
+    with vego.open(tmp_path, dimension=2, metric="l2", durability=durability, flush_bytes=3_000) as db:
+        docs = db.collection("c", partition_by="p")
+        docs.insert(id="0", vector=[0, 1], metadata={"p": 0, "n": 0})
+        threads = [Thread(target=read, args=(docs, seed)) for seed in range(2)]
+        for one in threads:
+            one.start()
+        try:
+            expected: dict[int, int] = {0: 0}
+            for turn in range(600):
+                part = turn * 7 % 4
+                docs.upsert(id=f"{turn}", vector=[turn, 1], metadata={"p": part, "n": turn})
+                expected[turn] = part
+                if turn % 150 == 149:
+                    docs.drop_partition(part)
+                    expected = {n: p for n, p in expected.items() if p != part}
+        finally:
+            done.set()
+            for one in threads:
+                one.join()
+        assert wrong == []
+        assert {int(name) for name in docs.to_table(["id"])["id"].to_pylist()} == expected.keys()
