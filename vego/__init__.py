@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vego.inputs import Outcome, Rejected
     from vego.planner import Plan
     from vego.query import Expr, field
+    from vego.table.partition import PartitionInfo
     from vego.table.versions import Version
     from vego.transaction import Transaction
     from vego.verification import Finding, VerifyReport, verify
@@ -79,6 +80,7 @@ __all__ = [
     "NotFoundError",
     "Open",
     "Outcome",
+    "PartitionInfo",
     "Plan",
     "PoisonedError",
     "ReadOnlyError",
@@ -108,6 +110,7 @@ _HOMES = {
     "vego.inputs": "Outcome Rejected",
     "vego.planner": "Plan",
     "vego.query": "Expr field",
+    "vego.table.partition": "PartitionInfo",
     "vego.table.versions": "Version",
     "vego.transaction": "Transaction",
     "vego.verification": "Finding VerifyReport verify",

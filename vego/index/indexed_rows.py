@@ -471,7 +471,7 @@ class IndexedRows:
             "dead_slots": view.rows - view.live_count,
             "partition_by": manifest.partition_by,
             "partitions": len({e.partition for e in manifest.segments if e.partition and not e.dropped}),
-            "segments": len(manifest.segments),
+            "segments": sum(not entry.dropped for entry in manifest.segments),
             "segment_bytes": sum(entry.length for entry in manifest.segments),
             "buffered_rows": rows.buffered_rows,
             "buffered_bytes": rows.buffered_bytes,
