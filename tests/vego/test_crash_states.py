@@ -46,7 +46,8 @@ STATES = {  # at each moment; where one state takes longer, fewer
     "tag": 3,
     "restore": 4,
     "vacuum": 4,
-    "partitions": 2,
+    "partitions": 3,
+    "partitions moved": 2,
     "repair manifest": 10,
     "repair index": 8,
     "anything": 6,
@@ -56,7 +57,9 @@ STATES = {  # at each moment; where one state takes longer, fewer
 @pytest.mark.crash
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_power_cuts(name: str) -> None:
-    again = 1 if name in ("compact", "vacuum", "partitions") else 6  # their recoveries have many moments
+    again = (
+        1 if name in ("compact", "vacuum", "partitions", "partitions moved") else 6
+    )  # their recoveries have many moments
     often = 32 if WORKLOADS[name].damage else 12
     explorer = Explorer(seed=1, limit=STATES[name], again_one_in=often, again_limit=again)
     explorer.perform(WORKLOADS[name], 1)

@@ -123,14 +123,14 @@ class Slots:
         """Mark slots dead, in a copy: a reader's view keeps the mask it has."""
         if not slots:
             return
-        live = self._live.copy()
-        live[np.asarray(slots, np.int64)] = False
+        live, gone = self._live.copy(), np.asarray(slots, np.int64)
+        live[gone] = False
         self._live = live
         self.live_count -= len(slots)
-        for slot in slots:
-            name = self._ids[slot]
-            if self.slot_of.get(name) == slot:
-                del self.slot_of[name]
+        slot_of = self.slot_of
+        for name, slot in zip(self._ids[gone].tolist(), slots, strict=True):
+            if slot_of.get(name) == slot:
+                del slot_of[name]
 
     def taking(self, order: NDArray[np.int64]) -> Slots:
         """The slots `order`, int64 (n,), none twice, numbered anew in that order; live ones must be among them."""
