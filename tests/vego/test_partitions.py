@@ -25,6 +25,7 @@ from vego.query import Expr, fields_of, matches, residual
 from vego.salvaging import salvage_segments
 from vego.store import LocalStore
 from vego.table.commit import ReplaceSegments, SetDeletes, apply
+from vego.table.compaction import choose, order_after
 from vego.table.manifest import DeletesEntry, Manifest, SegmentEntry, load_latest
 from vego.table.partition import MAX_PARTITIONS, Partition
 from vego.table.segment import Segment
@@ -525,3 +526,40 @@ def test_readers_while_slots_move(tmp_path: Path, durability: str) -> None:
                 one.join()
         assert wrong == []
         assert {int(name) for name in docs.to_table(["id"])["id"].to_pylist()} == expected.keys()
+
+
+# -- what is merged ----------------------------------------------------------------------------------------------------
+
+
+@given(
+    parts=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.booleans()), max_size=24),
+    indexed=st.integers(0, 80),
+    full=st.booleans(),
+)
+def test_merging_keeps_what_the_graph_covers_in_front(
+    parts: list[tuple[str, int, bool]], indexed: int, full: bool
+) -> None:
+    entries = []
+    for number, (part, rows, dropped) in enumerate(parts):
+        one = replace(entry("1", part), file=f"{number:032x}.lfmt", rows=rows, length=100 * rows)
+        entries.append(one.without_rows() if dropped else one)
+    made = manifest(*entries)
+    groups = choose(made, indexed=min(indexed, made.rows), full=full)
+    positions = [position for group in groups for position in group]
+    assert len(positions) == len(set(positions)) and list(groups) == sorted(groups)
+    for group in groups:
+        assert list(group) == sorted(group) and len({entries[position].partition for position in group}) == 1
+        assert len(group) == 1 or not any(entries[position].dropped for position in group)
+    assert {position for position, one in enumerate(entries) if one.dropped} <= set(positions)
+    bases = np.cumsum([0, *(one.rows for one in entries)]).tolist()
+    order = order_after(bases, groups)
+    assert sorted(order.tolist()) == list(range(made.rows))
+    covered = min(indexed, made.rows)
+    assert sorted(order[:covered].tolist()) == list(range(covered))
+    if full:
+        left: dict[tuple[Partition | None, bool], int] = {}
+        for position, one in enumerate(entries):
+            if not one.dropped and position not in positions:
+                place = one.partition, bases[position + 1] <= covered
+                left[place] = left.get(place, 0) + 1
+        assert set(left.values()) <= {1}

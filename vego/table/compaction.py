@@ -168,11 +168,11 @@ def rewrite(
         done += len(slots)
         if progress is not None:
             progress(done, total)
-    order = _order_after(bases, runs)
+    order = order_after(bases, runs)
     return Compaction(tuple(rewritten), kept, order[kept[order]])
 
 
-def _order_after(bases: Sequence[int], runs: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+def order_after(bases: Sequence[int], runs: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     """All slots in the order in which their segments come when each run stands where its first one was."""
     first_of = {run[0]: run for run in runs}
     later = {position for run in runs for position in run[1:]}
