@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vego
@@ -532,19 +532,24 @@ def test_readers_while_slots_move(tmp_path: Path, durability: str) -> None:
 
 
 @given(
-    parts=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.booleans()), max_size=24),
-    indexed=st.integers(0, 80),
+    parts=st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.sampled_from([False] * 4 + [True])),
+        max_size=24,
+    ),
+    tenths=st.integers(0, 10),
     full=st.booleans(),
 )
+@settings(max_examples=200, deadline=None)
 def test_merging_keeps_what_the_graph_covers_in_front(
-    parts: list[tuple[str, int, bool]], indexed: int, full: bool
+    parts: list[tuple[str, int, bool]], tenths: int, full: bool
 ) -> None:
     entries = []
     for number, (part, rows, dropped) in enumerate(parts):
         one = replace(entry("1", part), file=f"{number:032x}.lfmt", rows=rows, length=100 * rows)
         entries.append(one.without_rows() if dropped else one)
     made = manifest(*entries)
-    groups = choose(made, indexed=min(indexed, made.rows), full=full)
+    covered = made.rows * tenths // 10
+    groups = choose(made, indexed=covered, full=full)
     positions = [position for group in groups for position in group]
     assert len(positions) == len(set(positions)) and list(groups) == sorted(groups)
     for group in groups:
@@ -554,7 +559,6 @@ def test_merging_keeps_what_the_graph_covers_in_front(
     bases = np.cumsum([0, *(one.rows for one in entries)]).tolist()
     order = order_after(bases, groups)
     assert sorted(order.tolist()) == list(range(made.rows))
-    covered = min(indexed, made.rows)
     assert sorted(order[:covered].tolist()) == list(range(covered))
     if full:
         left: dict[tuple[Partition | None, bool], int] = {}
