@@ -567,3 +567,29 @@ def test_merging_keeps_what_the_graph_covers_in_front(
                 place = one.partition, bases[position + 1] <= covered
                 left[place] = left.get(place, 0) + 1
         assert set(left.values()) <= {1}
+
+
+def test_the_graph_does_not_grow_over_holes(tmp_path: Path) -> None:
+    """A partition that was dropped before the graph covered it leaves no nodes."""
+    with vego.open(tmp_path, dimension=4, metric="l2", background=False, durability="none") as db:
+        docs = db.collection("c", partition_by="p")
+        vectors = np.random.default_rng(1).normal(size=(4_000, 4))
+        grown: list[int] = []
+        right = indexed_rows.HnswIndex.extend
+
+        def extend(self: Any, vectors: Any, norms: Any, stop: int, **options: Any) -> int:
+            grown.append(stop)
+            return right(self, vectors, norms, stop, **options)
+
+        never = patch.object(indexed_rows.IndexedRows, "_waiting", return_value=False)
+        alone = patch.object(indexed_rows.IndexedRows, "_segments_to_merge", return_value=False)
+        with never, alone:
+            docs.insert_batch(vectors=vectors[:2_000], metadata={"p": [1] * 2_000})
+            docs.insert_batch(vectors=vectors[2_000:], metadata={"p": [2] * 2_000})
+            assert docs.drop_partition(1) == 2_000
+        with patch.object(indexed_rows.HnswIndex, "extend", extend):
+            docs.insert_batch(vectors=vectors[:1_500], metadata={"p": [3] * 1_500})
+            docs.build_index()
+        assert grown and max(grown) == 3_500
+        assert (docs.stats()["indexed_slots"], docs.stats()["dead_slots"]) == (3_500, 0)
+        assert len(docs.search(vectors[0], k=3_500)) == 3_500

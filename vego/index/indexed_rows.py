@@ -145,7 +145,7 @@ class IndexedRows:
         try:
             if self.rows.buffered_bytes >= self.rows.options.flush_bytes:
                 self.flush()
-            if large:
+            if large and self._holes_behind_graph() < MIN_BATCH:
                 self.catch_up(progress)
             self.maintenance_error = None
         except StorageError as error:
@@ -177,6 +177,8 @@ class IndexedRows:
     def _holes_behind_graph(self) -> int:
         """Slots of dropped partitions over which the graph would grow."""
         stop, found = 0, 0
+        if self.rows.options.index == "flat" or self.rows.options.partition_by is None:
+            return 0
         for entry in self.rows.manifest.segments:
             stop += entry.rows
             if entry.dropped and stop > self._indexed:
@@ -225,7 +227,8 @@ class IndexedRows:
                     self.flush()
             self.rows.wait(self.rows.last_lsn)
             self._publish()
-        if self._holes_behind_graph() >= MIN_BATCH:
+        # Not after a write, which must not fail because somebody else commits meanwhile.
+        if (all_rows or cancel is not None) and self._holes_behind_graph() >= MIN_BATCH:
             self._compact_unless_somebody_does()
         state = self.state
         view, index, stop = state.snapshot.view, state.index, self._indexable(state)
