@@ -593,3 +593,22 @@ def test_the_graph_does_not_grow_over_holes(tmp_path: Path) -> None:
         assert grown and max(grown) == 3_500
         assert (docs.stats()["indexed_slots"], docs.stats()["dead_slots"]) == (3_500, 0)
         assert len(docs.search(vectors[0], k=3_500)) == 3_500
+
+
+def test_a_large_batch_replaces_buffered_rows(tmp_path: Path) -> None:
+    """The commit that adds it flushes the buffer, whose rows change places; the right ones die."""
+    with vego.open(tmp_path, dimension=2, background=False, durability="none", index="flat") as db:
+        docs = db.collection("c", partition_by="p")
+        ids = [f"{row}" for row in range(40)]
+        docs.insert_batch(ids=ids, vectors=np.ones((40, 2)), metadata={"p": [row % 4 for row in range(40)]})
+        more = [*ids[5:25], *(f"new {row}" for row in range(1_480))]
+        docs.upsert_batch(ids=more, vectors=np.full((1_500, 2), 2), metadata={"p": [9] * 1_500})
+        for moment in range(2):
+            assert len(docs) == 1_520 and len(docs.search([1, 1], k=2_000)) == 1_520
+            for row, name in enumerate(ids):
+                found = docs.get(name)
+                assert found is not None
+                assert (found.metadata["p"], found.vector[0]) == ((9, 2) if 5 <= row < 25 else (row % 4, 1))
+            assert [one.documents for one in docs.partitions()] == [5, 5, 5, 5, 1_500]
+            if not moment:
+                docs.compact(full=True)
