@@ -124,7 +124,7 @@ class CollectionCheck:
             shown = ", ".join(map(repr, twice[:_SHOWN])) + (", ..." if len(twice) > _SHOWN else "")
             path = names.manifest_path(self._opened.name, newest.version)
             self._add(Problem(path, 0, f"{len(twice):,} ids are live in two rows: {shown}"))
-        facts: dict[str, object] = {"segments": len(newest.segments)}
+        facts: dict[str, object] = {"segments": sum(not entry.dropped for entry in newest.segments)}
         log = self._opened.log
         if log is not None:
             complete &= self._replay(newest, known)
