@@ -80,16 +80,14 @@ STEPS = st.lists(
         st.tuples(st.just("put"), st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True)),
         st.tuples(st.just("segment"), st.lists(st.sampled_from(NAMES), min_size=1, max_size=8, unique=True)),
         st.tuples(st.just("delete"), st.lists(st.sampled_from(NAMES), max_size=4, unique=True)),
-        st.tuples(
-            st.sampled_from(["flush", "sorted flush", "reopen", "compact", "reordered", "merge", "hole"]),
-            st.just([]),
-        ),
+        st.tuples(st.sampled_from(["sorted flush", "reordered", "hole"]), st.just([])),
+        st.tuples(st.sampled_from(["flush", "reopen", "compact", "merge"]), st.just([])),
     ),
     max_size=25,
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(STEPS, st.integers(1, 4), st.integers(0, 3))
 def test_slots_are_what_a_list_of_rows_says(
     steps: list[tuple[str, list[str]]], recent: int, deaths: int
