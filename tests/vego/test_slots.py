@@ -348,6 +348,19 @@ def test_what_is_damaged_is_never_an_answer_and_the_rest_goes_on() -> None:
     assert (found >= 48).all()
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 199), max_size=20), st.integers(0, 199), st.integers(0, 200), st.booleans())
+def test_many_ids_are_taken_together(others: list[int], start: int, stop: int, behind: bool) -> None:
+    names = [f"{'é' * (n % 2)}n{n}" for n in range(200)]
+    slots = Slots(1)
+    for low, high in ((0, 50), (50, 120)):
+        slots.append_opened(chunks(np.ones((high - low, 1), np.float32)), column(names[low:high]))
+    slots.append(names[120:], np.ones((80, 1), np.float32))
+    wanted = [*range(start, stop), *others] if behind else [*others, *range(start, stop)]
+    for given_slots in (wanted, np.array(wanted, np.int64)):
+        assert slots.view().ids.take(given_slots) == [names[n] for n in wanted]
+
+
 def test_a_block_is_checked_once() -> None:
     seen: list[tuple[int, int]] = []
     array = np.ones((100, 2), np.float32)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lance_fmt import Column
 
+_MANY, _DENSE = 64, 4  # so many ids, at least each fourth of a range, are taken together
 _STEP = 1 << 16  # ids that are strings at a time while the table is made
 _LEAST_RECENT = 1 << 16  # ids in the dict before they go into the table
 _MOST_RECENT = 1 << 20
@@ -103,7 +104,20 @@ class Ids:
     def take(self, slots: NDArray[np.integer[Any]] | Sequence[int]) -> list[str]:
         """The ids of some slots; raises CorruptionError."""
         plain = slots.tolist() if isinstance(slots, np.ndarray) else slots
-        return [self.at(slot) for slot in plain]
+        if len(plain) < _MANY or not 0 <= plain[-1] - plain[0] <= _DENSE * len(plain):
+            return [self.at(slot) for slot in plain]
+        every = self._range(plain[0], plain[-1] + 1)  # most likely ascending
+        last, first = len(every), plain[0]
+        return [every[slot - first] if 0 <= slot - first < last else self.at(slot) for slot in plain]
+
+    def _range(self, start: int, stop: int) -> list[str]:
+        """The ids of the slots [start, stop)."""
+        found: list[str] = []
+        for first, column in zip(self._firsts, self._columns, strict=False):
+            if first < stop and start < first + column.rows:
+                found += column.some(max(start - first, 0), min(stop - first, column.rows))
+        first = self._firsts[-1]
+        return found + self._tail[max(start - first, 0) : max(stop - first, 0)]
 
     def pieces(self, live: NDArray[np.bool_]) -> Iterator[tuple[int, list[str]]]:
         """First slot and ids of the slots [0, len(live)), some at a time; raises CorruptionError.

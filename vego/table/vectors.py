@@ -272,9 +272,10 @@ class Vectors:
             if chunk.settled:
                 continue
             inside = slots[(slots >= first) & (slots < first + len(chunk.vectors))]
-            if len(inside):
-                blocks = np.unique((inside.astype(np.int64) - first) >> chunk.shift)
-                chunk.settle_blocks(blocks[chunk.states[blocks] != SETTLED])
+            blocks = (inside.astype(np.int64) - first) >> chunk.shift
+            todo = blocks[chunk.states[blocks] != SETTLED]
+            if len(todo):
+                chunk.settle_blocks(np.unique(todo))
 
     def _within(self, start: int, stop: int) -> Iterator[tuple[int, Chunk]]:
         """First slot and chunk of those that have rows in [start, stop)."""
