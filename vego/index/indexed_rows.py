@@ -459,6 +459,7 @@ class IndexedRows:
         past = self.at(version, timestamp, tag)
         old = past.rows.manifest
         try:
+            past.rows.slot_of("")  # makes the map of ids, which reads all of them
             with rows.garbage.held(old.version):
                 self.flush()
                 now = rows.manifest
