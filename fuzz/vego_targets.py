@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import lance_fmt
 import vego
 from fuzz.target import Target
 from vego.query import parse_filter
-from vego.table.manifest import Manifest
+from vego.table.manifest import Manifest, SegmentEntry
 from vego.table.marker import Marker
+from vego.table.partition import Partition
 from vego.table.values import load_metadata
 from vego.wal.format import SegmentHeader
 from vego.wal.record import decode
@@ -66,7 +68,14 @@ def _manifests() -> list[bytes]:
         writer="fuzz",
         summary="seed",
     )
-    return [made.to_bytes()]
+    values = (Partition(value) for value in ("a", 1, True, None))
+    segments = [
+        SegmentEntry(file=f"{n}" * 32 + ".lfmt", rows=9, length=1, crc=1, partition=value)
+        for n, value in enumerate(values)
+    ]
+    segments[0] = segments[0].without_rows()
+    parted = replace(made, options={"partition_by": "key"}, segments=tuple(segments))
+    return [made.to_bytes(), parted.to_bytes()]
 
 
 VEGO_TARGETS: dict[str, Target] = {

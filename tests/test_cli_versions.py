@@ -61,3 +61,43 @@ def test_compact(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
         )
     assert main(["compact", str(database), "--retain-versions", "1"]) == 2
     assert "retain_versions" in capsys.readouterr().err
+
+
+def test_partitions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "db")
+    with vego.open(path, dimension=2, background=False) as db:
+        db.collection("plain").insert(vector=[1, 2])
+        docs = db.collection("events", partition_by="day")
+        for day in ["1", 1, None, True, "a\x1b[2Jb", "2026-11-21", "1"]:
+            docs.insert(vector=[1, 2], metadata={"day": day})
+    assert main(["partitions", path, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out).items()
+    assert found[0] == "events" and found[1]["partition_by"] == "day"
+    listed = [(one["value"], one["documents"], one["segments"]) for one in found[1]["partitions"]]
+    assert listed == [
+        (None, 1, 0),
+        (True, 1, 0),
+        (1, 1, 0),
+        ("1", 2, 0),
+        ("2026-11-21", 1, 0),
+        ("a\x1b[2Jb", 1, 0),
+    ]
+    assert main(["partitions", path]) == 0
+    out = capsys.readouterr().out
+    assert "events, by day" in out and '"2026-11-21"' in out and "\x1b" not in out and "plain" not in out
+    for value, left, said in [("2026-11-21", 6, '"2026-11-21"'), ("1", 5, "1 dropped"), ('"1"', 3, '"1"')]:
+        assert main(["partitions", path, "--collection", "events", "--drop", value]) == 0
+        assert said in capsys.readouterr().out
+        with vego.open(path, read_only=True) as db:
+            assert len(db.collection("events")) == left
+    assert main(["partitions", path, "--collection", "events", "--drop", "null", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"collection": "events", "value": None, "documents": 1}
+    for wrong, said in [
+        (["--drop", "1"], "--collection NAME"),
+        (["--collection", "plain"], "no partitions"),
+        (["--collection", "plain", "--drop", "1"], "no partitions"),
+        (["--collection", "events", "--drop", "1.5"], "float 1.5"),
+        (["--collection", "nothing"], "no collection 'nothing'"),
+    ]:
+        assert main(["partitions", path, *wrong]) == 2
+        assert said in capsys.readouterr().err

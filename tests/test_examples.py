@@ -31,6 +31,17 @@ def test_quickstart(tmp_path: Path) -> None:
     assert [line.split()[1] for line in lines] == ["dune", "solaris"]
 
 
+def test_rolling_window(tmp_path: Path) -> None:
+    lines = output("rolling_window.py", tmp_path).splitlines()
+    dropped = [re.search(r"2,000 events of 2026-11-(\d\d) dropped", line) for line in lines[:3]]
+    assert [found and found[1] for found in dropped] == ["17", "18", "19"]
+    assert lines[3:] == [
+        "6,000 events of 2026-11-20, 2026-11-21, 2026-11-22",
+        "found 3, all of 2026-11-22",
+        "2 of 3 partitions pruned, 1 taken whole",
+    ]
+
+
 def test_semantic_search(tmp_path: Path) -> None:
     text = output("semantic_search.py", tmp_path, str(tmp_path / "db"))
     assert text.count("?\n") == 3

@@ -18,6 +18,7 @@ GUIDES = {  # and the libraries they are about
     "format-guide.md": (),
     "performance.md": (),
     "versions.md": (),
+    "partitions.md": (),
     "sharing.md": (),
     "migrate-from-parquet.md": ("pyarrow",),
     "migrate-from-chroma.md": ("chromadb",),

@@ -17,7 +17,7 @@ VEGO = {
     "DimensionMismatchError", "Document", "DocumentNotFoundError", "DuplicateIdError", "Expr", "FilterError",
     "FilterSyntaxError", "Hit", "Hits", "InvalidArgumentError", "InvalidIdError", "InvalidMetadataError",
     "InvalidVectorError", "NewerVersionError", "NotADatabaseError", "NotFoundError", "Open", "Outcome", "Plan",
-    "CompactionReport", "Rejected", "Transaction", "Version", "PoisonedError",
+    "CompactionReport", "PartitionInfo", "Rejected", "Transaction", "Version", "PoisonedError",
     "ReadOnlyError", "StorageError", "UnknownFieldError", "UnknownOptionError", "VegoError", "__version__", "field",
     "close_on_sigterm", "open",
 }  # fmt: skip

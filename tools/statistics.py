@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def _collection(stats: dict[str, Any]) -> list[str]:
         "documents": f"{documents:,}{deleted}",
         "vectors": f"dimension {stats['dimension']}, metric {stats['metric']}",
         "segments": f"{counted(stats['segments'], 'file')}, {byte_size(stats['segment_bytes'])}",
+        **_partitions(stats),
         "buffered": f"{counted(stats['buffered_rows'], 'row')} in the write-ahead log only",
         "index": index,
         "keys": ", ".join(map(printable, stats["metadata_keys"])) or "none",
@@ -60,3 +62,8 @@ def _collection(stats: dict[str, Any]) -> list[str]:
     for name, text in facts.items():
         out += wrapped(text, first=f"  {name:<10} ", then=" " * 13)
     return out
+
+
+def _partitions(stats: Mapping[str, Any]) -> dict[str, str]:
+    key = stats.get("partition_by")
+    return {} if key is None else {"partitions": f"{stats['partitions']:,}, by {printable(key)}"}

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from vego.database import Database, Open, open
     from vego.document import Document
     from vego.hits import BatchResult, Hit, Hits
-    from vego.index.indexed_rows import CompactionReport
+    from vego.index.compaction_report import CompactionReport
     from vego.inputs import Outcome, Rejected
     from vego.planner import Plan
     from vego.query import Expr, field
     from vego.signals import close_on_sigterm
+    from vego.table.partition import PartitionInfo
     from vego.table.versions import Version
     from vego.transaction import Transaction
     from vego.verification import Finding, VerifyReport, verify
@@ -80,6 +81,7 @@ __all__ = [
     "NotFoundError",
     "Open",
     "Outcome",
+    "PartitionInfo",
     "Plan",
     "PoisonedError",
     "ReadOnlyError",
@@ -106,11 +108,12 @@ _HOMES = {
     "vego.database": "Database open Open",
     "vego.document": "Document",
     "vego.hits": "BatchResult Hit Hits",
-    "vego.index.indexed_rows": "CompactionReport",
+    "vego.index.compaction_report": "CompactionReport",
     "vego.inputs": "Outcome Rejected",
     "vego.planner": "Plan",
     "vego.query": "Expr field",
     "vego.signals": "close_on_sigterm",
+    "vego.table.partition": "PartitionInfo",
     "vego.table.versions": "Version",
     "vego.transaction": "Transaction",
     "vego.verification": "Finding VerifyReport verify",

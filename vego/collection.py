@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace as replace_fields
 from datetime import datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +24,8 @@ from vego.errors import (
     ReadOnlyError,
 )
 from vego.index import Metric
-from vego.index.indexed_rows import CompactionReport, IndexedRows, Progress
+from vego.index.compaction_report import CompactionReport
+from vego.index.indexed_rows import IndexedRows, Progress
 from vego.inputs import Given, Outcome, Rejected, usual_row, valid_rows
 from vego.options import CollectionOptions, check_retained
 from vego.progress import progress_of
@@ -31,6 +33,8 @@ from vego.readable import Readable
 from vego.store import disown_in_child
 from vego.table.batch import RowBatch
 from vego.table.garbage import Collected
+from vego.table.partition import Partition
+from vego.table.partitioned import check_partition
 from vego.table.versions import Version
 from vego.transaction import Overlay, Step, Transaction
 
@@ -148,7 +152,8 @@ class Collection(Readable):
         exists already. Raises InvalidArgumentError where the call is wrong and not a row.
         """
         where = f"{self.name}.insert_valid"
-        given = Given(documents, ids, vectors, metadata, id_column, vector_column)
+        key = self.options.partition_by
+        given = Given(documents, ids, vectors, metadata, id_column, vector_column, key)
         batch, numbers, rejected = valid_rows(given, self.dimension, where, self._new_id)
 
         def put(rows: IndexedRows | None) -> Outcome:
@@ -204,6 +209,7 @@ class Collection(Readable):
         where = f"{self.name}.update({id!r})"
         check_id(id, where)
         changed = check_metadata(metadata or {}, where)
+        check_partition(changed, self.options.partition_by, where)
 
         def update(rows: IndexedRows | None) -> None:
             newest = None if rows is None else rows.rows.newest()
@@ -238,6 +244,18 @@ class Collection(Readable):
             return len(found)
 
         return self._change(delete)
+
+    def drop_partition(self, value: str | int | bool | None) -> int:
+        """Delete all documents of one partition, named by the value of the key, and return how many there were.
+
+        That is one commit, however many there are: none of their files is rewritten. Versions before it still have
+        them; their space comes back when no kept version needs it. Documents that another process adds afterwards stay.
+        Raises InvalidArgumentError where the collection has no partitions, InvalidMetadataError for a value that none
+        can have.
+        """
+        self._partition_key("drop_partition")
+        partition = Partition(value)
+        return self._change(lambda rows: 0 if rows is None else rows.drop_partition(partition))
 
     def flush(self) -> None:
         """Turn the write buffer into a segment file now. Nothing needs this to be safe."""
@@ -394,6 +412,8 @@ class Collection(Readable):
         self, given: Given, verb: str, *, replace: bool = False, progress: bool | Progress = False
     ) -> list[str]:
         where = f"{self.name}.{verb}"
+        if self.options.partition_by is not None:
+            given = replace_fields(given, partition_by=self.options.partition_by)
         batch = given.rows(self.dimension, where, self._new_id)
         if len(batch) == 0:
             return []

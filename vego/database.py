@@ -443,10 +443,10 @@ class Database:
             raise InvalidArgumentError(f"{where} metric {found.metric.value!r}, not {metric!r}")
         if options:
             CollectionOptions.of(options)
-            kept = found.options.to_json()
             for key, value in options.items():
-                if kept[key] != value:
-                    raise InvalidArgumentError(f"{where} {key}={kept[key]!r}, not {value!r}")
+                kept = getattr(found.options, key)
+                if kept != value:
+                    raise InvalidArgumentError(f"{where} {key}={kept!r}, not {value!r}")
 
 
 def _share(store: Store) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vego import display
 from vego.document import Document
 from vego.index import Metric
-from vego.table.publication import RowSnapshot
 from vego.table.slots import Slots
+from vego.table.snapshot import RowSnapshot
 
 
 class BatchResult(NamedTuple):

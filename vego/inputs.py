@@ -22,6 +22,7 @@ from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidIdError, 
 from vego.options import MAX_ID_BYTES, MAX_METADATA_KEYS
 from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_user
 from vego.table.batch import RowBatch
+from vego.table.partitioned import shares_of
 from vego.table.values import dump_plain
 
 FLOAT32 = np.dtype(np.float32)
@@ -39,6 +40,7 @@ class Given:
     metadata: Any = None
     id_column: str = "id"
     vector_column: str = "vector"
+    partition_by: str | None = None
 
     @classmethod
     def one(cls, document: Document | None, name: str | None, vector: Any, metadata: Any) -> Given:
@@ -62,7 +64,7 @@ class Given:
         if isinstance(self.documents, str | bytes | Document | Mapping) or not isinstance(
             self.documents, Iterable
         ):
-            self.rows(None, where, str)  # says what is wrong
+            self._rows(None, where, str)  # says what is wrong
         return replace(self, documents=list(self.documents))
 
     def count(self, where: str) -> int:
@@ -116,6 +118,12 @@ class Given:
 
     def rows(self, dimension: int | None, where: str, new_id: NewId) -> RowBatch:
         """The rows, all of them valid; `dimension` None takes that of the first."""
+        batch = self._rows(dimension, where, new_id)
+        if self.partition_by is not None:
+            shares_of(batch, self.partition_by, where)  # refuses what cannot be partitioned
+        return batch
+
+    def _rows(self, dimension: int | None, where: str, new_id: NewId) -> RowBatch:
         documents = self.documents
         if documents is None:
             return from_columns(self.ids, self.vectors, self.metadata, dimension, where, new_id)

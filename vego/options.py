@@ -15,6 +15,7 @@ MAX_EF = 65_536
 MAX_ID_BYTES = 512
 MAX_METADATA_KEYS = 1_024
 MAX_METADATA_DEPTH = 32
+MAX_PARTITION_KEY = 256
 
 DURABILITIES = ("sync", "interval", "none")
 MAX_INTERVAL_MS = 60_000
@@ -46,6 +47,7 @@ class CollectionOptions:
     flush_bytes: size of the write buffer at which it becomes a segment file.
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
     retain_seconds: what is needed to go back to any moment of this time stays, however many versions there are.
+    partition_by: a metadata key; documents with different values of it never share a segment file. None: no such key.
     """
 
     index: str = "hnsw"
@@ -55,6 +57,7 @@ class CollectionOptions:
     flush_bytes: int = 10_000_000
     retain_versions: int = 10
     retain_seconds: int = 0
+    partition_by: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("index", self.index, INDEX_KINDS)
@@ -64,6 +67,7 @@ class CollectionOptions:
         _bounded("flush_bytes", self.flush_bytes, 1_000, 1 << 32)
         check_retained(self.retain_versions)
         _bounded("retain_seconds", self.retain_seconds, 0, 10 * 365 * 86_400)
+        _check_partition_by(self.partition_by)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> CollectionOptions:
@@ -77,8 +81,21 @@ class CollectionOptions:
         return cls(**options)
 
     def to_json(self) -> dict[str, Any]:
-        """The options as a JSON object."""
-        return asdict(self)
+        """The options as a JSON object; one that came later is there only where it is used."""
+        options = asdict(self)
+        if self.partition_by is None:
+            del options["partition_by"]
+        return options
+
+
+def _check_partition_by(key: object) -> None:
+    if key is None:
+        return
+    if not isinstance(key, str) or not key or key.startswith("$") or len(key) > MAX_PARTITION_KEY:
+        raise UnknownOptionError(
+            f"option 'partition_by': expected a metadata key (1 to {MAX_PARTITION_KEY} characters, the first no '$') "
+            f"or None, got {key!r}"
+        )
 
 
 def check_retained(versions: object) -> None:

@@ -20,6 +20,8 @@ class Plan:
     strategy: "empty", "exact" (float scan of all rows), "gather" (float scan of the matches), "codes" (8-bit scan
     of the matches, best re-ranked), "graph", or "filtered graph".
     rows: live rows. matches: rows that pass the filter. indexed: slots in the graph; the others are scanned exactly.
+    partitions: how many the collection has in files; pruned: in how many of them no row can match the filter, and
+    taken: in how many every row does. Of both, no column is read.
     """
 
     strategy: str
@@ -28,13 +30,21 @@ class Plan:
     matches: int
     indexed: int
     ef: int
+    partitions: int = 0
+    pruned: int = 0
+    taken: int = 0
 
     def __str__(self) -> str:
         share = self.matches / self.rows if self.rows else 0.0
+        of_partitions = (
+            f"\n  {self.pruned:,} of {self.partitions:,} partitions pruned, {self.taken:,} taken whole"
+            if self.partitions
+            else ""
+        )
         return (
             f"{self.strategy}: {self.reason}\n"
             f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots in the graph; "
-            f"ef={self.ef}"
+            f"ef={self.ef}{of_partitions}"
         )
 
 

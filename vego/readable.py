@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from vego.queries import check_ef, check_k, check_queries
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher
 from vego.table.export import schema_of, table_of
-from vego.table.publication import RowSnapshot
+from vego.table.partition import PartitionInfo
+from vego.table.pruning import PartitionFilter, partitions_of
+from vego.table.snapshot import RowSnapshot
 
 Filter = Expr | str | Mapping[str, Any] | None
 
@@ -147,7 +150,21 @@ class Readable:
         _, ef = self._query(vector, 1, k, ef)
         if state is None:
             return Plan("empty", "the collection is empty", 0, 0, 0, ef)
-        return self._plan(state, filter, ef, exact)[1]
+        plan, expr = self._plan(state, filter, ef, exact)[1], parse_filter(filter)
+        if expr is None or self.options.partition_by is None:
+            return plan
+        found = PartitionFilter(expr, self.options.partition_by).pruned(state.snapshot)
+        return replace(plan, partitions=found.partitions, pruned=found.none, taken=found.all)
+
+    def partitions(self) -> list[PartitionInfo]:
+        """Every partition: its value, documents, segment files and their bytes; none first, then false, true, numbers,
+        text.
+
+        Raises InvalidArgumentError where the collection was made without `partition_by`.
+        """
+        key = self._partition_key("partitions")
+        state = self._state()
+        return [] if state is None else partitions_of(state.snapshot, key)
 
     @property
     def schema(self) -> lance_fmt.Schema:
@@ -194,10 +211,12 @@ class Readable:
             return None
         assert self._rows is not None
         names = fields_of(expr)
-        known = self._rows.rows.keys
+        known, key = self._rows.rows.keys, self.options.partition_by
         for name in names:
-            if name not in known:
+            if name not in known and name != key:
                 raise unknown_field_error(name, list(known), self.name)
+        if key is not None:
+            return PartitionFilter(expr, key).mask(state.snapshot, state.filters.by_source)
         columns = state.filters.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
 
@@ -214,6 +233,15 @@ class Readable:
         return check_queries(vectors, ndim, self.dimension, where), check_ef(
             ef, self.options.ef_search, k, where
         )
+
+    def _partition_key(self, verb: str) -> str:
+        key = self.options.partition_by
+        if key is None:
+            raise InvalidArgumentError(
+                f"{self.name}.{verb}: the collection has no partitions; a new one has them where it is made with "
+                "partition_by=KEY"
+            )
+        return key
 
     def _width(self) -> int:
         assert self._rows is not None

@@ -18,6 +18,7 @@ from vego import names
 from vego.errors import CorruptionError, NotFoundError
 from vego.repair import exclusive
 from vego.store import Store
+from vego.table.attributes import build_column
 from vego.table.batch import RowBatch
 from vego.table.commit import ReplaceSegments, commit
 from vego.table.manifest import Manifest, SegmentEntry
@@ -63,14 +64,16 @@ def salvage_segments(path: str | Path, collection: str) -> Salvaged:
     """
     with exclusive(path) as store:
         manifest = newest_manifest(store, collection)
-        rests = [_rest_of(store, collection, entry) for entry in manifest.segments]
+        segments = [entry for entry in manifest.segments if not entry.dropped]
+        rests = [_rest_of(store, collection, entry) for entry in segments]
         damaged = [rest for rest in rests if rest is not None]
         if not damaged:
             return Salvaged(manifest.version, (), 0, (), ())
         if any(rest.lost_mask for rest in damaged):
-            _drop_replaced(store, collection, manifest, rests)
+            _drop_replaced(store, collection, manifest, segments, rests)
+        key = manifest.partition_by
         actions = [
-            ReplaceSegments((rest.entry.file,), _rewritten(store, collection, rest)) for rest in damaged
+            ReplaceSegments((rest.entry.file,), _rewritten(store, collection, rest, key)) for rest in damaged
         ]
         made = commit(store, collection, manifest, actions, summary="salvage damaged segments")
         return Salvaged(
@@ -125,10 +128,16 @@ def _present(column: Column) -> Mask:
     return np.ones(len(column), np.bool_) if column.validity is None else column.validity
 
 
-def _drop_replaced(store: Store, collection: str, manifest: Manifest, rests: Sequence[_Rest | None]) -> None:
+def _drop_replaced(
+    store: Store,
+    collection: str,
+    manifest: Manifest,
+    segments: Sequence[SegmentEntry],
+    rests: Sequence[_Rest | None],
+) -> None:
     """Rows that came back with a lost mask go where a later row has the same id (I4)."""
     seen: set[str] = set()
-    for entry, rest in zip(reversed(manifest.segments), reversed(rests), strict=True):
+    for entry, rest in zip(reversed(segments), reversed(rests), strict=True):
         if rest is None:
             segment = Segment(store, collection, entry, manifest.dimension)
             live, _ = _live(store, collection, entry)
@@ -142,7 +151,7 @@ def _drop_replaced(store: Store, collection: str, manifest: Manifest, rests: Seq
             seen.add(name)
 
 
-def _rewritten(store: Store, collection: str, rest: _Rest) -> SegmentEntry | None:
+def _rewritten(store: Store, collection: str, rest: _Rest, key: str | None) -> SegmentEntry | None:
     rows = np.flatnonzero(rest.keep)
     if not len(rows):
         return None
@@ -152,7 +161,12 @@ def _rewritten(store: Store, collection: str, rest: _Rest) -> SegmentEntry | Non
         for name, (field, column) in rest.columns.items()
         if name not in (ID, VECTOR)
     }
-    return write_segment(store, collection, RowBatch(_ids(rest, rows), vectors, columns=columns))
+    partition = rest.entry.partition
+    if key is not None and partition is not None and partition.value is not None:
+        # What all rows have is known, however damaged the column is.
+        columns[key] = build_column(key, [partition.value] * len(rows))
+    batch = RowBatch(_ids(rest, rows), vectors, columns=columns)
+    return write_segment(store, collection, batch, partition=partition)
 
 
 def _ids(rest: _Rest, rows: NDArray[np.int64]) -> list[str]:

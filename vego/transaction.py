@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace as replace_fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import ArrayLike
 from vego.document import Document, check_id, check_metadata, check_vectors
 from vego.errors import ClosedError, DocumentNotFoundError, DuplicateIdError
 from vego.inputs import Given
+from vego.options import CollectionOptions
 from vego.table.batch import RowBatch
+from vego.table.partitioned import check_partition
 
 Get = Callable[[str], Document | None]
 Step = Callable[["Overlay"], None]
@@ -21,6 +24,7 @@ class Changeable(Protocol):
     """What a transaction needs of its collection."""
 
     name: str
+    options: CollectionOptions
 
     @property
     def dimension(self) -> int | None:
@@ -104,6 +108,7 @@ class Transaction:
         where = f"{self._collection.name}.transaction.update({id!r})"
         check_id(id, where)
         changed = check_metadata(metadata or {}, where)
+        check_partition(changed, self._collection.options.partition_by, where)
         new = None if vector is None else self._vector(vector, where)
 
         def step(overlay: Overlay) -> None:
@@ -134,6 +139,7 @@ class Transaction:
 
     def _put(self, given: Given, verb: str, *, replace: bool) -> str:
         where = f"{self._collection.name}.transaction.{verb}"
+        given = replace_fields(given, partition_by=self._collection.options.partition_by)
         batch = given.rows(self._dimension, where, self._new_id)
         self._dimension = batch.vectors.shape[1]
         name = batch.ids[0]

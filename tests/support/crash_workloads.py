@@ -31,6 +31,7 @@ PATH = "/disk/db"
 NAMES = [f"k{number}" for number in range(10)]
 RANDOM = "anything"  # the workload that follows from its seed
 AFTER = "written after recovery"
+PARTITION = "part"
 REWRITING: Any = indexed_rows  # what it imports is not its to give away, but that is where it is replaced
 
 Content = tuple[tuple[str, tuple[tuple[str, int], ...]], ...] | str
@@ -166,15 +167,15 @@ class Session:
                 documents = documents | {name: states | {f"{len(states):03d}": now}}
         return tuple((name, tuple(sorted(found.items()))) for name, found in sorted(documents.items()))
 
-    def create(self, collection: str) -> None:
+    def create(self, collection: str, **options: Any) -> None:
         """Create a collection."""
         past: dict[str, dict[str, int]] = {f"{collection}{PAST}": {}} if collection == WITH_PAST else {}
         with self.step(self.frozen(self.collections | {collection: {}} | past)):
             self._before = None  # it may be there although the call failed: asking again is harmless
-            self._db.collection(collection, dimension=4, metric="l2")
+            self._db.collection(collection, dimension=4, metric="l2", **options)
 
-    def put(self, collection: str, *names: str, batch: bool = False) -> None:
-        """Insert or replace documents, all at once."""
+    def put(self, collection: str, *names: str, batch: bool = False, parts: tuple[Any, ...] = ()) -> None:
+        """Insert or replace documents, all at once; in these partitions in turn."""
         self._serial += 1
         serial = self._serial
         documents = self.collections
@@ -182,16 +183,19 @@ class Session:
         documents[collection] = documents[collection] | dict.fromkeys(names, serial)
         docs = self._db.collection(collection)
         vector = np.full(4, serial, np.float32)
+        metadata = {"serial": [serial] * len(names)}
+        if parts:
+            metadata[PARTITION] = [parts[number % len(parts)] for number in range(len(names))]
         with self.step(self.frozen(documents)):
             if len(names) == 1 and not batch:
                 verb = docs.upsert if names[0] in known else docs.insert
-                verb(id=names[0], vector=vector, metadata={"serial": serial})
+                verb(id=names[0], vector=vector, metadata={key: one[0] for key, one in metadata.items()})
             else:
                 many = docs.insert_batch if known.isdisjoint(names) else docs.upsert_batch
                 many(
                     ids=names,
                     vectors=np.tile(vector, (len(names), 1)),
-                    metadata={"serial": [serial] * len(names)},
+                    metadata=metadata,
                 )
 
     def delete(self, collection: str, *names: str) -> None:
@@ -200,6 +204,13 @@ class Session:
         documents[collection] = {name: n for name, n in documents[collection].items() if name not in names}
         with self.step(self.frozen(documents)):
             self._db.collection(collection).delete_batch(names)
+
+    def drop_partition(self, collection: str, part: Any, *names: str) -> None:
+        """Drop a partition, in which `names` are."""
+        documents = self.collections
+        documents[collection] = {name: n for name, n in documents[collection].items() if name not in names}
+        with self.step(self.frozen(documents)):
+            self._db.collection(collection).drop_partition(part)
 
     def flush(self, collection: str) -> None:
         """Turn the write buffer into a segment."""
@@ -294,7 +305,7 @@ class Session:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Let the database see the simulated system, and be content with few rows where it counts them."""
-        small = [(rowstore, "DIRECT_ROWS", 6)]
+        small = [(rowstore, "DIRECT_ROWS", 6), (rowstore, "LEAST_SHARE", 3)]
         before = [getattr(module, name) for module, name, _ in small]
         for module, name, value in small:
             setattr(module, name, value)
@@ -586,6 +597,31 @@ def _vacuum(session: Session) -> None:
     session.untag("c", "then")
 
 
+def _parts(session: Session) -> None:
+    """Segments of two partitions, a graph over them, and a buffer with more."""
+    session.open()
+    session.create("c", partition_by=PARTITION)
+    session.put("c", *NAMES[:6], parts=("a", "b"))
+    session.build_index("c")
+    session.put("c", "k6", "k7", parts=("b", 1))
+    session.close()
+
+
+def _partitions(session: Session) -> None:
+    session.open()
+    session.drop_partition("c", "b", "k1", "k3", "k5", "k6")
+    session.put("c", *NAMES[:6], parts=("x", "y"))
+
+
+def _partitions_moved(session: Session) -> None:
+    """Slots change places: a flush sorts the buffer, a compaction merges what does not lie together."""
+    session.open()
+    session.put("c", "k0", "k8", "k1", parts=("b", "a"))
+    session.flush("c")
+    session.compact("c", lambda: session.drop_partition("c", "a", "k2", "k4", "k8"))
+    session.close()
+
+
 def _versions(session: Session) -> None:
     _few(session)
     session.open()
@@ -683,6 +719,8 @@ WORKLOADS = {
         Workload("vacuum", _vacuum, _segments_with_deletes),
         Workload("branch", _branch, _few),
         Workload("past", _past, options={"retain_versions": 1_000}),
+        Workload("partitions", _partitions, _parts),
+        Workload("partitions moved", _partitions_moved, _parts),
         Workload("repair manifest", _repair, _versions, "manifests"),
         Workload("repair index", _repair, _versions, "index"),
         Workload(RANDOM, _anything, options={"flush_bytes": 1_000}),

@@ -16,7 +16,7 @@ from vego.store import LocalStore, files, local
 from vego.store.descriptor import DIRECTORY, Descriptor, sync_file
 from vego.store.files import LocalNewFile
 from vego.table import opening, rowstore
-from vego.table.commit import ReplaceSegments, SetTag
+from vego.table.commit import DropPartition, ReplaceSegments, SetContents, SetTag
 from vego.table.garbage import Garbage
 from vego.table.journal import Journal
 from vego.table.rowstore import RowStore
@@ -349,6 +349,22 @@ def _tag_in_memory(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rowstore, "commit", commit)
 
 
+def _partition_in_pieces(patch: pytest.MonkeyPatch) -> None:
+    """A partition is dropped segment by segment."""
+    right = ROWSTORE.commit
+
+    def commit(store: Any, collection: str, base: Any, actions: Any, **options: Any) -> Any:
+        for action in actions:
+            if isinstance(action, DropPartition):
+                segments = list(base.segments)
+                first = next(n for n, entry in enumerate(segments) if entry.partition == action.partition)
+                segments[first] = segments[first].without_rows()
+                base = right(store, collection, base, [SetContents(tuple(segments), base.index)], **options)
+        return right(store, collection, base, actions, **options)
+
+    patch.setattr(rowstore, "commit", commit)
+
+
 PLANTED = [
     PlantedBug("no sync of files", _file_sync, "flush"),
     PlantedBug("no sync of directories", _directory_sync, "create"),
@@ -383,6 +399,8 @@ PLANTED = [
         "manifests not synced before their files go", _manifests_not_synced_before_their_files_go, "vacuum"
     ),
     PlantedBug("tag durable with the next commit only", _tag_in_memory, "tag"),
+    PlantedBug("batch of several partitions in two commits", _segment_in_pieces, "partitions"),
+    PlantedBug("partition dropped in pieces", _partition_in_pieces, "partitions"),
     PlantedBug("failed sync tried again", _sync_again, "log", fail_at=19),
     PlantedBug("failed sync ignored", _sync_errors_ignored, "log", fail_at=19),
 ]

@@ -489,7 +489,9 @@ def test_closing_ends_a_compaction_after_its_run(
 
     monkeypatch.setattr(indexed_rows, "rewrite", rewrite)
     monkeypatch.setattr(
-        indexed_rows, "choose_runs", lambda entries, full=False: compaction.choose_runs(entries, full=True)
+        indexed_rows,
+        "choose",
+        lambda manifest, indexed, full=False: compaction.choose(manifest, indexed=indexed, full=True),
     )
     monkeypatch.setattr(IndexedRows, "_segments_to_merge", lambda _: True)
     rows.maintain(lambda: len(runs) >= 2)

@@ -47,16 +47,26 @@ STATES = {  # at each moment; where one state takes longer, fewer
     "vacuum": 4,
     "branch": 3,
     "past": 3,
+    "partitions": 3,
+    "partitions moved": 2,
     "repair manifest": 10,
     "repair index": 8,
     "anything": 6,
 }
+MANY_MOMENTS = (
+    "compact",
+    "vacuum",
+    "branch",
+    "past",
+    "partitions",
+    "partitions moved",
+)  # of their recoveries
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_power_cuts(name: str) -> None:
-    again = 1 if name in ("compact", "vacuum", "branch", "past") else 6  # their recoveries have many moments
+    again = 1 if name in MANY_MOMENTS else 6
     often = 32 if WORKLOADS[name].damage else 12
     explorer = Explorer(seed=1, limit=STATES[name], again_one_in=often, again_limit=again)
     explorer.perform(WORKLOADS[name], 1)

@@ -383,3 +383,44 @@ def test_the_kernel_is_compiled_once():
     if hasattr(bypass, "signatures"):
         assert len(bypass.signatures) == 1
     assert removal.TASK_NODES < 300
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 300), share=st.sampled_from([0.0, 0.3, 0.9]))
+@settings(max_examples=25, deadline=None)
+def test_nodes_in_another_order(seed, rows, share):
+    """The same graph with other numbers: what it is without an order, relabelled one by one."""
+    rng = np.random.default_rng(seed)
+    vectors = clustered(rows, 6, seed)
+    index = built("l2", vectors, m=3, ef_construction=12)
+    removed = rng.random(rows) < share
+    order = rng.permutation(np.flatnonzero(~removed))
+    moved = index.without(removed, order=order)
+    assert_sound(moved)
+    plain, other = index.without(removed)._graph, moved._graph
+    assert (other.rows, other.top) == (plain.rows, plain.top)
+    place = np.argsort(order)  # of the nodes in their old order, where each is now
+    for node in range(plain.rows):
+        there = int(place[node])
+        assert np.array_equal(plain.codes[node], other.codes[there])
+        assert (plain.bias[node], plain.levels[node]) == (other.bias[there], other.levels[there])
+        old = [place[link] for link in plain.links[node] if link != NONE]
+        assert [link for link in other.links[there] if link != NONE] == old or share
+        for layer in range(int(plain.levels[node])):
+            row = plain.upper[plain.upper_start[node] + layer]
+            now = other.upper[other.upper_start[there] + layer]
+            assert {int(place[link]) for link in row if link != NONE} == {
+                int(x) for x in now if x != NONE
+            } or share
+    slots, _ = (
+        moved.search(vectors[order], inverse(vectors[order]), vectors[order[0]], 1, 32, 32)
+        if len(order)
+        else ([0], None)
+    )
+    assert len(order) == 0 or np.array_equal(vectors[order[slots[0]]], vectors[order[0]])
+
+
+def test_an_order_of_other_nodes():
+    index = built("l2", clustered(9, 4))
+    for wrong in ([0, 1], [0, 0, 2, 3, 4, 5, 6, 7, 8], list(range(1, 10))):
+        with pytest.raises(InvalidArgumentError, match="order"):
+            index.without(np.zeros(9, bool), order=np.array(wrong))

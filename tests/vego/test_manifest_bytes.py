@@ -188,8 +188,8 @@ def test_another_spelling_of_the_same_is_refused():
 
 def test_a_newer_format_is_named():
     body = example().to_bytes()[HEADER_SIZE:]
-    with pytest.raises(NewerVersionError, match=r"format 3 .* newer than 2"):
-        Manifest.from_bytes(sealed(body, version=3), "p")
+    with pytest.raises(NewerVersionError, match=r"format 4 .* newer than 3"):
+        Manifest.from_bytes(sealed(body, version=4), "p")
     with pytest.raises(NewerVersionError, match="flags 4"):
         Manifest.from_bytes(sealed(body, flags=4), "p")
     with pytest.raises(CorruptionError, match="not a manifest"):

@@ -108,10 +108,12 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("key", [None, "n"])
 @pytest.mark.parametrize("seed", range(8))
-def test_any_moment(tmp_path: Path, clock: Clock, seed: int) -> None:
+def test_any_moment(tmp_path: Path, clock: Clock, seed: int, key: str | None) -> None:
+    """Without partitions, and with one for each batch."""
     retained = [1000, 4][seed % 2]
-    script = Script(tmp_path, clock, seed, retain_versions=retained)
+    script = Script(tmp_path, clock, seed, retain_versions=retained, partition_by=key)
     for number in range(60):
         script.step(number)
         if number % 12 == 11:

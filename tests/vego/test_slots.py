@@ -18,7 +18,7 @@ import lance_fmt
 from vego.errors import CorruptionError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.table import ids as ids_module
-from vego.table.ids import IdColumn, SlotTable, hashes_of
+from vego.table.ids import IdColumn, SlotMap, SlotTable, hashes_of
 from vego.table.slots import Slots, SlotView
 from vego.table.vectors import NOTHING_FROZEN, SETTLED, Chunk, Vectors, inverse_norms_of
 
@@ -80,13 +80,14 @@ STEPS = st.lists(
         st.tuples(st.just("put"), st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True)),
         st.tuples(st.just("segment"), st.lists(st.sampled_from(NAMES), min_size=1, max_size=8, unique=True)),
         st.tuples(st.just("delete"), st.lists(st.sampled_from(NAMES), max_size=4, unique=True)),
+        st.tuples(st.sampled_from(["sorted flush", "reordered", "hole"]), st.just([])),
         st.tuples(st.sampled_from(["flush", "reopen", "compact", "merge"]), st.just([])),
     ),
     max_size=25,
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(STEPS, st.integers(1, 4), st.integers(0, 3))
 def test_slots_are_what_a_list_of_rows_says(
     steps: list[tuple[str, list[str]]], recent: int, deaths: int
@@ -102,6 +103,7 @@ def run(steps: list[tuple[str, list[str]]]) -> None:
     slots, model = Slots(WIDTH), Model()
     segments: list[tuple[list[Chunk], IdColumn]] = []
     seen: list[tuple[SlotView, list[str], list[bool]]] = []
+    maps: list[tuple[Slots, SlotMap, dict[str, int | None]]] = []  # of slots that others took the place of
 
     def content(names: Sequence[str], values: Sequence[int]) -> tuple[list[Chunk], IdColumn]:
         return chunks(array_of(values)), column(list(names))
@@ -110,7 +112,16 @@ def run(steps: list[tuple[str, list[str]]]) -> None:
         names, vectors = slots.buffered()
         if names:
             segments.append((chunks(vectors.copy()), column(names)))
-            slots.freeze(*segments[-1])
+            assert slots.freeze([segments[-1]]) is slots
+
+    def renumbered(order: Sequence[int]) -> None:
+        """The model with the slots `order`."""
+        model.names, model.values = [model.names[n] for n in order], [model.values[n] for n in order]
+        model.live = [model.live[n] for n in order]
+
+    def left_behind() -> None:
+        """Readers go on with the map of the slots there are now, and find what they did."""
+        maps.append((slots, slots.slot_of, {name: model.slot_of(name) for name in NAMES}))
 
     for step, names in steps:
         coming = range(model.next, model.next + len(names))
@@ -133,14 +144,31 @@ def run(steps: list[tuple[str, list[str]]]) -> None:
             flush()
             segments = [content(model.names, model.values)] if model.names else []
             slots = slots.rewritten(segments)
-        elif step == "compact":  # the same without the dead
+        elif step in ("compact", "reordered"):  # the same without the dead, or with every other slot first
             flush()
-            kept = np.array(model.live, np.bool_)
-            left = np.flatnonzero(kept).tolist()
-            model.names, model.values = [model.names[n] for n in left], [model.values[n] for n in left]
-            model.live = [True] * len(left)
-            segments = [content(model.names, model.values)] if left else []
-            slots = slots.rewritten(segments, kept)
+            left_behind()
+            order = np.flatnonzero(model.live)
+            if step == "reordered":
+                order = np.concatenate([order[::2], order[1::2]])
+            renumbered(order.tolist())
+            segments = [content(model.names, model.values)] if len(order) else []
+            slots = slots.rewritten(segments, order)
+        elif step == "sorted flush" and slots.buffered()[0]:  # as two segments, each with every other row
+            left_behind()
+            count = len(slots.buffered()[0])
+            first = len(model.names) - count
+            order = np.concatenate([np.arange(0, count, 2), np.arange(1, count, 2)])
+            renumbered([*range(first), *(order + first).tolist()])
+            cut = first + (count + 1) // 2
+            both = [content(model.names[a:b], model.values[a:b]) for a, b in ((first, cut), (cut, None))]
+            segments += both[: 1 + (count > 1)]
+            slots = slots.freeze(both[: 1 + (count > 1)], order)
+        elif step == "hole" and segments:  # all rows of the first segment die, however many
+            flush()
+            gone = np.flatnonzero(model.live[: segments[0][1].rows])
+            for slot in gone:
+                model.live[slot] = False
+            slots.kill_many(gone)
         elif step == "reopen":
             flush()
             slots, at = Slots(WIDTH), 0
@@ -153,6 +181,8 @@ def run(steps: list[tuple[str, list[str]]]) -> None:
             assert view.ids.take(range(view.rows)) == there
         model.check(slots.view())
         assert {name: slots.slot_of.get(name) for name in NAMES} == {n: model.slot_of(n) for n in NAMES}
+        for old, slot_of, there_then in maps:
+            assert old is not slots and {name: slot_of.get(name) for name in NAMES} == there_then
         seen.append((slots.view(), list(model.names), list(model.live)))
 
 
@@ -183,7 +213,7 @@ def test_slots_that_go_take_their_ids_along() -> None:
         kept = slots.view().live
         left = [name for name, there in zip(names, kept, strict=True) if there]
         content = chunks(np.ones((7, 1), np.float32)), column(left)
-        fewer = slots.rewritten([content], kept)
+        fewer = slots.rewritten([content], np.flatnonzero(kept))
         assert {name: fewer.slot_of.get(name) for name in names} == {
             name: left.index(name) if name in left else None for name in names
         }

@@ -24,6 +24,7 @@ COMMANDS = {  # what is typed: heading in the help, module
     "inspect": ("look inside", "vego.cli.inspect_file"),
     "stats": ("look inside", "vego.cli.stats"),
     "versions": ("look inside", "vego.cli.versions"),
+    "partitions": ("look inside", "vego.cli.partitions"),
     "convert": ("data in and out", "vego.cli.convert"),
     "backup": ("keep it safe", "vego.cli.backup"),
     "restore": ("keep it safe", "vego.cli.restore"),

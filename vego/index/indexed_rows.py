@@ -14,7 +14,8 @@ from datetime import datetime
 from threading import Lock, RLock
 from typing import Any
 
-import lance_fmt
+import numpy as np
+
 from lance_fmt import CorruptFileError
 from vego import names
 from vego.document import Document
@@ -28,6 +29,8 @@ from vego.errors import (
     StorageError,
     VegoError,
 )
+from vego.index.compaction_report import CompactionReport, report_of, summed
+from vego.index.graph_file import load_index, write_index
 from vego.index.hnsw import HnswIndex
 from vego.index.metrics import Metric
 from vego.maintenance import Maintenance
@@ -36,14 +39,15 @@ from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.branching import branch
 from vego.table.commit import SetContents, SetTag, commit
-from vego.table.compaction import Compaction, choose_runs, rewrite, steps_of
+from vego.table.compaction import Compaction, choose, rewrite, runs_there, steps_of
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
+from vego.table.manifest import IndexEntry, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
+from vego.table.partition import Partition
 from vego.table.point_in_time import NEWEST, contents_of, open_moment
-from vego.table.publication import RowSnapshot
 from vego.table.rowstore import DIRECT_ROWS, RowStore
+from vego.table.snapshot import RowSnapshot
 from vego.table.turns import Turns
 from vego.table.versions import Version, find_version, list_versions, moment_of, version_of_tag
 
@@ -62,17 +66,6 @@ class State:
     snapshot: RowSnapshot
     index: HnswIndex | None
     filters: FilterColumns
-
-
-@dataclass(frozen=True, slots=True)
-class CompactionReport:
-    """What a compaction did: segments and their bytes before and after, and dead rows that are gone."""
-
-    segments_before: int
-    segments_after: int
-    bytes_before: int
-    bytes_after: int
-    dropped_rows: int
 
 
 class _StoppedError(Exception):
@@ -126,7 +119,7 @@ class IndexedRows:
             with self.rows.publication.lock:
                 snapshot, state = self.rows.snapshot(), self._state
                 # Whoever gives slots new numbers shows rows and graph together.
-                if snapshot is not state.snapshot and snapshot.slot_of is state.snapshot.slot_of:
+                if snapshot is not state.snapshot and snapshot.numbering is state.snapshot.numbering:
                     self._state = state = State(snapshot, state.index, state.filters)
         return state
 
@@ -165,7 +158,7 @@ class IndexedRows:
         try:
             if self.rows.buffered_bytes >= self.rows.options.flush_bytes:
                 self.flush()
-            if large:
+            if large and self._holes_behind_graph() < MIN_BATCH:
                 self.catch_up(progress)
             self.maintenance_error = None
         except StorageError as error:
@@ -177,24 +170,50 @@ class IndexedRows:
         """Do what is due: extend the graph, save it, merge segments. Writers wait for none of it for long."""
         try:
             self.catch_up(cancel=stopped)
-            # Whoever is compacting may wait for the writers' lock, which our caller may hold: never wait for them.
-            if not stopped() and self._segments_to_merge() and self._compacting.acquire(blocking=False):
-                try:
-                    self._compacted = self.rows.manifest.segments
-                    self._compact(full=False, progress=None, stopped=stopped)
-                finally:
-                    self._compacting.release()
+            if not stopped() and self._segments_to_merge():
+                self._compact_unless_somebody_does(stopped)
             self.maintenance_error = None
         except CommitConflictError:
             pass  # somebody else was faster
         except VegoError as error:
             self.maintenance_error = str(error)
 
-    def _waiting(self) -> bool:
-        """Whether so many slots lack a graph that they cost searches more than extending it costs."""
+    def _compact_unless_somebody_does(self, stopped: Callable[[], bool]) -> None:
+        # Whoever is compacting may wait for the writers' lock, which our caller may hold: never wait for them.
+        if self._compacting.acquire(blocking=False):
+            try:
+                self._compacted = self.rows.manifest.segments
+                self._compact(full=False, progress=None, stopped=stopped)
+            finally:
+                self._compacting.release()
+
+    @property
+    def _indexed(self) -> int:
         index = self._state.index
-        covered = 0 if index is None else index.rows
-        waiting = self.rows.slots - covered
+        return 0 if index is None else index.rows
+
+    @property
+    def _partitioned(self) -> bool:
+        return self.rows.options.partition_by is not None
+
+    def _holes_behind_graph(self) -> int:
+        """Slots of dropped partitions over which the graph would grow."""
+        if self.rows.options.index == "flat" or not self._partitioned:
+            return 0
+        stop, found, covered = 0, 0, self._indexed
+        for entry in self.rows.manifest.segments:
+            stop += entry.rows
+            if entry.dropped and stop > covered:
+                found += entry.rows
+        return found
+
+    def _waiting(self) -> bool:
+        """Whether so many slots lack a graph that they cost searches more than extending it costs.
+
+        Where there are partitions, a flush moves the slots of the write buffer: they get none.
+        """
+        covered = self._indexed
+        waiting = (self.rows.flushed_slots if self._partitioned else self.rows.slots) - covered
         if waiting < MIN_BATCH or self.rows.options.index == "flat":
             return False
         return waiting >= min(covered // 64, 8_192)
@@ -207,7 +226,7 @@ class IndexedRows:
         segments = self.rows.manifest.segments
         if segments is self._compacted:
             return False
-        found = bool(choose_runs(segments))
+        found = bool(choose(self.rows.manifest, indexed=self._indexed))
         if not found:
             self._compacted = segments
         return found
@@ -221,17 +240,25 @@ class IndexedRows:
     ) -> None:
         """Extend the graph where enough slots wait for it (`all_rows`: where any does), and save it now and then."""
         if all_rows:
+            if self._partitioned:
+                with self.lock, self.turns.ours():
+                    self.flush()
             self.rows.wait(self.rows.last_lsn)
+        # Not after a write, which must not fail because somebody else commits meanwhile.
+        if (all_rows or cancel is not None) and self._holes_behind_graph() >= MIN_BATCH:
+            self._compact_unless_somebody_does(cancel or (lambda: False))
         state = self.state
         view, index = state.snapshot.view, state.index
+        stop = state.snapshot.flushed_rows if self._partitioned else view.rows
         covered = 0 if index is None else index.rows
-        if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
+        due = self._waiting() or (all_rows and self.rows.options.index != "flat")
+        if due and covered < stop:
             extended = self._empty_index() if index is None else index.copy()
-            extended.extend(view.vectors, None, view.rows, progress=progress, cancel=cancel)
+            extended.extend(view.vectors, None, stop, progress=progress, cancel=cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
                 covered = 0 if now.index is None else now.index.rows
-                if now.snapshot.slot_of is not state.snapshot.slot_of or covered >= extended.rows:
+                if now.snapshot.numbering is not state.snapshot.numbering or covered >= extended.rows:
                     return  # slots have moved, or somebody was faster
                 self._state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
@@ -254,7 +281,7 @@ class IndexedRows:
                 with self.lock, self.turns.ours():
                     if (
                         self.advanced() is not self
-                        or self.state.snapshot.slot_of is not state.snapshot.slot_of
+                        or self.state.snapshot.numbering is not state.snapshot.numbering
                     ):
                         raise CommitConflictError(f"slots of {self.rows.collection!r} have moved")
                     self.rows.flush("index", entry)
@@ -267,8 +294,15 @@ class IndexedRows:
             for path in paths:
                 self._store.delete(path)
 
+    def drop_partition(self, partition: Partition) -> int:
+        """Drop all documents of a partition and return how many there were."""
+        dropped = self.rows.drop_partition(partition)
+        if self._segments_to_merge():
+            self._maintenance.due(self)
+        return dropped
+
     def flush(self) -> None:
-        """Turn the write buffer into a segment."""
+        """Turn the write buffer into segments."""
         self.rows.flush("flush")
 
     def compact(self, *, full: bool = False, progress: Progress | None = None) -> CompactionReport:
@@ -279,6 +313,8 @@ class IndexedRows:
         meanwhile; what was finished by then stays.
         """
         with self._compacting:
+            if full and self._partitioned and self._indexed:
+                self.catch_up(all_rows=True)  # see `choose`
             return self._compact(full, progress)
 
     def _compact(
@@ -289,10 +325,10 @@ class IndexedRows:
             self.flush()
             manifest = self.rows.manifest
         before = manifest.segments
-        runs = choose_runs(before, full=full)
+        runs = choose(manifest, indexed=self._indexed, full=full)
         graph = 0 if manifest.index is None else manifest.index.length
         total = sum(before[position].rows for run in runs for position in run)
-        done, reports = 0, [_report(before, before, 0)]
+        done, reports = 0, [report_of(before, before, 0)]
 
         def report(rows: int, _: int) -> None:
             if stopped():
@@ -305,25 +341,23 @@ class IndexedRows:
                 files = [tuple(before[position].file for position in run) for run in step]
                 reports.append(self._compact_step(files, report))
                 done += sum(before[position].rows for run in step for position in run)
-        return _summed(reports)
+        return summed(reports)
 
     def _compact_step(self, files: Sequence[tuple[str, ...]], progress: Progress) -> CompactionReport:
         """Rewrite the segments `files`, run by run, and commit that. Runs that are there no more are left out."""
         rows = self.rows
         with self.lock:
             before, state, segments = rows.manifest.segments, self.state, rows.segments
-        places = {entry.file: position for position, entry in enumerate(before)}
-        found = [range(places[run[0]], places[run[0]] + len(run)) for run in files if run[0] in places]
-        runs = [run for run in found if _files(before, run) in files]
+        runs = runs_there(before, files, 0 if state.index is None else state.index.rows)
         if not runs:
-            return _report(before, before, 0)
+            return report_of(before, before, 0)
         view = state.snapshot.view
         with rows.garbage.unfinished() as unfinished:
             index, entry = state.index, None
             try:
                 compaction = rewrite(self._store, rows.collection, segments, view, runs, unfinished, progress)
-                if compaction.dropped_rows and index is not None:
-                    index = index.without(~compaction.kept[: index.rows])
+                if compaction.moves_slots and index is not None:
+                    index = _moved(index, compaction)
                     entry = self._written(index, unfinished)
             except BaseException:
                 self._remove(unfinished)
@@ -334,7 +368,7 @@ class IndexedRows:
                         raise CommitConflictError(f"collection {rows.collection!r} was compacted elsewhere")
                     before = rows.manifest.segments
                     rows.adopt(compaction, entry, "compact", lambda: self._adopted(compaction, index, entry))
-                    return _report(before, rows.manifest.segments, compaction.dropped_rows)
+                    return report_of(before, rows.manifest.segments, compaction.dropped_rows)
             except CommitConflictError:
                 self._remove(unfinished)
                 raise
@@ -348,12 +382,12 @@ class IndexedRows:
 
     def _adopted(self, compaction: Compaction, index: HnswIndex | None, entry: IndexEntry | None) -> None:
         """Show the rows after a compaction. Where slots have moved, the graph and the filters move with them."""
-        if not compaction.dropped_rows:
+        if not compaction.moves_slots:
             return
         if index is not None and not index.rows:
             index = None
         self._saved_rows = 0 if entry is None else entry.rows
-        self._state = State(self.rows.snapshot(), index, FilterColumns())
+        self._state = State(self.rows.snapshot(), index, self._state.filters.renumbered())
 
     def vacuum(self, retain_versions: int | None = None) -> Collected:
         """Delete files that no kept version needs; `retain_versions` (at least 2) instead of the retention options.
@@ -425,6 +459,7 @@ class IndexedRows:
         past = self.at(version, timestamp, tag)
         old = past.rows.manifest
         try:
+            past.rows.slot_of("")  # makes the map of ids, which reads all of them
             with rows.garbage.held(old.version):
                 self.flush()
                 now = rows.manifest
@@ -515,7 +550,9 @@ class IndexedRows:
             "metric": manifest.metric,
             "version": manifest.version,
             "dead_slots": view.rows - view.live_count,
-            "segments": len(manifest.segments),
+            "partition_by": manifest.partition_by,
+            "partitions": len({e.partition for e in manifest.segments if e.partition and not e.dropped}),
+            "segments": sum(not entry.dropped for entry in manifest.segments),
             "segment_bytes": sum(entry.length for entry in manifest.segments),
             "buffered_rows": view.rows - snapshot.sources[-1][0],  # those under way are not there yet
             "buffered_bytes": rows.buffered_bytes,
@@ -538,61 +575,10 @@ class IndexedRows:
             self.rows.close()
 
 
-def _files(entries: Sequence[SegmentEntry], run: range) -> tuple[str, ...]:
-    return tuple(entry.file for entry in entries[run.start : run.stop])
-
-
-def _summed(reports: Sequence[CompactionReport]) -> CompactionReport:
-    """One after the other: what there is after the last, and before it what all of them took away."""
-    last = reports[-1]
-    return CompactionReport(
-        last.segments_after + sum(one.segments_before - one.segments_after for one in reports),
-        last.segments_after,
-        last.bytes_after + sum(one.bytes_before - one.bytes_after for one in reports),
-        last.bytes_after,
-        sum(one.dropped_rows for one in reports),
-    )
-
-
-def _report(before: Sequence[SegmentEntry], after: Sequence[SegmentEntry], dropped: int) -> CompactionReport:
-    old, new = (sum(entry.length for entry in entries) for entries in (before, after))
-    return CompactionReport(len(before), len(after), old, new, dropped)
-
-
-def write_index(store: Store, collection: str, index: HnswIndex, name: str | None = None) -> IndexEntry:
-    """Write the graph as an `.lfmt` file, durable except for its directory entry (the commit syncs that).
-
-    `name` is the file's, from `names.index_file`; None for a fresh one.
-    """
-    columns, metadata = index.to_columns()
-    name = name or names.index_file(store.new_id())
-    with store.create(names.index_path(collection, name)) as file:
-        summary = lance_fmt.write(file, columns, metadata=metadata, level="speed")
-        file.commit()
-    return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
-
-
-def _columns_of(file: lance_fmt.File) -> dict[str, lance_fmt.Column]:
-    """All columns; vectors as views of the file where it is mapped, every block held against its checksum."""
-    found = {}
-    for field in file.schema:
-        mapped = file.mapped(field.name) if field.type.is_vector else None
-        if mapped is None or len(mapped.runs) != 1:
-            found[field.name] = file.read([field.name])[field.name]
-        else:
-            mapped.check(0, mapped.blocks - 1)
-            found[field.name] = lance_fmt.Column(field.type, mapped.runs[0][1])
-    return found
-
-
-def load_index(file: lance_fmt.File, metric: Metric, manifest: Manifest) -> HnswIndex:
-    """Read a graph, mapped where that is possible, and close the file; every byte and every link is checked.
-
-    Raises CorruptFileError or CorruptionError.
-    """
-    with file:
-        index = HnswIndex.from_columns(_columns_of(file), dict(file.metadata), path=file.path)
-    if (index.metric, index.dimension) != (metric, manifest.dimension) or index.rows > manifest.rows:
-        what = f"an index of {index.rows} rows, {index.metric.value}, dimension {index.dimension}"
-        raise CorruptionError(file.path, 0, f"{what} does not belong to this collection")
-    return index
+def _moved(index: HnswIndex, compaction: Compaction) -> HnswIndex:
+    """The graph over the slots that there are after a compaction."""
+    removed = ~compaction.kept[: index.rows]
+    order = compaction.order
+    if order is not None:  # what the graph covers comes first before and after: see `choose`
+        order = order[: len(removed) - int(np.count_nonzero(removed))]
+    return index.without(removed, order=order)

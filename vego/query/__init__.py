@@ -24,6 +24,7 @@ from vego.query.expr import (
 from vego.query.fields import fields_of, unknown_field_error
 from vego.query.matches import matches
 from vego.query.parse import FilterLike, parse_filter
+from vego.query.residual import residual
 
 __all__ = [
     "KEYWORDS",
@@ -47,5 +48,6 @@ __all__ = [
     "fields_of",
     "matches",
     "parse_filter",
+    "residual",
     "unknown_field_error",
 ]

@@ -26,6 +26,7 @@ from vego.table.manifest import (
     newest_version,
     versions,
 )
+from vego.table.partition import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,21 @@ class SetOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceSegments:
-    """Put `new` (None: nothing) where the segments `files` are. Requires that they follow one another.
+    """Put `new` (None: nothing) where the first of the segments `files` is. Requires that they follow one another,
+    others between them only where all are of one partition.
 
-    Where that changes how many rows there are, slots behind them move, and an index that knows them is dropped.
+    Where slots move by that, an index that knows them is dropped.
     """
 
     files: tuple[str, ...]
     new: SegmentEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class DropPartition:
+    """Drop all rows of a partition: its segments lose their files and keep their slots, dead ones."""
+
+    partition: Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,17 @@ class SetContents:
     index: IndexEntry | None
 
 
-Action = AddSegment | SetDeletes | SetIndex | AdvanceWal | SetOptions | ReplaceSegments | SetTag | SetContents
+Action = (
+    AddSegment
+    | SetDeletes
+    | SetIndex
+    | AdvanceWal
+    | SetOptions
+    | ReplaceSegments
+    | DropPartition
+    | SetTag
+    | SetContents
+)
 
 
 def apply(action: Action, manifest: Manifest) -> Manifest:
@@ -124,6 +143,11 @@ def apply(action: Action, manifest: Manifest) -> Manifest:
             return replace(manifest, options=options)
         case ReplaceSegments(files, new):
             return _with_replaced(manifest, files, new)
+        case DropPartition(partition):
+            segments = tuple(
+                entry.without_rows() if entry.partition == partition else entry for entry in manifest.segments
+            )
+            return replace(manifest, segments=segments)
         case SetTag(name, version):
             if version is not None and version > manifest.version:
                 raise _conflict(manifest, f"tag {name!r} cannot name the later version {version}")
@@ -301,24 +325,28 @@ def _with_deletes(manifest: Manifest, file: str, deletes: DeletesEntry) -> tuple
                 )
             if deletes.count > entry.rows:
                 raise _conflict(manifest, f"segment {file} has {entry.rows} rows, not {deletes.count}")
+            if entry.dropped:
+                raise _conflict(manifest, f"segment {file} was dropped with its partition")
             changed = replace(entry, deletes=deletes)
             return (*manifest.segments[:position], changed, *manifest.segments[position + 1 :])
     raise _conflict(manifest, f"segment {file} is not there")
 
 
 def _with_replaced(manifest: Manifest, files: tuple[str, ...], new: SegmentEntry | None) -> Manifest:
-    there = [entry.file for entry in manifest.segments]
-    first = there.index(files[0]) if files and files[0] in there else -1
-    if first < 0 or tuple(there[first : first + len(files)]) != files:
+    place = {entry.file: position for position, entry in enumerate(manifest.segments)}
+    positions = [place.get(file, -1) for file in files]
+    first = min(positions, default=-1)
+    neighbours = positions == list(range(first, first + len(files)))
+    gone = [manifest.segments[position] for position in positions if position >= 0]
+    partitions = {entry.partition for entry in (*gone, *([] if new is None else [new]))}
+    together = len(partitions) == 1 and (neighbours or None not in partitions)
+    if first < 0 or positions != sorted(set(positions)) or not together:
         raise _conflict(manifest, f"segments {', '.join(files)} do not follow one another")
-    gone = manifest.segments[first : first + len(files)]
-    segments = (
-        *manifest.segments[:first],
-        *((new,) if new is not None else ()),
-        *manifest.segments[first + len(files) :],
-    )
+    away = set(files)
+    behind = [entry for entry in manifest.segments[first:] if entry.file not in away]
+    segments = (*manifest.segments[:first], *((new,) if new is not None else ()), *behind)
     index = manifest.index
-    moved = sum(entry.rows for entry in gone) != (0 if new is None else new.rows)
+    moved = not neighbours or sum(entry.rows for entry in gone) != (0 if new is None else new.rows)
     if moved and index is not None and index.rows > sum(entry.rows for entry in manifest.segments[:first]):
         index = None
     return replace(manifest, segments=segments, index=index)

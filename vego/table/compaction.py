@@ -2,7 +2,9 @@
 
 Size-tiered, as in log-structured merge trees (O'Neil et al., 1996): a run of neighbours is merged once its largest
 member is no more than half of the whole, so that a row is rewritten O(log n) times; a segment with many dead rows is
-rewritten by itself. Neighbours only: rows keep their order, and what is behind a run only moves up.
+rewritten by itself. Neighbours only: rows keep their order, and what is behind a run only moves up. Where there
+are partitions, neighbours are segments of one partition, whatever lies between them: rows change places, and the
+graph's nodes with them.
 
 Choosing and writing need no lock; `RowStore.adopt` puts the outcome in place and sees to what died meanwhile.
 """
@@ -20,7 +22,8 @@ from vego import names
 from vego.store import Store
 from vego.table.attributes import MISSING, NONE, NULL_MEANING, build_column, means_none, python_values
 from vego.table.batch import RowBatch, RowPieces
-from vego.table.manifest import SegmentEntry
+from vego.table.manifest import Manifest, SegmentEntry
+from vego.table.partition import Partition
 from vego.table.segment import Segment, corruption, write_segment
 from vego.table.slots import SlotView
 
@@ -30,6 +33,7 @@ MOST_BYTES = 256 << 20  # of the segments of one run; vectors of more are rewrit
 PIECE_BYTES = 64 << 20
 
 Mask = NDArray[np.bool_]
+Run = Sequence[int]  # positions of segments that become one, ascending
 Progress = Callable[[int, int], None]
 
 
@@ -43,15 +47,81 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What was written. `kept`, bool (rows of all segments,), says which slots there still are."""
+    """What was written. `kept`, bool (rows of all segments,), says which slots there still are, and `order`, int64, in
+    which order they come then; None where that is the one they were in.
+    """
 
     rewritten: tuple[Rewritten, ...]
     kept: Mask
+    order: NDArray[np.int64] | None
+
+    @property
+    def moves_slots(self) -> bool:
+        """Whether any slot gets another number."""
+        return self.order is not None or self.dropped_rows > 0
+
+    def in_order(self) -> NDArray[np.int64]:
+        """The slots that there still are, int64, in the order in which they come then."""
+        return np.flatnonzero(self.kept) if self.order is None else self.order
 
     @property
     def dropped_rows(self) -> int:
         """Rows left behind because they were dead."""
         return len(self.kept) - int(np.count_nonzero(self.kept))
+
+
+def choose(manifest: Manifest, *, indexed: int, full: bool = False) -> Sequence[Run]:
+    """Positions of the segments to rewrite together, in order; where there are partitions, those of one partition.
+
+    What a graph over the slots below `indexed` covers and what it does not are not merged, unless they are neighbours:
+    the graph covers the first slots after that, too.
+    """
+    entries = manifest.segments
+    if manifest.partition_by is None:
+        return choose_runs(entries, full=full)
+    covered = _covered(entries, indexed)
+    groups = [[position] for position, entry in enumerate(entries) if entry.dropped]
+    alike: dict[tuple[Partition | None, bool], list[int]] = {}
+    for position, entry in enumerate(entries):
+        if not entry.dropped:
+            alike.setdefault((entry.partition, position < covered), []).append(position)
+    for positions in alike.values():
+        runs = choose_runs([entries[position] for position in positions], full=full)
+        groups += [positions[run.start : run.stop] for run in runs]
+    return sorted(groups)
+
+
+def _covered(entries: Sequence[SegmentEntry], indexed: int) -> int:
+    """How many segments have no slots but those below `indexed`."""
+    stops = np.cumsum([entry.rows for entry in entries])
+    return int(np.searchsorted(stops, indexed, side="right"))
+
+
+def runs_there(
+    entries: Sequence[SegmentEntry], files: Sequence[Sequence[str]], indexed: int
+) -> list[list[int]]:
+    """The positions of runs that were chosen before, as files, without those that cannot be merged any more.
+
+    That is where a segment is gone, and where a graph over the slots below `indexed` covers some of a run by now: see
+    `choose`.
+    """
+    covered, places = _covered(entries, indexed), {entry.file: place for place, entry in enumerate(entries)}
+    found = [[places.get(file, -1) for file in run] for run in files]
+    return [
+        run
+        for run in found
+        if -1 not in run
+        and run == sorted(run)
+        and (_are_neighbours(run) or (entries[run[0]].partition is not None and _on_one_side(run, covered)))
+    ]
+
+
+def _are_neighbours(run: Run) -> bool:
+    return run[-1] - run[0] == len(run) - 1
+
+
+def _on_one_side(run: Run, place: int) -> bool:
+    return run[-1] < place or run[0] >= place
 
 
 def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[range]:
@@ -69,13 +139,13 @@ def choose_runs(entries: Sequence[SegmentEntry], *, full: bool = False) -> list[
     return sorted(chosen, key=lambda run: run.start)
 
 
-def steps_of(entries: Sequence[SegmentEntry], runs: Sequence[range], least: int) -> list[list[range]]:
+def steps_of(entries: Sequence[SegmentEntry], runs: Sequence[Run], least: int) -> list[list[Run]]:
     """`runs` in steps to be committed one by one: each rewrites at least `least` bytes, but for the last.
 
     So what an interrupted compaction has finished stays. With the size of the graph as `least`, healing and writing
     that once a step costs no more than the rewriting.
     """
-    steps: list[list[range]] = []
+    steps: list[list[Run]] = []
     size = least
     for run in runs:
         if size >= least:
@@ -124,21 +194,22 @@ def rewrite(
     collection: str,
     segments: Sequence[Segment],
     view: SlotView,
-    runs: Sequence[range],
+    runs: Sequence[Run],
     unfinished: set[str],
     progress: Progress | None = None,
 ) -> Compaction:
     """Write the live rows of each run as one new segment, durable except for its directory entry.
 
-    `segments` have the slots of `view` from 0 on. The paths of new files are put into `unfinished` before they are
-    created. Raises StorageError, CorruptionError; what was written by then is the caller's to remove.
+    `segments` have the slots of `view` from 0 on; a run comes where its first segment is. The paths of new files are
+    put into `unfinished` before they are created. Raises StorageError, CorruptionError; what was written by then is
+    the caller's to remove.
     """
     bases = np.cumsum([0, *(segment.rows for segment in segments)]).tolist()
     kept = np.ones(bases[-1], np.bool_)
     rewritten: list[Rewritten] = []
-    total, done = sum(bases[run.stop] - bases[run.start] for run in runs), 0
+    total, done = sum(segments[position].rows for run in runs for position in run), 0
     for run in runs:
-        slots = slice(bases[run.start], bases[run.stop])
+        slots = _slots_of(bases, run)
         kept[slots] = view.live[slots]
         files = tuple(segments[position].entry.file for position in run)
         entry = None
@@ -146,18 +217,39 @@ def rewrite(
             name = names.segment_file(store.new_id())
             unfinished.add(names.data_path(collection, name))
             batch = _merged(view, bases, segments, run, kept)
-            entry = write_segment(store, collection, batch, name)
+            entry = write_segment(store, collection, batch, name, segments[run[0]].entry.partition)
         rewritten.append(Rewritten(files, entry))
-        done += slots.stop - slots.start
+        done += len(slots)
         if progress is not None:
             progress(done, total)
-    return Compaction(tuple(rewritten), kept)
+    order = None
+    if not all(map(_are_neighbours, runs)):
+        order = order_after(bases, runs)
+        order = order[kept[order]]
+    return Compaction(tuple(rewritten), kept, order)
+
+
+def order_after(bases: Sequence[int], runs: Sequence[Run]) -> NDArray[np.int64]:
+    """All slots in the order in which their segments come when each run stands where its first one was."""
+    first_of = {run[0]: run for run in runs}
+    later = {position for run in runs for position in run[1:]}
+    order: list[int] = []
+    for position in range(len(bases) - 1):
+        if position not in later:
+            order += first_of.get(position, (position,))
+    return _slots_of(bases, order)
+
+
+def _slots_of(bases: Sequence[int], positions: Run) -> NDArray[np.int64]:
+    parts = [np.arange(bases[position], bases[position + 1]) for position in positions]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def _merged(
-    view: SlotView, bases: Sequence[int], segments: Sequence[Segment], run: range, kept: Mask
+    view: SlotView, bases: Sequence[int], segments: Sequence[Segment], run: Run, kept: Mask
 ) -> RowBatch | RowPieces:
-    slots = np.flatnonzero(kept[bases[run.start] : bases[run.stop]]) + bases[run.start]
+    slots = _slots_of(bases, run)
+    slots = slots[kept[slots]]
     parts = [
         (segments[position], np.flatnonzero(kept[bases[position] : bases[position + 1]])) for position in run
     ]

@@ -17,8 +17,8 @@ from lance_fmt import Column, CorruptFileError, DataType, Field, Schema, Table
 from vego.errors import UnknownFieldError
 from vego.table.attributes import MISSING, infer_type
 from vego.table.memtable import MemTable
-from vego.table.publication import RowSnapshot
 from vego.table.segment import ID, VECTOR, Segment, corruption
+from vego.table.snapshot import RowSnapshot
 from vego.table.values import EXPLICIT_NONE, to_jsonable
 
 _JSON = lance_fmt.json()

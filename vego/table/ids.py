@@ -119,9 +119,15 @@ class Ids:
         first = self._firsts[-1]
         return found + self._tail[max(start - first, 0) : max(stop - first, 0)]
 
-    def pieces(self, stop: int) -> Iterator[tuple[int, list[str]]]:
-        """First slot and ids of the slots [0, stop), some at a time; raises CorruptionError."""
+    def pieces(self, live: NDArray[np.bool_]) -> Iterator[tuple[int, list[str]]]:
+        """First slot and ids of the slots [0, len(live)), some at a time; raises CorruptionError.
+
+        Columns of which `live` marks no slot are not read and left out.
+        """
+        stop = len(live)
         for first, column in zip(self._firsts, self._columns, strict=False):
+            if not live[first : first + column.rows].any():
+                continue
             for low, names in column.pieces(min(column.rows, stop - first)):
                 yield first + low, names
         first = self._firsts[-1]
@@ -266,6 +272,12 @@ class SlotMap:
             if recent.get(name) == slot:
                 del recent[name]
 
+    def drop_dead(self, live: NDArray[np.bool_]) -> None:
+        """Forget all ids of slots that are dead now, by the mask of all slots."""
+        recent = self._state[1]
+        for name in [name for name, slot in recent.items() if not live[slot]]:
+            del recent[name]
+
     def tidy(self, rows: int) -> None:
         """Move the ids of the dict into the table where they have become many; there are `rows` slots."""
         table, recent = self._state
@@ -299,6 +311,23 @@ class SlotMap:
             slots = number[np.fromiter(recent.values(), np.int64, len(recent))].astype(np.uint32)
             hashes = np.concatenate([table.hashes[there], hashes_of(list(recent))])
             other._state = SlotTable(hashes, np.concatenate([moved[there].astype(np.uint32), slots])), {}
+        return other
+
+    def renumbered_behind(
+        self, owner: Slotted, make: Callable[[int], SlotTable], number: NDArray[np.int64], rows: int
+    ) -> SlotMap:
+        """The map for `owner`, of whose `rows` slots the last ones, as many as `number` has, get its numbers.
+
+        Costs what the dict does, unless the table has some of those slots as well.
+        """
+        first = rows - len(number)
+        if self._covered > first:
+            return self.renumbered(owner, make, np.concatenate([np.arange(first), number]), rows)
+        table, recent = self._state
+        other = SlotMap(owner, make)
+        other._covered = self._covered
+        moved = {name: slot if slot < first else int(number[slot - first]) for name, slot in recent.items()}
+        other._state = table, moved
         return other
 
     def _made(self) -> SlotTable:

@@ -60,16 +60,20 @@ class Liveness:
     def kill(self, slots: Sequence[int]) -> None:
         """Slots that are live no more."""
         if len(slots) + len(self._deaths.order) > _MOST_DEATHS:
-            mask = self._mask.copy()
-            mask[self._deaths.order] = False
-            mask[np.asarray(slots, np.int64)] = False
-            # A reader in between takes slots that have just died for live ones; its own view says better.
-            self._mask, self._marks, self._deaths = mask, _marks(mask), Deaths()
+            self.kill_many(np.asarray(slots, np.int64))
             return
         for slot in slots:
             # The place first: who sees it in the list finds it here.
             self._deaths.place[slot] = len(self._deaths.order)
             self._deaths.order.append(slot)
+
+    def kill_many(self, slots: NDArray[np.int64]) -> None:
+        """The same, in a copy of the mask."""
+        mask = self._mask.copy()
+        mask[self._deaths.order] = False
+        mask[slots] = False
+        # A reader in between takes slots that have just died for live ones; its own view says better.
+        self._mask, self._marks, self._deaths = mask, _marks(mask), Deaths()
 
     def view(self, rows: int | None = None) -> LiveView:
         """The live slots now, for a reader; of the first `rows` where given."""

@@ -11,7 +11,7 @@ keys, no spaces), UTF-8
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -21,8 +21,9 @@ from vego.errors import CorruptionError, InvalidArgumentError, NotFoundError
 from vego.options import MAX_DIMENSION
 from vego.store import Store
 from vego.table.envelope import HEADER_SIZE, opened, parsed, sealed
+from vego.table.partition import Partition
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAGIC = b"VMAN"
 
 _Entry = TypeVar("_Entry")
@@ -50,13 +51,18 @@ class DeletesEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentEntry:
-    """A file of `rows` rows; `crc` is its footer's."""
+    """A file of `rows` rows; `crc` is its footer's. `partition` is that of all its rows where there are any.
+
+    `dropped` says that the partition was dropped: there is no file, no row is alive, and the slots are still there.
+    """
 
     file: str
     rows: int
     length: int
     crc: int
     deletes: DeletesEntry | None = None
+    partition: Partition | None = None
+    dropped: bool = False
 
     def __post_init__(self) -> None:
         _require(isinstance(self.file, str) and names.is_segment_file(self.file), "segment file", self.file)
@@ -65,11 +71,21 @@ class SegmentEntry:
         _integer("segment crc", self.crc, high=_MAX_CRC)
         if self.deletes is not None and self.deletes.count > self.rows:
             _refuse("deletes count", f"at most {self.rows} rows", self.deletes.count)
+        if type(self.dropped) is not bool:
+            _refuse("segment dropped", "true or nothing", self.dropped)
+        if self.dropped and (self.partition is None or self.deletes is not None or self.length or self.crc):
+            _refuse("segment dropped", "a partition, no length, crc or deletes", self)
 
     @property
     def dead(self) -> int:
         """Rows that are deleted."""
+        if self.dropped:
+            return self.rows
         return 0 if self.deletes is None else self.deletes.count
+
+    def without_rows(self) -> SegmentEntry:
+        """The entry after its partition was dropped."""
+        return replace(self, length=0, crc=0, deletes=None, dropped=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +161,11 @@ class Manifest:
         for name, version in self.tags.items():
             names.check_tag(name)
             _integer(f"tag {name!r}", version, 1, self.version)
+        partitioned = self.partition_by is not None
+        for entry in self.segments:
+            if (entry.partition is not None) != partitioned:
+                expected = f"that of every segment as partition_by={self.partition_by!r} has it"
+                _refuse("partition", expected, entry)
         files = [entry.file for entry in self.segments] + ([self.index.file] if self.index else [])
         if len(set(files)) != len(files):
             _refuse("files", "each only once", files)
@@ -166,7 +187,15 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format version that can say this."""
+        if self.partition_by is not None:
+            return 3
         return 2 if self.tags else 1
+
+    @property
+    def partition_by(self) -> str | None:
+        """The metadata key that the collection is partitioned by; None where it is not."""
+        key: str | None = self.options.get("partition_by")
+        return key
 
     @cached_property
     def checksum(self) -> int:
@@ -178,6 +207,11 @@ class Manifest:
         fields = asdict(self) | {"options": dict(self.options), "tags": dict(self.tags)}
         if not self.tags:
             del fields["tags"]
+        for entry in fields["segments"]:
+            if entry["partition"] is None:
+                del entry["partition"]
+            if not entry["dropped"]:
+                del entry["dropped"]
         return sealed(MAGIC, self.format_version, fields)
 
     @classmethod
@@ -294,6 +328,8 @@ class NamedFile(NamedTuple):
 def named_files(collection: str, manifest: Manifest) -> Iterator[NamedFile]:
     """Every file that a manifest names."""
     for entry in manifest.segments:
+        if entry.dropped:
+            continue
         yield NamedFile(names.data_path(collection, entry.file), entry.length, entry.crc, entry.rows)
         if (deletes := entry.deletes) is not None:
             path = names.deletes_path(collection, deletes.file)
@@ -335,7 +371,13 @@ def _way_out(store: Store, collection: str, version: int) -> str:
 def _from_json(body: bytes) -> Manifest:
     fields = parsed(body)
     fields["segments"] = tuple(
-        SegmentEntry(**entry | {"deletes": _optional(DeletesEntry, entry["deletes"])})
+        SegmentEntry(
+            **entry
+            | {
+                "deletes": _optional(DeletesEntry, entry["deletes"]),
+                "partition": _optional(Partition, entry.get("partition")),
+            }
+        )
         for entry in fields["segments"]
     )
     fields["index"] = _optional(IndexEntry, fields["index"])

@@ -14,6 +14,7 @@ import lance_fmt
 from vego import names
 from vego.errors import CommitConflictError, CorruptionError, NotFoundError, ReadOnlyError
 from vego.store import Store
+from vego.table.hole import open_segment
 from vego.table.manifest import Manifest, load_latest, newest_version
 from vego.table.segment import Deletes, Segment, open_checked
 from vego.wal import Batch, Log, read_log
@@ -104,7 +105,7 @@ def _open(store: Store, collection: str, manifest: Manifest, log: Log | None = N
     segments: list[Segment] = []
     deletes: list[Deletes | None] = []
     for entry in manifest.segments:
-        segments.append(Segment(store, collection, entry, manifest.dimension))
+        segments.append(open_segment(store, collection, entry, manifest.dimension))
         deletes.append(
             None if entry.deletes is None else Deletes(store, collection, entry.deletes, entry.rows)
         )

@@ -19,8 +19,9 @@ from vego.table.batch import RowBatch
 from vego.table.commit import SetContents
 from vego.table.manifest import Manifest, load_version, newest_version, versions
 from vego.table.opening import OpenFiles, log_of, open_version
+from vego.table.partitioned import write_rows
 from vego.table.rowstore import RowStore
-from vego.table.segment import write_deletes, write_segment
+from vego.table.segment import write_deletes
 from vego.table.versions import find_version, microseconds, moment_of, reachable_since
 from vego.wal import Batch, read_history, segment_numbers
 
@@ -79,7 +80,7 @@ def contents_of(store: Store, collection: str, rows: RowStore) -> SetContents:
     if len(slots):
         documents = [snapshot.metadata(slot) for slot in slots.tolist()]
         batch = RowBatch(view.ids.take(slots), view.vectors.take(slots), rows=documents)
-        entries.append(write_segment(store, collection, batch))
+        entries += write_rows(store, collection, batch, rows.options.partition_by).entries
     return SetContents(tuple(entries), rows.manifest.index)
 
 

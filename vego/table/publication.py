@@ -14,34 +14,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vego.table.ids import SlotMap
-from vego.table.memtable import MemTable
-from vego.table.segment import Segment
-from vego.table.slots import SlotView
-
-
-@dataclass(frozen=True, slots=True)
-class RowSnapshot:
-    """The rows as of one moment: arrays in slot order and where each slot's metadata lies.
-
-    `slot_of` is the writer's map from live ids to slots: it may be ahead of `view`, but its slots mean the same.
-    """
-
-    version: int
-    view: SlotView
-    slot_of: SlotMap
-    sources: tuple[tuple[int, Segment | MemTable], ...]  # first slot, rows from there on
-
-    def metadata(self, slot: int) -> dict[str, Any]:
-        """The metadata of one slot, as it was inserted."""
-        for first, source in reversed(self.sources):
-            if slot >= first:
-                return source.metadata(slot - first)
-        raise IndexError(slot)
+from vego.table.snapshot import RowSnapshot
 
 
 class Mark(NamedTuple):

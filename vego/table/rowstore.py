@@ -13,7 +13,6 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vego import names
 from vego.document import Vector
@@ -32,6 +31,7 @@ from vego.table.commit import (
     Action,
     AddSegment,
     AdvanceWal,
+    DropPartition,
     ReplaceSegments,
     SetDeletes,
     SetIndex,
@@ -40,18 +40,29 @@ from vego.table.commit import (
 )
 from vego.table.compaction import Compaction
 from vego.table.garbage import Collected, Garbage, Retention
-from vego.table.ids import IdColumn
+from vego.table.hole import dead_rows
 from vego.table.incoming import Incoming
 from vego.table.journal import Journal
+from vego.table.layout import Layout
 from vego.table.manifest import IndexEntry, Manifest, SegmentEntry
 from vego.table.memtable import MemTable
 from vego.table.opening import OpenFiles
-from vego.table.publication import Mark, Publication, RowSnapshot
+from vego.table.partition import Partition
+from vego.table.partitioned import (
+    LEAST_SHARE,
+    MOST_BUFFERED,
+    Partitions,
+    Written,
+    in_order,
+    write_buffer,
+    write_rows,
+)
+from vego.table.publication import Mark, Publication
 from vego.table.replay import runs_of, vectors_of
-from vego.table.segment import Deletes, Segment, write_deletes, write_segment
+from vego.table.segment import Segment, write_deletes
 from vego.table.slots import Slots
+from vego.table.snapshot import RowSnapshot
 from vego.table.values import dump_metadata
-from vego.table.vectors import Chunk
 from vego.wal import Log, Put, encode_deletes, encode_puts
 
 DIRECT_ROWS = 1_024  # a batch of so many rows becomes a segment at once instead of passing through the WAL
@@ -79,19 +90,18 @@ class RowStore:
         self.manifest = manifest
         self.options = CollectionOptions.of(manifest.options)
         self._log_place = f"{store.name}/{names.wal_directory(collection)}"
-        self._with_norms = manifest.metric == "cosine"
         place = f"{store.name}/{names.collection_path(collection)}"
-        slots = Slots(manifest.dimension, with_norms=self._with_norms, place=place)
+        slots = Slots(manifest.dimension, with_norms=manifest.metric == "cosine", place=place)
         lock = RLock()
         self._incoming = Incoming(slots, lock)
         self._memtable = MemTable(self._log_place)
-        self._segments: list[Segment] = []
+        key = self.options.partition_by
+        self._partitions = None if key is None else Partitions(key, collection)
+        self._layout = Layout(store, collection, manifest)
         self._keys: set[str] = set()
-        self._bases: list[int] = []
         self._agreement = Agreement(f"collection {collection!r}")
-        self._stale_deletes: set[int] = set()  # segments whose deletes file lacks a kill
+        self._numbering = object()
         self._load_segments(files)
-        self._memtable_base = self._slots.rows
         log = files.log
         if shared:
             # Nothing is in it: who shares first flushes it, alone. What is left of it is for the version before.
@@ -107,18 +117,13 @@ class RowStore:
 
     def _load_segments(self, files: OpenFiles) -> None:
         for segment, deletes in zip(files.segments, files.deletes, strict=True):
-            dead = None
+            dead = np.ones(segment.rows, np.bool_) if segment.entry.dropped else None
             if deletes is not None:
                 dead = deletes.mask()
                 deletes.close()
-            self._bases.append(self._slots.rows)
-            self._slots.append_opened(*self._content(segment), dead)
-            self._segments.append(segment)
+            self._slots.append_opened(*self._layout.content(segment), dead)
+            self._layout.append(segment)
             self._keys.update(segment.fields)
-
-    def _content(self, segment: Segment) -> tuple[Sequence[Chunk], IdColumn]:
-        """Vectors and ids of a segment as slots take them."""
-        return segment.chunks(with_norms=self._with_norms), segment.id_column
 
     def _replay(self, log: Log) -> None:
         for puts, deleted in runs_of(log, DIRECT_ROWS):
@@ -189,6 +194,11 @@ class RowStore:
         return self._incoming.count
 
     @property
+    def flushed_slots(self) -> int:
+        """How many slots segments have; those of the write buffer come behind them."""
+        return self._layout.rows
+
+    @property
     def buffered_bytes(self) -> int:
         """Size of the write buffer."""
         return self._memtable.size
@@ -201,13 +211,16 @@ class RowStore:
         Live ids `deleted`, none of them in the batch, go in the same moment.
         """
         count, size = len(batch.ids), batch.vectors.nbytes
-        if self._shared or count >= DIRECT_ROWS or size >= DIRECT_BYTES:
+        most = DIRECT_BYTES if count < DIRECT_ROWS and size < DIRECT_BYTES else 0
+        if self._partitions is not None:
+            most = self._most_buffered(self._partitions, batch, most)
+        if self._shared or size >= most:
             self._put_segment(batch, deleted)
             return
         rows = batch.metadata_rows()
         encoded = [dump_metadata(row) for row in rows] if batch.encoded is None else batch.encoded
         size += sum(map(len, encoded))
-        if size >= DIRECT_BYTES:
+        if size >= most:
             self._put_segment(batch, deleted)
             return
         payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
@@ -241,27 +254,38 @@ class RowStore:
         else:
             self.publication.show(shown)
 
+    def _most_buffered(self, partitions: Partitions, batch: RowBatch, usual: int) -> int:
+        """From how many bytes on a batch is not for the write buffer; 0 where it has too many rows for that."""
+        shares = partitions.admitted(batch, self._layout.segments, self._memtable)
+        small = len(batch) < LEAST_SHARE * len(shares.partitions)
+        return min(self.options.flush_bytes, MOST_BUFFERED) if small else usual
+
     @property
     def _slots(self) -> Slots:
         """The slots, with all rows in them."""
         return self._incoming.slots()
 
     def _put_segment(self, batch: RowBatch, deleted: Sequence[str] = ()) -> None:
-        """Insert or replace as a segment of its own, committed at once; for many rows cheaper than the WAL."""
+        """Insert or replace as segments of its own, committed at once; for many rows cheaper than the WAL."""
         replaced = self._slots_of([*batch.ids, *deleted])
         with self._agreement.whole():
             flushed, actions = self._flush_actions(replaced)
             try:
-                entry = write_segment(self._store, self.collection, batch)
+                written = write_rows(self._store, self.collection, batch, self.options.partition_by)
             except Exception:
                 self._discard(new_files(self.collection, actions))
                 raise
-            self._commit([*actions, AddSegment(entry)], f"insert {len(batch):,} rows", flushed)
+            actions += [AddSegment(entry) for entry in written.entries]
+            self._commit(actions, f"insert {len(batch):,} rows", flushed)
             with self._agreement.landed(), self.publication.lock:
-                segment = self._add_segment(entry)
-                self._slots.append_written(batch.ids, *self._content(segment))
+                if flushed is not None and flushed.order is not None:  # it has moved some of them
+                    replaced = self._slots_of([*batch.ids, *deleted])
+                ids, first = in_order(written, batch.ids), 0
+                for segment in self._add_segments(written):
+                    stop = first + segment.rows
+                    self._slots.append_written(ids[first:stop], *self._layout.content(segment))
+                    first = stop
                 self._slots.kill(replaced)
-                self._memtable_base = self._slots.rows
                 self._publish()
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -310,43 +334,35 @@ class RowStore:
         old, new = self.manifest.segments, manifest.segments
         if [entry.file for entry in new[: len(old)]] != [entry.file for entry in old] or len(self._memtable):
             return False
-        live, killed = self._slots.view().live, list[int]()
-        for first, entry, before in zip(self._bases, new, old, strict=False):
-            if entry.deletes != before.deletes:
-                dead = self._mask(entry)
+        layout = self._layout
+        live, killed = self._slots.view().live, [np.empty(0, np.int64)]
+        for first, entry, before in zip(layout.bases, new, old, strict=False):
+            if entry.deletes != before.deletes or entry.dropped != before.dropped:
+                dead = dead_rows(self._store, self.collection, entry)
                 here = live[first : first + entry.rows]
                 if not (here | dead).all():
                     return (
                         False  # a row that was dead is alive: the collection went back to an earlier version
                     )
-                killed += (np.flatnonzero(here & dead) + first).tolist()
-        dimension = self.manifest.dimension
+                killed.append(np.flatnonzero(here & dead) + first)
         added = [
-            (Segment(self._store, self.collection, entry, dimension), self._mask(entry))
+            (layout.opened(entry), dead_rows(self._store, self.collection, entry))
             for entry in new[len(old) :]
         ]
         with self._agreement.whole(), self._agreement.landed(), self.publication.lock:
-            self._slots.kill(killed)
+            if any(entry.dropped != before.dropped for entry, before in zip(new, old, strict=False)):
+                self._slots.kill_many(np.concatenate(killed))
+                self._close_dropped(new[: len(old)])
+            else:
+                self._slots.kill(np.concatenate(killed).tolist())
             for segment, dead in added:
-                self._segments.append(segment)
-                self._bases.append(self._slots.rows)
+                layout.append(segment)
                 self._keys.update(segment.fields)
-                self._slots.append_opened(*self._content(segment), dead)
-            self._memtable_base = self._slots.rows
+                self._slots.append_opened(*layout.content(segment), dead)
             self.manifest = manifest
             self.options = CollectionOptions.of(manifest.options)
             self._publish()
         return True
-
-    def _mask(self, entry: SegmentEntry) -> NDArray[np.bool_]:
-        """The dead rows of a segment by its newest deletes file."""
-        if entry.deletes is None:
-            return np.zeros(entry.rows, np.bool_)
-        deletes = Deletes(self._store, self.collection, entry.deletes, entry.rows)
-        try:
-            return deletes.mask()
-        finally:
-            deletes.close()
 
     def flush(self, reason: str, index: IndexEntry | None = None) -> None:
         """Turn the write buffer into a segment and commit, with `index` as the new index where given."""
@@ -357,6 +373,31 @@ class RowStore:
             if actions:
                 self._commit(actions, reason, flushed)
                 self._publish()
+
+    def drop_partition(self, partition: Partition) -> int:
+        """Drop the documents of a partition in one commit that touches no row on disk; how many there were."""
+        self.flush("flush")
+        positions = [
+            position
+            for position, entry in enumerate(self.manifest.segments)
+            if entry.partition == partition and not entry.dropped
+        ]
+        if not positions:
+            return 0
+        with self._agreement.whole():
+            self._commit([DropPartition(partition)], f"drop partition {partition}", None)
+            with self._agreement.landed(), self.publication.lock:
+                live, parts = self._slots.view().live, map(self._layout.slots_of, positions)
+                gone = np.concatenate([np.flatnonzero(live[part]) + part.start for part in parts])
+                self._slots.kill_many(gone)
+                self._close_dropped(self.manifest.segments)
+                self._publish()
+        return len(gone)
+
+    def _close_dropped(self, entries: Sequence[SegmentEntry]) -> None:
+        """Segments that `entries` say were dropped, all their rows dead, are held by readers only from now on."""
+        self._layout.reopen(entries)
+        self._incoming.replace(self._slots.rewritten(self._layout.contents()))
 
     def commit(self, actions: Sequence[Action], reason: str, *, reopen: bool = False) -> None:
         """Flush the write buffer and commit `actions`, which say nothing of rows: else `reopen`, and only close these.
@@ -375,7 +416,7 @@ class RowStore:
     @property
     def segments(self) -> Sequence[Segment]:
         """The open segments, in slot order; not to be changed."""
-        return tuple(self._segments)
+        return tuple(self._layout.segments)
 
     def adopt(
         self, compaction: Compaction, index: IndexEntry | None, reason: str, shown: Callable[[], None]
@@ -387,15 +428,15 @@ class RowStore:
         slots. Raises CommitConflictError where a segment is there no more.
         """
         with self._agreement.whole():
-            runs = [self._run_of(one.files) for one in compaction.rewritten]
+            layout = self._layout
+            runs = [layout.positions_of(one.files) for one in compaction.rewritten]
             moved = {position for run in runs for position in run}
             flushed, actions = self._flush_actions([], without=moved)
             live = self._slots.view().live
             for run, one in zip(runs, compaction.rewritten, strict=True):
                 actions.append(ReplaceSegments(one.files, one.entry))
-                first = self._bases[run.start]
-                kept = compaction.kept[first : first + sum(self._segments[i].rows for i in run)]
-                dead = np.flatnonzero(~live[first : first + len(kept)][kept])
+                parts = [layout.slots_of(position) for position in run]
+                dead = np.flatnonzero(~np.concatenate([live[part][compaction.kept[part]] for part in parts]))
                 if one.entry is not None and len(dead):
                     deletes = write_deletes(self._store, self.collection, dead)
                     actions.append(SetDeletes(one.entry.file, deletes))
@@ -403,36 +444,17 @@ class RowStore:
                 actions.append(SetIndex(index))
             self._commit(actions, reason, flushed)
             with self._agreement.landed():
-                self._reopen_segments()
-                mask = None
-                if compaction.dropped_rows:
-                    mask = np.ones(self._slots.rows, np.bool_)
-                    mask[: len(compaction.kept)] = compaction.kept
-                slots = self._slots.rewritten([self._content(segment) for segment in self._segments], mask)
+                layout.reopen(self.manifest.segments)
+                order = None
+                if compaction.moves_slots:
+                    behind = np.arange(len(compaction.kept), self._slots.rows)
+                    order = np.concatenate([compaction.in_order(), behind])
+                    self._numbering = object()
+                slots = self._slots.rewritten(layout.contents(), order)
                 with self.publication.lock:
                     self._incoming.replace(slots)
-                    self._memtable_base = slots.rows
                     self._publish()
                     shown()
-
-    def _run_of(self, files: Sequence[str]) -> range:
-        there = [segment.entry.file for segment in self._segments]
-        if files[0] not in there:
-            raise CommitConflictError(
-                f"collection {self.collection!r}: segment {files[0]} is gone; compact again"
-            )
-        first = there.index(files[0])
-        return range(first, first + len(files))
-
-    def _reopen_segments(self) -> None:
-        """Open what the newest manifest names that is not open yet. Old segments live as long as readers need them."""
-        there = {segment.entry.file: segment for segment in self._segments}
-        dimension = self.manifest.dimension
-        self._segments = [
-            there.get(entry.file) or Segment(self._store, self.collection, entry, dimension)
-            for entry in self.manifest.segments
-        ]
-        self._bases = np.cumsum([0, *(segment.rows for segment in self._segments)]).tolist()[:-1]
 
     def close(self) -> None:
         """Seal the log and close every file."""
@@ -440,8 +462,7 @@ class RowStore:
         try:
             self._journal.close()
         finally:
-            for segment in self._segments:
-                segment.close()
+            self._layout.close()
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -489,49 +510,37 @@ class RowStore:
         if not slots:
             return
         self._slots.kill(slots)
-        self._stale_deletes.update(self._segments_of(slots))
-
-    def _segments_of(self, slots: Sequence[int]) -> set[int]:
-        if not slots or not self._segments:
-            return set()
-        inside = np.asarray([slot for slot in slots if slot < self._memtable_base], np.int64)
-        return set((np.searchsorted(self._bases, inside, side="right") - 1).tolist())
+        self._layout.stale.update(self._layout.containing(slots))
 
     def _flush_actions(
         self, replaced: Sequence[int], *, without: Collection[int] = ()
-    ) -> tuple[SegmentEntry | None, list[Action]]:
-        """The segment that the buffer became, and the actions that put it and the deletes into files.
+    ) -> tuple[Written | None, list[Action]]:
+        """The segments that the buffer became, and the actions that put them and the deletes into files.
 
         `replaced` are slots about to die as well. The deletes of the segments at the positions `without` are left to
         the caller.
         """
         self.publication.settle()
-        view = self._slots.view()
-        dead = ~view.live
-        dead[np.asarray(replaced, np.int64)] = True
+        layout, live = self._layout, self._slots.view().live.copy()
+        live[np.asarray(replaced, np.int64)] = False
         actions: list[Action] = []
         flushed = None
-        stale = (self._stale_deletes | self._segments_of(replaced)).difference(without)
+        stale = (layout.stale | layout.containing(replaced)).difference(without)
         if len(self._memtable):
-            first = self._memtable_base
             buffered = RowBatch(*self._slots.buffered(), rows=self._memtable.rows())
-            flushed = write_segment(self._store, self.collection, buffered)
-            actions.append(AddSegment(flushed))
-            if dead[first:].any():
-                rows = np.flatnonzero(dead[first:])
-                actions.append(SetDeletes(flushed.file, write_deletes(self._store, self.collection, rows)))
-        for index in sorted(stale):
-            segment = self._segments[index]
-            rows = np.flatnonzero(dead[self._bases[index] : self._bases[index] + segment.rows])
-            actions.append(SetDeletes(segment.entry.file, write_deletes(self._store, self.collection, rows)))
+            dead, key = ~live[layout.rows :], self.options.partition_by
+            flushed, actions = write_buffer(self._store, self.collection, buffered, dead, key)
+        for position in sorted(stale):
+            deletes = write_deletes(self._store, self.collection, layout.dead_rows(position, live))
+            actions.append(SetDeletes(layout.segments[position].entry.file, deletes))
         journal = self._journal
         if journal.last_lsn != self.manifest.flushed_lsn:
             journal.end()
             actions.append(AdvanceWal(flushed_lsn=journal.last_lsn, first_wal=journal.next_number))
         return flushed, actions
 
-    def _commit(self, actions: Sequence[Action], summary: str, flushed: SegmentEntry | None) -> None:
-        """Commit, then make memory agree: the buffer is the segment `flushed` now and its WAL is done with."""
+    def _commit(self, actions: Sequence[Action], summary: str, flushed: Written | None) -> None:
+        """Commit, then make memory agree: the buffer is the segments `flushed` now and its WAL is done with."""
         try:
             self.manifest = commit(
                 self._store, self.collection, self.manifest, actions, summary=summary, shared=self._shared,
@@ -543,21 +552,19 @@ class RowStore:
             raise
         with self._agreement.landed():
             if flushed is not None:
-                segment = self._add_segment(flushed)
+                contents = [self._layout.content(segment) for segment in self._add_segments(flushed)]
                 with self.publication.lock:
-                    self._slots.freeze(*self._content(segment))
-                self._memtable_base += len(self._memtable)
+                    self._incoming.replace(self._slots.freeze(contents, flushed.order))
             self._memtable = MemTable(self._log_place)
-            self._stale_deletes.clear()
+            self._layout.stale.clear()
             self.collect_garbage()
 
-    def _add_segment(self, entry: SegmentEntry) -> Segment:
-        """Open a segment whose rows have the slots from `_memtable_base` on."""
-        segment = Segment(self._store, self.collection, entry, self.manifest.dimension)
-        self._segments.append(segment)
-        self._bases.append(self._memtable_base)
-        self._keys.update(segment.fields)
-        return segment
+    def _add_segments(self, written: Written) -> list[Segment]:
+        """Open segments whose rows have the slots behind those of all others."""
+        found = self._layout.append_opened(written.entries)
+        for segment in found:
+            self._keys.update(segment.fields)
+        return found
 
     def _discard(self, paths: Sequence[str]) -> None:
         """Best effort: what stays behind is collected when the database is opened next."""
@@ -575,6 +582,5 @@ class RowStore:
     def _capture(self, mark: Mark | None = None) -> RowSnapshot:
         """What is there, or was when the mark was made: only rows have been added since."""
         view = self._slots.view() if mark is None else self._slots.view(mark.rows, mark.live_count)
-        sources: list[tuple[int, Segment | MemTable]] = list(zip(self._bases, self._segments, strict=True))
-        sources.append((self._memtable_base, self._memtable))
-        return RowSnapshot(self.manifest.version, view, self._slots.slot_of, tuple(sources))
+        sources = self._layout.sources(self._memtable)
+        return RowSnapshot(self.manifest.version, view, self._slots.slot_of, sources, self._numbering)

@@ -22,6 +22,7 @@ from vego.table.attributes import means_none, metadata_of, python_values
 from vego.table.batch import RowBatch, RowPieces
 from vego.table.ids import IdColumn
 from vego.table.manifest import DeletesEntry, SegmentEntry
+from vego.table.partition import Partition
 from vego.table.vectors import Chunk
 
 ID = "$id"
@@ -32,11 +33,15 @@ _SALVAGE = "`vego verify DIR --deep` lists all damage and what helps"
 
 
 def write_segment(
-    store: Store, collection: str, batch: RowBatch | RowPieces, name: str | None = None
+    store: Store,
+    collection: str,
+    batch: RowBatch | RowPieces,
+    name: str | None = None,
+    partition: Partition | None = None,
 ) -> SegmentEntry:
     """Write `batch` as a new segment, durable except for its directory entry (the commit syncs that).
 
-    `name` is the file's, from `names.segment_file`; None for a fresh one.
+    `name` is the file's, from `names.segment_file`; None for a fresh one. All rows are of `partition`.
     """
     name = name or names.segment_file(store.new_id())
     with store.create(names.data_path(collection, name)) as file:
@@ -46,7 +51,7 @@ def write_segment(
             raise InvalidMetadataError(f"collection {collection!r}: {error}") from error
         file.commit()
     return SegmentEntry(
-        file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, deletes=None
+        file=name, rows=len(batch), length=summary.length, crc=summary.footer_crc, partition=partition
     )
 
 

@@ -21,6 +21,9 @@ from vego.table.ids import IdColumn, Ids, SlotMap, SlotTable, hashes_of
 from vego.table.live import Liveness, LiveView, Mask
 from vego.table.vectors import NOTHING_FROZEN, Chunk, Vectors, inverse_norms_of
 
+Content = tuple[Sequence[Chunk], IdColumn]  # of a segment: vectors and ids
+Order = NDArray[np.int64]
+
 
 class SlotView:
     """The slots as one reader sees them; `rows` of them, `live_count` of which are live."""
@@ -78,7 +81,7 @@ class Slots:
         self._live.append(first, column.rows, dead)
         self.rows += column.rows
         self.live_count += column.rows - (0 if dead is None else int(np.count_nonzero(dead)))
-        if self.slot_of.cover(self.rows):
+        if self.slot_of.cover(self.rows) or (dead is not None and dead.all()):
             return
         for low, names in column.pieces(column.rows):
             slots = [slot for slot in range(first + low, first + low + len(names)) if self.is_live(slot)]
@@ -99,39 +102,60 @@ class Slots:
         self.slot_of.add(ids, range(first, self.rows))
         self.slot_of.tidy(self.rows)
 
-    def freeze(self, chunks: Sequence[Chunk], column: IdColumn) -> None:
-        """The tail is a segment now; its slots keep their numbers."""
-        assert column.rows == len(self._names[2])
-        self._freeze(chunks, column)
-        self._tail = np.empty((0, self._tail.shape[1]), np.float32)
-        self._tail_norms = np.empty(0, np.float32)
+    def freeze(self, segments: Sequence[Content], order: Order | None = None) -> Slots:
+        """The tail is segments now; self, whose slots keep their numbers.
+
+        Where the rows of the tail, of which there are n, lie there in another `order`, int64 (n,): new slots, of which
+        only those of the tail have other numbers. Readers of these find in them what they did.
+        """
+        first = self._frozen.rows
+        assert sum(column.rows for _, column in segments) == len(self._names[2])
+        if order is None:
+            for chunks, column in segments:
+                self._freeze(chunks, column)
+            self._tail = np.empty((0, self._tail.shape[1]), np.float32)
+            self._tail_norms = np.empty(0, np.float32)
+            return self
+        other = self._like()
+        other._frozen = self._frozen
+        other._names = (*self._names[:2], [])
+        for chunks, column in segments:
+            other._freeze(chunks, column)
+        live = self._live.view().mask
+        other._live.append(0, self.rows, ~np.concatenate([live[:first], live[first:][order]]))
+        other.rows, other.live_count = self.rows, self.live_count
+        number = np.empty(len(order), np.int64)
+        number[order] = np.arange(first, self.rows)
+        other.slot_of = self.slot_of.renumbered_behind(other, other._table, number, self.rows)
+        return other
+
+    def _like(self) -> Slots:
+        """No slots, of the same kind."""
+        return Slots(self._tail.shape[1], with_norms=self._with_norms, place=self._place)
 
     def _freeze(self, chunks: Sequence[Chunk], column: IdColumn) -> None:
         columns, firsts, _ = self._names
         self._frozen = self._frozen.and_also(chunks)
         self._names = (*columns, column), (*firsts, firsts[-1] + column.rows), []
 
-    def rewritten(
-        self, segments: Sequence[tuple[Sequence[Chunk], IdColumn]], kept: Mask | None = None
-    ) -> Slots:
-        """The same rows in other segments, the tail being empty; of them those that `kept`, bool (rows,), marks.
+    def rewritten(self, segments: Sequence[Content], order: Order | None = None) -> Slots:
+        """The same rows in other segments, the tail being empty; or the slots `order`, int64, numbered anew in it.
 
-        Live ones must be among them. Where all are kept, `slot_of` is the same object.
+        Live ones must be among them. Without an order, `slot_of` is the same object.
         """
-        other = Slots(self._tail.shape[1], with_norms=self._with_norms, place=self._place)
+        other = self._like()
         live = self._live.view().mask
-        live = live if kept is None else live[kept]
+        live = live if order is None else live[order]
         for chunks, column in segments:
             other._freeze(chunks, column)
         other._live.append(0, len(live), ~live)
         other.rows, other.live_count = len(live), self.live_count
-        if kept is None:
+        if order is None:
             other.slot_of = self.slot_of.moved_to(other, other._table)
         else:
-            number = np.cumsum(kept, dtype=np.int64) - 1
-            other.slot_of = self.slot_of.renumbered(
-                other, other._table, np.where(kept, number, -1), other.rows
-            )
+            number = np.full(self.rows, -1, np.int64)
+            number[order] = np.arange(len(order))
+            other.slot_of = self.slot_of.renumbered(other, other._table, number, other.rows)
         return other
 
     # -- the write buffer ------------------------------------------------------------------------
@@ -176,6 +200,13 @@ class Slots:
         for slot in slots:
             self.slot_of.drop(slot)
 
+    def kill_many(self, slots: NDArray[np.int64]) -> None:
+        """The same without looking at each of the slots: at recent ids instead, however many die."""
+        if len(slots):
+            self._live.kill_many(slots)
+            self.live_count -= len(slots)
+            self.slot_of.drop_dead(self._live.view().mask)
+
     # -- looking ---------------------------------------------------------------------------------
 
     def is_live(self, slot: int) -> bool:
@@ -184,15 +215,15 @@ class Slots:
 
     def has(self, slot: int, name: str) -> bool:
         """Whether the document of a slot is there and has this id; raises CorruptionError."""
+        if not self._live.is_live(slot):
+            return False
         columns, firsts, names = self._names
         if slot >= firsts[-1]:
-            same = names[slot - firsts[-1]] == name
-        elif len(columns) == 1:
-            same = columns[0].has(slot, name)
-        else:
-            position = bisect_right(firsts, slot) - 1
-            same = columns[position].has(slot - firsts[position], name)
-        return same and self._live.is_live(slot)
+            return names[slot - firsts[-1]] == name
+        if len(columns) == 1:
+            return columns[0].has(slot, name)
+        position = bisect_right(firsts, slot) - 1
+        return columns[position].has(slot - firsts[position], name)
 
     def id_at(self, slot: int) -> str:
         """The id of a slot; raises CorruptionError."""
@@ -201,7 +232,7 @@ class Slots:
     def _table(self, rows: int) -> SlotTable:
         live, ids = self._live.view().mask, Ids(*self._names, self.rows)
         hashes, slots = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)]
-        for first, names in ids.pieces(rows):
+        for first, names in ids.pieces(live[:rows]):
             here = np.flatnonzero(live[first : first + len(names)])
             hashes.append(hashes_of(names)[here])
             slots.append((here + first).astype(np.uint32))

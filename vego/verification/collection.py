@@ -12,11 +12,13 @@ import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
-from vego.index.indexed_rows import load_index
+from vego.index.graph_file import load_index
 from vego.index.metrics import Metric
 from vego.store import Store
 from vego.table.attributes import python_values
 from vego.table.manifest import Manifest, SegmentEntry, named_files
+from vego.table.partition import Partition
+from vego.table.partitioned import check_partition
 from vego.table.segment import ID, VECTOR
 from vego.table.values import load_metadata
 from vego.verification.opened import OpenCollection, Problem, problem
@@ -82,6 +84,9 @@ class CollectionCheck:
         """The live rows of each segment of which they are known; None for all."""
         masks: dict[str, Mask | None] = {}
         for entry in newest.segments:
+            if entry.dropped:
+                masks[entry.file] = np.zeros(entry.rows, np.bool_)
+                continue
             if entry.deletes is None:
                 masks[entry.file] = None
                 continue
@@ -105,6 +110,8 @@ class CollectionCheck:
         alive: list[str] = []
         complete = True
         for entry in newest.segments:
+            if entry.dropped:
+                continue
             ids = self._ids(newest, entry)
             if ids is None or entry.file not in masks:
                 complete = False
@@ -117,7 +124,7 @@ class CollectionCheck:
             shown = ", ".join(map(repr, twice[:_SHOWN])) + (", ..." if len(twice) > _SHOWN else "")
             path = names.manifest_path(self._opened.name, newest.version)
             self._add(Problem(path, 0, f"{len(twice):,} ids are live in two rows: {shown}"))
-        facts: dict[str, object] = {"segments": len(newest.segments)}
+        facts: dict[str, object] = {"segments": sum(not entry.dropped for entry in newest.segments)}
         log = self._opened.log
         if log is not None:
             complete &= self._replay(newest, known)
@@ -138,10 +145,28 @@ class CollectionCheck:
         if fields.get(VECTOR) != expected or fields.get(ID) != lance_fmt.string():
             self._add(Problem(path, 0, f"columns {ID}: string and {VECTOR}: {expected} are needed"))
             return None
+        if newest.partition_by is not None and path not in self._spoilt:
+            self._partition(path, entry, newest.partition_by)
         if self._deep and path not in self._spoilt:
             self._values(path, file)
         ids = self._column(path, ID)
         return None if ids is None else [str(value) for value in ids.to_pylist()]
+
+    def _partition(self, path: str, entry: SegmentEntry, key: str) -> None:
+        """See that all rows of a segment have the value of its partition."""
+        fields = {field.name for field in self._opened.files[path].schema}
+        column = self._column(path, key) if key in fields else None
+        if key in fields and column is None:
+            return  # damaged, and noted
+        try:
+            values = [None] * entry.rows if column is None else python_values(column)
+            wrong = [row for row, value in enumerate(values) if Partition(value) != entry.partition]
+        except (ValueError, KeyError) as error:
+            self._add(Problem(path, 0, f"column {key!r}: {error}"))
+            return
+        if wrong:
+            what = f"rows of partition {entry.partition} expected, found {values[wrong[0]]!r} in row {wrong[0]:,}"
+            self._add(Problem(path, 0, f"{what} and {len(wrong) - 1:,} others"))
 
     def _values(self, path: str, file: lance_fmt.File) -> None:
         for field in file.schema:
@@ -169,7 +194,8 @@ class CollectionCheck:
                 try:
                     if vector is None or len(vector) != newest.dimension or not np.isfinite(vector).all():
                         raise ValueError("an impossible vector")
-                    load_metadata(operation.metadata)
+                    metadata = load_metadata(operation.metadata)
+                    check_partition(metadata, newest.partition_by, "partition")
                 except ValueError as error:
                     what = f"batch {batch.lsn}, document {operation.id!r}: {error}"
                     self._add(Problem(names.wal_directory(self._opened.name), 0, what))
@@ -219,7 +245,9 @@ class CollectionCheck:
                 sampled_recall,
             )  # compiled code is loaded for it
 
-            what = sampled_codes(columns, metadata, vectors, path)
+            holes = [np.full(one.rows, one.dropped) for one in newest.segments]
+            known = np.flatnonzero(~np.concatenate(holes)[: index.rows])
+            what = sampled_codes(columns, metadata, vectors, known, path)
             if what:
                 self._add(Problem(path, 0, what))
             live = self._live(newest, masks, index.rows)
@@ -234,6 +262,10 @@ class CollectionCheck:
         for entry in newest.segments:
             if total >= rows:
                 break
+            if entry.dropped:
+                parts.append(np.zeros((entry.rows, newest.dimension), np.float32))
+                total += entry.rows
+                continue
             column = self._column(names.data_path(self._opened.name, entry.file), VECTOR)
             if column is None:
                 return None

@@ -21,11 +21,18 @@ _EF = 64
 
 
 def sampled_codes(
-    columns: Mapping[str, Column], metadata: Mapping[str, str], vectors: NDArray[np.float32], path: str
+    columns: Mapping[str, Column],
+    metadata: Mapping[str, str],
+    vectors: NDArray[np.float32],
+    known: NDArray[np.int64],
+    path: str,
 ) -> str:
-    """What is wrong with the codes of a sample of rows; "" if nothing is. `vectors` is (rows, d)."""
+    """What is wrong with the codes of a sample of rows; "" if nothing is.
+
+    `vectors` is (rows, d); `known` are the rows of which it is there still.
+    """
     params, graph = read_graph(columns, metadata, path)
-    picks = _sample(graph.rows, _CODES)
+    picks = known[_sample(len(known), _CODES)] if len(known) else known
     rows = vectors[picks]
     if params.metric is Metric.COSINE:
         rows = rows * inverse_norms_of(rows)[:, None]

@@ -139,19 +139,22 @@ class HnswIndex:
                     break
         return self.rows
 
-    def without(self, removed: Array, *, threads: int | None = None) -> HnswIndex:
+    def without(self, removed: Array, *, order: Array | None = None, threads: int | None = None) -> HnswIndex:
         """An index of the slots that `removed`, bool (rows,), does not mark, in the same order; this one stays.
 
         Neighbours of removed nodes are linked with what lay behind those, so that recall stays that of a graph
-        built anew. Raises InvalidArgumentError for a mask of another length.
+        built anew. `order`, int64: the slots that stay, each once, in the order in which they come instead. Raises
+        InvalidArgumentError for a mask of another length, or an order of other slots.
         """
         removed = np.ascontiguousarray(removed, np.bool_)
         graph = self._graph
         if removed.shape != (graph.rows,):
             raise InvalidArgumentError(f"removed: expected {graph.rows} marks, found shape {removed.shape}")
+        if order is not None and not np.array_equal(np.sort(order), np.flatnonzero(~removed)):
+            raise InvalidArgumentError(f"order: each of the slots that stay expected once, found {order}")
         p = self.params
         other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
-        other._adopt(without(graph, p, removed, threads, self._stamps))
+        other._adopt(without(graph, p, removed, threads, self._stamps, order))
         return other
 
     def search(

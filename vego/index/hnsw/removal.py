@@ -25,10 +25,12 @@ def without(
     removed: npt.NDArray[np.bool_],
     threads: int | None,
     stamps: StampPool,
+    order: npt.NDArray[np.int64] | None = None,
 ) -> HnswGraph:
     """`graph` without the nodes that `removed`, bool (rows,), marks; the others move up and keep their order.
 
     Every node that loses a link gets its links chosen anew, with what lay behind the removed ones to choose from.
+    `order` has the nodes that stay, int64, in the order in which they are numbered instead.
     """
     kept = ~removed
     nodes = np.flatnonzero(kept)
@@ -44,6 +46,7 @@ def without(
         for layer in range(graph.top + 1):
             there = nodes if layer == 0 else nodes[graph.levels[nodes] >= layer]
             _heal(graph, params, removed, layer, there, upper if layer else links, stamps, pool)
+    nodes = nodes if order is None else order
     # Where a node went; NONE for those removed and for the end of a row, which comes last.
     place = np.full(rows + 1, NONE, np.uint32)
     place[nodes] = np.arange(len(nodes), dtype=np.uint32)
