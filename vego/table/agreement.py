@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vego.errors import PoisonedError, VegoError
+from vego.errors import CommitUncertainError, PoisonedError, VegoError
 
 
 class Agreement:
@@ -31,9 +31,19 @@ class Agreement:
         """Raise this from now on."""
         self._ended = kind, what
 
-    def broken(self) -> None:
-        """A change was cut short."""
+    def cut_short(self, error: BaseException, *, logged: bool) -> None:
+        """A write ended with `error`. Where it is `logged`, and so not in memory yet, that is CommitUncertainError.
+
+        The fast form of `whole` for what goes through the log.
+        """
+        if isinstance(error, VegoError) and not logged:
+            return  # nothing was changed
         self._at_odds = True
+        if isinstance(error, VegoError):
+            raise CommitUncertainError(
+                f"{self._what}: a write is in the log and not in memory: {error}; close the database and open it again "
+                "to see whether it is there"
+            ) from error
 
     @contextmanager
     def whole(self) -> Iterator[None]:

@@ -141,6 +141,9 @@ class Slotted(Protocol):
     def id_at(self, slot: int) -> str:
         """The id of a slot."""
 
+    def is_live(self, slot: int) -> bool:
+        """Whether the document of a slot is there."""
+
     def has(self, slot: int, name: str) -> bool:
         """Whether the document of a slot is there and has this id."""
 
@@ -214,7 +217,8 @@ class SlotMap:
     """The slots of live ids. One thread changes it; any may look.
 
     Slots below `covered` are in the table or were dead when it was made; the ids of live slots behind them are in the
-    dict. An id that two live slots have is found when the table is made.
+    dict. Both may lead to slots that are dead by now, which count as not there. An id that two live slots have is found
+    when the table is made.
     """
 
     __slots__ = ("_covered", "_lock", "_make", "_owner", "_state")
@@ -232,7 +236,7 @@ class SlotMap:
         table, recent = self._state
         slot = recent.get(name)
         if slot is not None:
-            return slot
+            return slot if self._owner.is_live(slot) else None
         if table is None:
             if not self._covered:
                 return None
@@ -265,33 +269,27 @@ class SlotMap:
         else:
             recent.update(zip(names, slots, strict=True))
 
-    def drop(self, slot: int) -> None:
-        """A slot that is dead now."""
-        if slot >= self._covered:
-            recent, name = self._state[1], self._owner.id_at(slot)
-            if recent.get(name) == slot:
-                del recent[name]
-
-    def drop_dead(self, live: NDArray[np.bool_]) -> None:
-        """Forget all ids of slots that are dead now, by the mask of all slots."""
-        recent = self._state[1]
-        for name in [name for name, slot in recent.items() if not live[slot]]:
-            del recent[name]
-
     def tidy(self, rows: int) -> None:
-        """Move the ids of the dict into the table where they have become many; there are `rows` slots."""
+        """Move the ids of the dict into the table where they have become many; there are `rows` slots.
+
+        Reads nothing from the disk: this follows writes that are in the log.
+        """
         table, recent = self._state
-        if len(recent) <= _LEAST_RECENT:
+        if len(recent) <= _LEAST_RECENT or (table is None and self._covered):
             return
         if table is None:
             table = self._made()
         if len(recent) <= min(max(_LEAST_RECENT, len(table) // _SHARE), _MOST_RECENT):
             return
-        slots = np.fromiter(recent.values(), np.uint32, len(recent))
-        hashes = np.concatenate([table.hashes, hashes_of(list(recent))])
-        merged = SlotTable(hashes, np.concatenate([table.slots, slots]))
+        slots, hashes = self._recent()
+        merged = SlotTable(np.concatenate([table.hashes, hashes]), np.concatenate([table.slots, slots]))
         self._covered = rows
         self._state = merged, {}
+
+    def _recent(self) -> tuple[Slot32, Slot32]:
+        """Slots of the dict that are live, and the hashes of their ids."""
+        live = {name: slot for name, slot in self._state[1].items() if self._owner.is_live(slot)}
+        return np.fromiter(live.values(), np.uint32, len(live)), hashes_of(list(live))
 
     def moved_to(self, owner: Slotted, make: Callable[[int], SlotTable]) -> SlotMap:
         """This map, whose slots are the same in `owner`."""
@@ -303,14 +301,14 @@ class SlotMap:
     ) -> SlotMap:
         """The map for `owner`, in which slot s is number[s], or is gone where that is negative."""
         other = SlotMap(owner, make)
-        table, recent = self._state
+        table = self._state[0]
         other._covered = rows
         if table is not None:
             moved = number[table.slots]
             there = moved >= 0
-            slots = number[np.fromiter(recent.values(), np.int64, len(recent))].astype(np.uint32)
-            hashes = np.concatenate([table.hashes[there], hashes_of(list(recent))])
-            other._state = SlotTable(hashes, np.concatenate([moved[there].astype(np.uint32), slots])), {}
+            slots, hashes = self._recent()
+            slots = np.concatenate([moved[there], number[slots]]).astype(np.uint32)
+            other._state = SlotTable(np.concatenate([table.hashes[there], hashes]), slots), {}
         return other
 
     def renumbered_behind(
@@ -326,7 +324,11 @@ class SlotMap:
         table, recent = self._state
         other = SlotMap(owner, make)
         other._covered = self._covered
-        moved = {name: slot if slot < first else int(number[slot - first]) for name, slot in recent.items()}
+        moved = {
+            name: slot if slot < first else int(number[slot - first])
+            for name, slot in recent.items()
+            if self._owner.is_live(slot)
+        }
         other._state = table, moved
         return other
 

@@ -225,6 +225,7 @@ class RowStore:
             return
         payload = encode_puts(batch.ids, batch.vectors, encoded, deleted)
         self._agreement.check()
+        lsn = 0
         try:
             lsn = self._journal.append(payload, count + len(deleted))
             with self.publication.lock:
@@ -236,10 +237,8 @@ class RowStore:
                 if deleted:
                     self._bury(deleted)
                 self._enter(lsn, touched)
-        except VegoError:
-            raise
-        except BaseException:  # as in `whole`, of which this is the fast form
-            self._agreement.broken()
+        except BaseException as error:
+            self._agreement.cut_short(error, logged=lsn > 0)
             raise
 
     def _put_new(self, lsn: int, batch: RowBatch, size: int) -> None:
@@ -294,12 +293,17 @@ class RowStore:
             self._delete_committed(ids)
             return
         payload = encode_deletes(ids)
-        with self._agreement.whole():
+        self._agreement.check()
+        lsn = 0
+        try:
             lsn = self._journal.append(payload, len(ids))
             with self.publication.lock:
                 touched = self._take(ids)
                 self._bury(ids)
                 self._enter(lsn, touched)
+        except BaseException as error:
+            self._agreement.cut_short(error, logged=lsn > 0)
+            raise
 
     @property
     def last_lsn(self) -> int:

@@ -197,21 +197,18 @@ class Slots:
             return
         self._live.kill(slots)
         self.live_count -= len(slots)
-        for slot in slots:
-            self.slot_of.drop(slot)
 
     def kill_many(self, slots: NDArray[np.int64]) -> None:
-        """The same without looking at each of the slots: at recent ids instead, however many die."""
+        """The same for many at once."""
         if len(slots):
             self._live.kill_many(slots)
             self.live_count -= len(slots)
-            self.slot_of.drop_dead(self._live.view().mask)
 
     # -- looking ---------------------------------------------------------------------------------
 
     def is_live(self, slot: int) -> bool:
-        """Whether the document of a slot is there as the writer sees it."""
-        return self._live.is_live(slot)
+        """Whether the document of a slot is there as the writer sees it; one that has not entered yet is."""
+        return slot >= self.rows or self._live.is_live(slot)
 
     def has(self, slot: int, name: str) -> bool:
         """Whether the document of a slot is there and has this id; raises CorruptionError."""
