@@ -21,7 +21,6 @@ from vego.errors import (
     CommitConflictError,
     CorruptionError,
     StorageError,
-    VegoError,
 )
 from vego.options import DURABLE, CollectionOptions, Durability
 from vego.store import Store
