@@ -129,7 +129,7 @@ def test_any_moment(tmp_path: Path, clock: Clock, seed: int, key: str | None) ->
 @pytest.mark.parametrize("seed", range(4))
 def test_a_backup_that_grows_reaches_any_moment(tmp_path: Path, clock: Clock, seed: int) -> None:
     """Backed up more often than versions are collected, every moment since the first backup can be restored."""
-    script = Script(tmp_path, clock, seed, retain_versions=12)
+    script = Script(tmp_path, clock, seed, retain_versions=12, partition_by=[None, "n"][seed % 2])
     archive, target = tmp_path / "archive", tmp_path / "restored"
     for number in range(60):
         script.step(number)
