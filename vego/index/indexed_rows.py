@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock, RLock
 from typing import Any
 
@@ -29,7 +29,7 @@ from vego.errors import (
 from vego.index.hnsw import HnswIndex
 from vego.index.metrics import Metric
 from vego.maintenance import Maintenance
-from vego.options import DURABLE, Durability
+from vego.options import AUTO_ROWS, DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.commit import SetContents, SetTag, commit
@@ -171,7 +171,7 @@ class IndexedRows:
         view, index = self.state.snapshot.view, self.state.index
         covered = 0 if index is None else index.rows
         least = max(MIN_BATCH, min(covered // 64, 8_192))
-        return self.rows.options.index != "flat" and view.rows - covered >= least
+        return self._wants_graph(view.rows) and view.rows - covered >= least
 
     def _worth_saving(self) -> bool:
         index = self.state.index
@@ -200,9 +200,10 @@ class IndexedRows:
         state = self.state
         view, index = state.snapshot.view, state.index
         covered = 0 if index is None else index.rows
-        if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
+        if self._waiting() or (all_rows and covered < view.rows and self._wants_graph(view.rows)):
             extended = self._empty_index() if index is None else index.copy()
             extended.extend(view.vectors, view.inverse_norms, view.rows, progress=progress, cancel=cancel)
+            extended.calibrate(view.vectors, view.inverse_norms, self._now(), cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
                 covered = 0 if now.index is None else now.index.rows
@@ -211,6 +212,17 @@ class IndexedRows:
                 self.state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
             self.save_index()
+
+    def _wants_graph(self, rows: int) -> bool:
+        kind = self.rows.options.index
+        return kind == "hnsw" or (kind == "auto" and rows >= AUTO_ROWS)
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._store.now_us() / 1e6, UTC).isoformat(timespec="seconds")
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return self._store.monotonic()
 
     def _empty_index(self) -> HnswIndex:
         options = self.rows.options

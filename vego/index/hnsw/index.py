@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
 from vego.index.hnsw.build import grow
+from vego.index.hnsw.calibration import GROWTH, Calibration, calibrate
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import MAX_ROWS, HnswParams
 from vego.index.hnsw.removal import without
@@ -49,6 +50,7 @@ class HnswIndex:
         )
         self._stamps = StampPool()
         self._extending = threading.Lock()
+        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
         self._adopt(empty_graph(self.params))
 
     def _adopt(self, graph: HnswGraph) -> None:
@@ -62,11 +64,15 @@ class HnswIndex:
         with self._extending:
             self._adopt(replace(self._graph, shared=True))
             other._adopt(self._graph)
+        other.calibration = self.calibration
         return other
 
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/hnsw/storage.py."""
-        return write_graph(self._graph, self.params)
+        columns, metadata = write_graph(self._graph, self.params)
+        if self.calibration is not None:
+            metadata["calibration"] = self.calibration.to_text()
+        return columns, metadata
 
     @classmethod
     def from_columns(
@@ -80,6 +86,8 @@ class HnswIndex:
         params, graph = read_graph(columns, metadata, path)
         index = cls(params.metric, params.dimension, params.m, params.ef_construction, params.seed)
         index._adopt(graph)
+        if "calibration" in metadata:
+            index.calibration = Calibration.from_text(metadata["calibration"], path)
         return index
 
     def __repr__(self) -> str:
@@ -105,6 +113,12 @@ class HnswIndex:
     def nbytes(self) -> int:
         """Bytes of memory or mapped file the index holds."""
         return self._graph.nbytes
+
+    def memory(self) -> dict[str, int]:
+        """`nbytes` by part: "codes", "links", and "other"."""
+        graph = self._graph
+        codes, links = int(graph.codes.nbytes), int(graph.links.nbytes + graph.upper.nbytes)
+        return {"codes": codes, "links": links, "other": graph.nbytes - codes - links}
 
     def extend(
         self,
@@ -152,7 +166,31 @@ class HnswIndex:
         p = self.params
         other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         other._adopt(without(graph, p, removed, threads, self._stamps))
+        other.calibration = self.calibration
         return other
+
+    def calibrate(
+        self,
+        vectors: Array,
+        inverse_norms: Array | None,
+        when: str,
+        cancel: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Measure recall anew where the graph has grown since it was last measured; whether it was.
+
+        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/hnsw/calibration.py.
+        """
+        known = self.calibration
+        if known is not None and self.rows < GROWTH * known.rows:
+            return False
+        measured = calibrate(self, vectors, inverse_norms, when, cancel)
+        if measured is not None:
+            self.calibration = measured
+        return measured is not None
+
+    def effort(self, k: int, target: float) -> tuple[int, int] | None:
+        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
+        return None if self.calibration is None else self.calibration.effort(k, target)
 
     def search(
         self,
@@ -197,8 +235,43 @@ class HnswIndex:
         elif accept is None:
             search.walk(queries, slots, distances, thread_count(threads))
         else:
-            search.accepted(queries, slots, distances, thread_count(threads), accept_mask(accept, rows))
+            search.filtered(queries, slots, distances, thread_count(threads), accept_mask(accept, rows))
         return slots, distances
+
+    def search_accepted(
+        self,
+        vectors: Array,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        ef: int,
+        rerank: int,
+        accept: Array,
+    ) -> tuple[Found, int, int]:
+        """`search` of one query under a mask, with the way it was answered and how many nodes were scored for it.
+
+        Ways: PAST, THROUGH and SCAN of vego/index/kernels/filter_costs.py.
+        """
+        queries = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        slots, distances = result_arrays(1, k)
+        search = self._search(vectors, inverse_norms, max(ef, k), max(rerank, k))
+        mask = accept_mask(accept, search.snapshot.rows)
+        how, scored = search.filtered(queries, slots, distances, 1, mask)
+        return _trimmed(slots[0], distances[0]), int(how[0]), int(scored[0])
+
+    def visited(
+        self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, ef: int, rerank: int
+    ) -> int:
+        """How many nodes of layer 0 `search` scores for one query (d,)."""
+        search = self._search(vectors, inverse_norms, max(ef, k), max(rerank, k))
+        rows = search.snapshot.rows
+        if rows <= search.ef:
+            return rows
+        pool = StampPool()
+        queries = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        search._replace(stamps=pool).walk(queries, *result_arrays(1, k), 1)
+        stamps = pool.take(rows)
+        return int(np.count_nonzero(stamps[:rows]))
 
     def scan_codes(
         self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array
@@ -218,7 +291,7 @@ class HnswIndex:
             raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
         norms = norms_row(inverse_norms, snapshot.rows, self.metric is Metric.COSINE)
         ef = min(ef, max(1, snapshot.rows))
-        return Search(self.params.metric.code, vectors, norms, snapshot, self._stamps, ef, rerank)
+        return Search(self.params.metric, vectors, norms, snapshot, self._stamps, ef, rerank)
 
 
 def _trimmed(slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> Found:

@@ -1,8 +1,7 @@
-"""Running the search kernels: scratch, threads, and what happens when a walk under a mask costs too much.
+"""Running the search kernels: scratch, threads, and scans where a walk under a mask would cost too much.
 
-A walk that keeps only accepted slots visits about 1 / (accepted share) times as many nodes. Where a scan of
-the accepted slots' codes is cheaper it is done instead, and a walk that meets its budget is finished by that
-scan: so k results come whenever k slots are accepted, at about twice the cost of the cheaper way at most.
+A walk under a mask may take as much as a scan of the accepted slots' codes would, and is finished by that scan where it
+would take more: so k results come whenever k slots are accepted, at twice the cost of the scan at most.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vego.index.flat import exact_search
 from vego.index.hnsw.graph import HnswGraph
+from vego.index.kernels.filter_costs import CONFIDENCE, PAST_NODES, SCAN, walk_budget
+from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.views import kernel_view
 
 Array = npt.NDArray[Any]
 
 TASK_QUERIES = 32  # queries a thread takes at a time
-# Rows that a scan gets through in the time that a walk past nothing takes, for each candidate held. Measured by
-# `python -m benchmarks.planner`.
-WALK_COST = 64
 
 
 class Snapshot(NamedTuple):
@@ -59,7 +58,7 @@ class Snapshot(NamedTuple):
 class Search(NamedTuple):
     """One call: where it looks and how hard. The queries, and where the results go, come with the method."""
 
-    metric: int
+    metric: Metric
     vectors: Array
     inverse_norms: Array
     snapshot: Snapshot
@@ -82,7 +81,7 @@ class Search(NamedTuple):
         def task(first: int, last: int) -> None:
             stamps = self.stamps.take(self.snapshot.rows)
             search_graph(
-                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
+                self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
                 self.ef, self.rerank, stamps, slots[first:last], distances[first:last],
             )  # fmt: skip
             self.stamps.give(stamps)
@@ -92,49 +91,65 @@ class Search(NamedTuple):
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
-    def walk_accepted(
-        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array, budget: int
-    ) -> npt.NDArray[np.bool_]:
-        """`walk` among the accepted slots; returns which queries stayed within `budget` scored nodes."""
-        from vego.index.kernels.hnsw_search import search_accepted
+    def filtered(
+        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array
+    ) -> tuple[Array, Array]:
+        """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper.
 
-        complete = np.empty(len(queries), np.bool_)
+        Returns how each was answered (PAST, THROUGH or SCAN of `kernels/filter_costs.py`) and how many were scored.
+        """
+        rows = np.flatnonzero(accept[: self.snapshot.rows])
+        budget = walk_budget(len(rows), self.snapshot.codes.shape[1], self.ef)
+        how, scored = self.walk_filtered(queries, slots, distances, threads, accept, len(rows), budget)
+        left = np.flatnonzero(how == SCAN)
+        if len(left):
+            scored[left] += len(rows)
+            self._scan_each(queries, left, rows, slots, distances, threads)
+        return how, scored
+
+    def walk_filtered(
+        self,
+        queries: Array,
+        slots: Array,
+        distances: Array,
+        threads: int,
+        accept: Array,
+        accepted: int,
+        budget: int,
+    ) -> tuple[Array, Array]:
+        """`filtered` without the scans: a query marked SCAN has no answer, as it would take more than `budget` nodes."""
+        from vego.index.kernels.hnsw_filtered import search_filtered
+
+        how = np.full(len(queries), SCAN, np.uint8)
+        scored = np.zeros(len(queries), np.int64)
+        if not PAST_NODES * self.ef <= CONFIDENCE * budget:
+            return how, scored
 
         def task(first: int, last: int) -> None:
             stamps = self.stamps.take(self.snapshot.rows)
-            search_accepted(
-                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
-                self.ef, self.rerank, accept, budget, stamps,
-                slots[first:last], distances[first:last], complete[first:last],
+            search_filtered(
+                self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
+                self.ef, self.rerank, accept, accepted, budget, stamps,
+                slots[first:last], distances[first:last], scored[first:last], how[first:last],
             )  # fmt: skip
             self.stamps.give(stamps)
 
         _in_threads(task, len(queries), threads)
-        return complete
+        return how, scored
 
     def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
-        """Write the nearest of `candidates` (uint32 slots) to one query, by their codes."""
-        from vego.index.kernels.hnsw_search import scan_slots
+        """Write the nearest of `candidates` (uint32 slots) to one query: by their codes, or where those cannot tell, exactly."""
+        from vego.index.kernels.code_scan import scan_slots
 
         s = self.snapshot
-        scan_slots(
-            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.centre, s.inverse_step,
+        if not scan_slots(
+            self.metric.code, self.vectors, self.inverse_norms, s.codes, s.bias, s.centre, s.inverse_step,
             candidates, query, self.rerank, slots, distances,
-        )  # fmt: skip
-
-    def accepted(self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array) -> None:
-        """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper."""
-        rows = self.snapshot.rows
-        accepted = int(np.count_nonzero(accept[:rows]))
-        if scan_is_cheaper(accepted, rows, self.ef):
-            left = np.arange(len(queries))
-        else:
-            budget = min(max(WALK_COST * self.ef, accepted), rows)
-            complete = self.walk_accepted(queries, slots, distances, threads, accept, budget)
-            complete &= slots[:, min(slots.shape[1], accepted) - 1] >= 0
-            left = np.flatnonzero(~complete)
-        if len(left):
-            self._scan_each(queries, left, np.flatnonzero(accept[:rows]), slots, distances, threads)
+        ):  # fmt: skip
+            found = exact_search(
+                self.metric, self.vectors, self.inverse_norms, query[None], len(slots), rows=candidates
+            )
+            slots[:], distances[:] = found[0][0], found[1][0]
 
     def _scan_each(
         self, queries: Array, which: Array, candidates: Array, slots: Array, distances: Array, threads: int
@@ -147,11 +162,6 @@ class Search(NamedTuple):
                 self.scan(queries[i], candidates, slots[i], distances[i])
 
         _in_threads(task, len(which), threads)
-
-
-def scan_is_cheaper(accepted: int, rows: int, ef: int) -> bool:
-    """Whether scanning `accepted` of `rows` nodes costs less than a walk, which visits rows / accepted as many."""
-    return accepted * accepted <= WALK_COST * ef * rows
 
 
 def _in_threads(task: Any, total: int, threads: int) -> None:
