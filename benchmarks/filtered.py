@@ -3,8 +3,8 @@
 Each database holds the same rows with the same columns, answers through its own Python API, one query at a time, in one
 process on one core; the engines take turns, round by round, and the best round's median counts. Recall is counted by
 distance against an exhaustive search of the matching rows. Two columns are made up, so that the share of matches is
-exact: ``bucket`` is random, and ``far`` is a row's rank by distance from the queries of one topic, so that a filter on it
-keeps what is near these queries or what is far from them.
+exact: ``bucket`` is random, and ``far`` is a row's rank by distance from the queries of one topic, so that a filter on
+it keeps what is far from them.
 """
 
 from __future__ import annotations

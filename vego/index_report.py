@@ -15,7 +15,7 @@ from vego.queries import check_effort
 class IndexReport:
     """The index of a collection.
 
-    kind: "hnsw", or "none" where searches scan. documents: live ones. slots: rows of the collection, dead ones included;
+    kind: "hnsw", or "none" where searches scan. documents: live ones. slots: rows of the collection, dead ones too;
     indexed: those in the graph, from the first on; coverage: indexed / slots. memory: bytes by part ("vectors",
     "codes", "links", "other"). parameters: how it was built. target_recall: what searches aim at that name no `ef`;
     ef, rerank: what they use for k = 10; expected_recall: what was measured there, None where nothing was.

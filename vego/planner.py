@@ -29,12 +29,12 @@ class Plan:
     """What a search does and why.
 
     strategy: "empty", "exact" (float scan of all rows), "gather" (float scan of the matches), "codes" (8-bit scan
-    of the matches, best re-ranked), "graph", or "filtered graph"; in what `explain` returns, the last is "graph past" (a
-    walk past rows that do not match), "graph through" (a walk of matching rows, two links at a time), or "codes", as
-    each query decides by the rows around it.
+    of the matches, best re-ranked), "graph", or "filtered graph". What `explain` returns has for the last "graph past"
+    (a walk past rows that do not match), "graph through" (a walk of matching rows, two links at a time), or "codes",
+    as each query decides by the rows around it.
     rows: live rows. matches: rows that pass the filter. indexed: slots in the graph; the others are scanned exactly.
     ef, rerank: candidates held by a walk, and scored exactly by a walk or a scan of codes.
-    visited: rows whose distance was computed; None before the search has run. exact: whether the answer cannot miss any.
+    visited: rows whose distance was computed; None before the search has run.
     """
 
     strategy: str

@@ -1,7 +1,7 @@
 """What recall a graph reaches at what effort, measured on the graph itself when it is built and when it has grown.
 
-Queries are made up: rows moved a third of the way towards another row, so that they are neither in the graph nor as easy
-as a row that is. Measured on real queries (of text, and of images), recall was higher than these say at every effort.
+Queries are made up: rows moved a third of the way towards another row, so that they are neither in the graph nor as
+easy as a row that is. For the ten nearest of real queries (text, images), recall was higher than these say.
 The outcome is kept in the metadata of the index file, and is what searches go by that name no `ef`.
 """
 

@@ -117,7 +117,7 @@ class Search(NamedTuple):
         accepted: int,
         budget: int,
     ) -> tuple[Array, Array]:
-        """`filtered` without the scans: a query marked SCAN has no answer, as it would take more than `budget` nodes."""
+        """`filtered` without the scans: a query marked SCAN has no answer, as that would take more than `budget`."""
         from vego.index.kernels.hnsw_filtered import search_filtered
 
         how = np.full(len(queries), SCAN, np.uint8)
@@ -138,7 +138,7 @@ class Search(NamedTuple):
         return how, scored
 
     def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
-        """Write the nearest of `candidates` (uint32 slots) to one query: by their codes, or where those cannot tell, exactly."""
+        """Write the nearest of `candidates` (uint32 slots) to one query: by codes; exactly, where those cannot tell."""
         from vego.index.kernels.code_scan import scan_slots
 
         s = self.snapshot

@@ -1,4 +1,4 @@
-"""What walks and scans under a mask cost, as measured by `python -m benchmarks.planner`. No numba: planners read it too.
+"""What walks and scans under a mask cost, as measured by `python -m benchmarks.planner`. No numba: planners read it.
 
 Times are nanoseconds, of which only ratios count; nodes are scored ones, for each candidate held.
 """

@@ -3,8 +3,8 @@
 `walk_past` visits all nodes in order of distance and keeps the accepted ones: right where most are accepted.
 `walk_through` scores accepted nodes only; where a neighbour is rejected, its own neighbours are looked at in its place
 (ACORN-1: Patel et al., arXiv 2403.04871), so that the accepted nodes stay connected down to a share of about 1 / (2 m).
-It starts from several accepted nodes besides the one the upper layers lead to, as the accepted ones may all lie elsewhere.
-Both count what they do in scored nodes, and give up, with -1, where a scan of all accepted codes would have cost as much.
+It starts from several accepted nodes besides the one the upper layers lead to, as the accepted ones may lie elsewhere.
+Both count what they do in scored nodes, and give up, with -1, where a scan of the accepted codes would cost as much.
 """
 
 from __future__ import annotations
