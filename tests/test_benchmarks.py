@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import planner, run
+from benchmarks import filtered, planner, run
 from vego_tools.bench import report
 from vego_tools.bench.data import Dataset, Judge, K, generated, mask, prepare
 from vego_tools.bench.engines.base import DATABASES, ENGINES, INDEXES
@@ -248,8 +248,17 @@ def test_options_default_to_everything() -> None:
     assert run.parse(["--quick"]).rows == 2000
 
 
-def test_the_planner_s_constant_can_be_measured(capsys):
+def test_the_planner_s_constants_can_be_measured(capsys):
     assert planner.main(["--data", "generated", "--rows", "1500", "--queries", "4"]) == 0
     output = capsys.readouterr().out
-    assert "median cost" in output
+    assert "PAST_NODES" in output
     assert output.count("random") == output.count("far") == len(planner.SHARES)
+
+
+def test_filtered_searches_are_compared(capsys, tmp_path):
+    arguments = ["--data", "sample", "--rows", "1500", "--queries", "4", "--rounds", "1", "--engine", "vego"]
+    assert filtered.main([*arguments, "--out", str(tmp_path / "out.json")]) == 0
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert {result["label"] for result in results} >= {"random 0.1%", "far from it 50.0%", "section and size"}
+    assert all(result["engines"]["vego"]["recall"] == 1 for result in results)
+    assert capsys.readouterr().out.count("random") == len(filtered.SHARES)

@@ -6,7 +6,6 @@ is written down in `vego/index/kernels/filter_costs.py`, as `python -m benchmark
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from vego.index import PAST, THROUGH, scan_beats_walk, walk_may_pay
@@ -24,8 +23,7 @@ class Effort(NamedTuple):
     exact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a search does and why.
 
     strategy: "empty", "exact" (float scan of all rows), "gather" (float scan of the matches), "codes" (8-bit scan
@@ -100,4 +98,4 @@ def walked(plan: Plan, way: int, visited: int) -> Plan:
     """The plan of a filtered walk after it has run."""
     reason = "hardly any row near the query matches, or the walk took too long: the matches were scanned"
     strategy, reason = WALKS.get(way, ("codes", reason))
-    return Plan(strategy, reason, plan.rows, plan.matches, plan.indexed, plan.ef, plan.rerank, visited)
+    return plan._replace(strategy=strategy, reason=reason, visited=visited)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from vego import display
 from vego.document import Document, check_id
 from vego.errors import ClosedError, InvalidArgumentError, NotFoundError
 from vego.hits import BatchResult, Hits
-from vego.index import Metric
+from vego.index import Calibration, HnswIndex, Metric
 from vego.index.indexed_rows import IndexedRows, State
 from vego.index_report import IndexReport, report_of
 from vego.options import CollectionOptions
 from vego.planner import Effort, Plan
-from vego.queries import Cancel, Limit, check_distance, check_effort, check_k, check_queries
+from vego.queries import Cancel, Limit, check_distance, check_effort, check_k, check_queries, check_query
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher, up_to
 from vego.table.export import schema_of, table_of
@@ -39,6 +38,7 @@ class Readable:
         self.options = options
         self._rows = rows
         self._closed: str | None = None
+        self._efforts: tuple[Calibration | None, dict[int, Effort]] = (None, {})
 
     # -- about -----------------------------------------------------------------------------------
 
@@ -114,23 +114,26 @@ class Readable:
         """
         state, where = self._state(), self._where
         check_k(k, where)
-        queries = check_queries(vector, 1, self.dimension, where)
+        query, blank = check_query(vector, self.dimension, where)
         if max_distance is not None:
             max_distance = check_distance(max_distance, where)
         index = None if state is None else state.index
-        effort = check_effort(
-            self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
-        )
+        if ef is None and rerank is None and target_recall is None and not exact:
+            effort = self._usual_effort(index, k, where)
+        else:
+            effort = check_effort(
+                self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
+            )
         limit = None if timeout is None and cancel is None else self._limit(timeout, cancel)
         if state is None:
             return Hits.empty(self.metric)
-        if self.metric is Metric.COSINE and not queries.any():
+        if blank and self.metric is Metric.COSINE:
             effort = effort._replace(exact=True)
         searcher = Searcher(state.snapshot.view, index, self.metric)
         plan, accept = searcher.plan(effort, None if filter is None else self._matching(filter, state))
         if limit is not None:
             limit.check()
-        slots, distances = searcher.run(queries[0], k, plan, accept, limit)
+        slots, distances = searcher.run(query, k, plan, accept, limit)
         if max_distance is not None:
             slots, distances = up_to(max_distance, slots, distances)
         return Hits(state.snapshot, slots, distances, self.metric)
@@ -154,18 +157,16 @@ class Readable:
         Other arguments and errors as for `search`.
         """
         state, where = self._state(), self._where
-        queries = check_queries(vector, 1, self.dimension, where)
+        query, blank = check_query(vector, self.dimension, where)
         radius = check_distance(max_distance, where)
         if limit is not None:
             check_k(limit, f"{where}: limit")
         stop = self._limit(timeout, cancel)
 
         def effort_of(k: int) -> Effort:
-            blank = self.metric is Metric.COSINE and not queries.any()
             index = None if state is None else state.index
-            return check_effort(
-                self.options, index, k, where, exact=exact or blank, target_recall=target_recall
-            )
+            scanned = exact or (blank and self.metric is Metric.COSINE)
+            return check_effort(self.options, index, k, where, exact=scanned, target_recall=target_recall)
 
         effort_of(1)
         if state is None or not len(self):
@@ -175,7 +176,7 @@ class Readable:
         most = state.snapshot.view.rows if limit is None else limit
         if stop is not None:
             stop.check()
-        slots, distances = searcher.within(queries[0], radius, most, effort_of, matching, stop)
+        slots, distances = searcher.within(query, radius, most, effort_of, matching, stop)
         return Hits(state.snapshot, slots, distances, self.metric)
 
     def search_batch(
@@ -237,7 +238,7 @@ class Readable:
         """How `search` with these arguments is answered, why, and how many rows it visits; it carries it out."""
         state, where = self._state(), self._where
         check_k(k, where)
-        queries = check_queries(vector, 1, self.dimension, where)
+        query, blank = check_query(vector, self.dimension, where)
         index = None if state is None else state.index
         effort = check_effort(
             self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
@@ -246,12 +247,12 @@ class Readable:
             return Plan("empty", "the collection is empty", 0, 0, 0, effort.ef, effort.rerank, 0)
         searcher = Searcher(state.snapshot.view, index, self.metric)
         matching = self._matching(filter, state)
-        if self.metric is Metric.COSINE and not queries.any():
+        if blank and self.metric is Metric.COSINE:
             plan, _ = searcher.plan(effort._replace(exact=True), matching)
             reason = "a vector of zeros has no direction: everything is at distance 1"
-            return replace(plan, reason=reason, visited=plan.matches)
+            return plan._replace(reason=reason, visited=plan.matches)
         plan, accept = searcher.plan(effort, matching)
-        return searcher.explained(queries[0], k, plan, accept)
+        return searcher.explained(query, k, plan, accept)
 
     def index_report(self) -> IndexReport:
         """The index: what it covers, its parameters and size, and the recall that was measured on it."""
@@ -310,6 +311,17 @@ class Readable:
     @property
     def _where(self) -> str:
         return f"search in collection {self.name!r}"
+
+    def _usual_effort(self, index: HnswIndex | None, k: int, where: str) -> Effort:
+        """`check_effort` where the call says nothing; kept until recall is measured anew."""
+        measured = None if index is None else index.calibration
+        known = self._efforts
+        if known[0] is not measured:
+            self._efforts = known = (measured, {})
+        effort = known[1].get(k)
+        if effort is None:
+            effort = known[1][k] = check_effort(self.options, index, k, where)
+        return effort
 
     def _limit(self, timeout: float | None, cancel: Cancel) -> Limit | None:
         clock = (lambda: 0.0) if self._rows is None else self._rows.monotonic

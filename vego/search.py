@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +27,13 @@ FIRST_WITHIN = 64  # neighbours a range search asks the graph for first; four ti
 MOST_WITHIN = 1_024  # from here on it scans
 
 
-@dataclass(frozen=True, slots=True)
 class Searcher:
     """Everything one search needs: arrays, graph (or None), metric. `index.rows` <= `view.rows`."""
 
-    view: SlotView
-    index: HnswIndex | None
-    metric: Metric
+    __slots__ = ("index", "metric", "view")
+
+    def __init__(self, view: SlotView, index: HnswIndex | None, metric: Metric) -> None:
+        self.view, self.index, self.metric = view, index, metric
 
     def plan(self, effort: Effort, matching: Mask | None) -> tuple[Plan, Mask | None]:
         """The plan, and the mask of rows to accept (None: all); `matching` is the filter's mask."""
@@ -82,13 +81,13 @@ class Searcher:
         """The plan with what it did for one query: how many rows were visited, and which walk it was."""
         view, index = self.view, self.index
         if index is None or plan.strategy not in ("graph", "filtered graph", "codes"):
-            return replace(plan, visited=plan.matches)
+            return plan._replace(visited=plan.matches)
         behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
         if plan.strategy == "codes":
-            return replace(plan, visited=plan.matches)
+            return plan._replace(visited=plan.matches)
         arguments = view.vectors, view.inverse_norms, query, k, plan.ef, plan.rerank
         if plan.strategy == "graph" or accept is None:
-            return replace(plan, visited=index.visited(*arguments) + behind)
+            return plan._replace(visited=index.visited(*arguments) + behind)
         _, way, scored = index.search_accepted(*arguments, accept)
         return walked(plan, way, scored + behind)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,29 @@ from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, vector_rows
+from vego.index.views import (
+    FLOAT32,
+    NOTHING,
+    accept_mask,
+    candidate_rows,
+    norms_row,
+    result_arrays,
+    vector_rows,
+)
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
 DEFAULT_RERANK = 20
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+class _Ready(NamedTuple):
+    """A search prepared for arrays that were given; a view of the rows gives the same ones time and again."""
+
+    vectors: Array | None
+    norms: Array | None
+    search: Search
 
 
 class HnswIndex:
@@ -56,6 +72,9 @@ class HnswIndex:
     def _adopt(self, graph: HnswGraph) -> None:
         self._graph = graph
         self._snapshot = Snapshot.of(graph)
+        self._ready = _Ready(
+            None, None, Search(self.params.metric, NOTHING, NOTHING, self._snapshot, self._stamps, 1, 1)
+        )
 
     def copy(self) -> HnswIndex:
         """An index of the same rows; arrays are shared until one of the two is extended."""
@@ -208,11 +227,28 @@ class HnswIndex:
         `accept` (bool, one per slot) only accepted slots are returned, k of them whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
+        if accept is None and k >= 1 and type(query) is np.ndarray and query.dtype is FLOAT32:
+            ready = self._ready
+            if (
+                ready.vectors is not vectors
+                or ready.norms is not inverse_norms
+                or ready.search.snapshot is not self._snapshot
+            ):
+                ready = self._prepared(vectors, inverse_norms)
+            width = max(ef, k)
+            if ready.search.snapshot.rows > width and query.shape == (self.params.dimension,):
+                return ready.search.walk_one(np.ascontiguousarray(query), k, width, max(rerank, k))
         query = np.asarray(query, np.float32)
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
         return _trimmed(slots[0], distances[0])
+
+    def _prepared(self, vectors: Array, inverse_norms: Array | None) -> _Ready:
+        """What a search of one query needs of those arrays and of the graph there is; kept for the next one."""
+        ready = _Ready(vectors, inverse_norms, self._search(vectors, inverse_norms, 1, 1))
+        self._ready = ready
+        return ready
 
     def search_batch(
         self,

@@ -91,6 +91,22 @@ class Search(NamedTuple):
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
+    def walk_one(self, query: Array, k: int, ef: int, rerank: int) -> tuple[Array, Array]:
+        """`walk` for one query (d,), with its own ef and rerank, in the fewest steps: slots and distances (k,)."""
+        from vego.index.kernels.hnsw_search import search_graph
+
+        slots, distances = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
+        stamps = self.stamps.take(self.snapshot.rows)
+        search_graph(
+            self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, query[None],
+            ef, rerank, stamps, slots, distances,
+        )  # fmt: skip
+        self.stamps.give(stamps)
+        if slots[0, k - 1] < 0:
+            everything = np.arange(self.snapshot.rows, dtype=np.uint32)
+            self._replace(ef=ef, rerank=rerank).scan(query, everything, slots[0], distances[0])
+        return slots[0], distances[0]
+
     def filtered(
         self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array
     ) -> tuple[Array, Array]:
