@@ -33,6 +33,7 @@ ENOUGH = 0.995  # a curve ends here
 LOSS = 0.002  # of recall, that scoring fewer candidates exactly may cost
 MOST_TEXT = 16_384  # characters of a stored calibration
 MARGIN = 0.25  # of the misses that a target allows are not made use of: queries differ
+SPARE = 6  # candidates held besides the k, however easy the data
 GROWTH = 1.5  # a graph that has grown by so much is measured again
 
 
@@ -93,7 +94,7 @@ class Calibration:
             rerank = low.rerank + share * (high.rerank - low.rerank)
         else:
             ef, rerank = high.ef(target) * k / high.k, high.rerank * k / high.k
-        least = min(max(int(np.ceil(ef)), k), MAX_EF)
+        least = min(max(int(np.ceil(ef)), k + SPARE), MAX_EF)
         return least, min(max(int(np.ceil(rerank)), k), least)
 
     def to_text(self) -> str:
