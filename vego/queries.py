@@ -69,10 +69,15 @@ def check_effort(
 
 def check_query(value: ArrayLike, dimension: int | None, where: str) -> tuple[Vector, bool]:
     """One query as float32 (d,), and whether it is all zeros; as `check_queries`."""
-    if type(value) is np.ndarray and value.dtype is FLOAT32 and value.shape == (dimension,):
-        # The usual call, in fewer steps: the largest component tells zeros and what is not finite.
-        if 0 < float(abs(value).max(initial=0)) < math.inf and value.flags.c_contiguous:
-            return value, False
+    # The usual call, in fewer steps: the largest component tells zeros and what is not finite.
+    if (
+        type(value) is np.ndarray
+        and value.dtype is FLOAT32
+        and value.shape == (dimension,)
+        and value.flags.c_contiguous
+        and 0 < float(abs(value).max(initial=0)) < math.inf
+    ):
+        return value, False
     query = check_queries(value, 1, dimension, where)[0]
     return query, not query.any()
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import HnswIndex, Metric, exact_search
+from vego.index import HnswIndex, Metric, exact_search, marked_slots
 from vego.planner import Effort, Plan, choose, walked
 from vego.queries import Limit
 from vego.table.slots import SlotView
@@ -205,7 +205,7 @@ def _pieces(rows: NDArray[np.uint32], step: int) -> Iterator[NDArray[np.uint32]]
 def _accepted(accept: Mask | None, start: int, stop: int) -> NDArray[np.uint32]:
     if accept is None:
         return np.arange(start, stop, dtype=np.uint32)
-    return (np.flatnonzero(accept[start:stop]) + start).astype(np.uint32)
+    return marked_slots(accept, start, stop)
 
 
 def _found(slots: Slots, distances: Distances) -> Found:

@@ -15,6 +15,7 @@ from vego.index.hnsw.index import HnswIndex
 from vego.index.kernels import code_scan, hnsw_build, hnsw_filtered, intrinsics, repair, walk
 from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
 from vego.index.metrics import Metric
+from vego.index.views import marked_slots
 
 METRICS = ["l2", "cosine", "ip"]
 
@@ -231,6 +232,15 @@ def test_the_share_around_a_node(case, share):
         around = [node, *near, *(two for one in near for two in naive.neighbours(g.links, one))]
         expected = np.mean([accept[slot] for slot in around])
         assert hnsw_filtered.local_share(g.links, g.rows, accept, np.uint32(node)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_slots_of_a_mask(share):
+    accept = np.random.default_rng(3).random(1000) < share
+    for start, stop in ((0, 1000), (0, 0), (7, 7), (130, 999), (999, 1000)):
+        found = marked_slots(accept, start, stop)
+        assert found.dtype == np.uint32
+        assert found.tolist() == [slot for slot in range(start, stop) if accept[slot]]
 
 
 def test_a_scan_says_where_codes_cannot_tell_rows_apart():

@@ -17,10 +17,11 @@ from vego.index.hnsw.graph import HnswGraph
 from vego.index.kernels.filter_costs import CONFIDENCE, PAST_NODES, SCAN, walk_budget
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
-from vego.index.views import kernel_view
+from vego.index.views import kernel_view, marked_slots
 
 Array = npt.NDArray[Any]
 
+SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
 TASK_QUERIES = 32  # queries a thread takes at a time
 
 
@@ -103,8 +104,9 @@ class Search(NamedTuple):
         )  # fmt: skip
         self.stamps.give(stamps)
         if slots[0, k - 1] < 0:
-            everything = np.arange(self.snapshot.rows, dtype=np.uint32)
-            self._replace(ef=ef, rerank=rerank).scan(query, everything, slots[0], distances[0])
+            everything = np.arange(self.snapshot.rows)
+            found = self._replace(ef=ef, rerank=rerank)
+            found._scan_each(query[None], np.zeros(1, np.int64), everything, slots, distances, 1)
         return slots[0], distances[0]
 
     def filtered(
@@ -114,13 +116,14 @@ class Search(NamedTuple):
 
         Returns how each was answered (PAST, THROUGH or SCAN of `kernels/filter_costs.py`) and how many were scored.
         """
-        rows = np.flatnonzero(accept[: self.snapshot.rows])
-        budget = walk_budget(len(rows), self.snapshot.codes.shape[1], self.ef)
-        how, scored = self.walk_filtered(queries, slots, distances, threads, accept, len(rows), budget)
+        rows = self.snapshot.rows
+        accepted = int(np.count_nonzero(accept[:rows]))
+        budget = walk_budget(accepted, self.snapshot.codes.shape[1], self.ef)
+        how, scored = self.walk_filtered(queries, slots, distances, threads, accept, accepted, budget)
         left = np.flatnonzero(how == SCAN)
         if len(left):
-            scored[left] += len(rows)
-            self._scan_each(queries, left, rows, slots, distances, threads)
+            scored[left] += accepted
+            self._scan_each(queries, left, marked_slots(accept, 0, rows), slots, distances, threads)
         return how, scored
 
     def walk_filtered(
@@ -170,12 +173,13 @@ class Search(NamedTuple):
     def _scan_each(
         self, queries: Array, which: Array, candidates: Array, slots: Array, distances: Array, threads: int
     ) -> None:
-        """`scan` for the queries numbered `which`."""
-        candidates = candidates.astype(np.uint32)
+        """`scan` for the queries numbered `which`, with as many scored exactly as a scan needs."""
+        candidates = candidates.astype(np.uint32, copy=False)
+        deep = self._replace(rerank=max(self.rerank, 4 * slots.shape[1], SCANNED))
 
         def task(first: int, last: int) -> None:
             for i in which[first:last]:
-                self.scan(queries[i], candidates, slots[i], distances[i])
+                deep.scan(queries[i], candidates, slots[i], distances[i])
 
         _in_threads(task, len(which), threads)
 

@@ -15,6 +15,15 @@ ERRORS = 4  # standard errors that the worst of the pool must be behind the k-th
 
 
 @kernel
+def marked_rows(accept, start, stop, rows):
+    """Write the numbers from `start` to `stop` that `accept` marks to `rows`, which has room for one more."""
+    count = np.uint64(0)
+    for slot in range(start, stop):
+        rows[count] = slot  # without a branch: which rows match cannot be foretold
+        count += np.uint64(accept[np.uint64(slot)])
+
+
+@kernel
 def code_error(metric, code, dimension, key):
     """Standard error of a distance by codes, from rounding both vectors: sigma^2 = 1/12 in each component of each."""
     total = np.float64(0)
