@@ -237,6 +237,22 @@ def test_one_and_many_queries_and_threads_agree():
             assert one[1].tolist() == distances[i].tolist()
 
 
+def test_one_query_sees_the_graph_there_is_now():
+    vectors = clustered(1500, 16)
+    index = built("l2", vectors[:1000], None)
+    assert index.search(vectors, None, vectors[1200], 1)[0][0] < 1000
+    prepared = index._ready
+    index.extend(vectors, None, 1500, threads=1)
+    assert index.search(vectors, None, vectors[1200], 1)[0].tolist() == [1200]
+    index._ready = prepared  # of a thread that began before the graph grew
+    assert index.search(vectors, None, vectors[1200], 1)[0].tolist() == [1200]
+    nearest = index.search(vectors, None, vectors[7], 1)[0][0]
+    moved = vectors + np.float32(1)  # another array: distances are of its rows
+    distance = index.search(moved, None, vectors[7], 1)[1][0]
+    assert nearest == 7
+    assert distance > 0.5
+
+
 def test_progress_and_cancel_leave_whole_batches():
     vectors = clustered(3000, 16)
     index = HnswIndex("l2", 16)
