@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock, RLock
 from typing import Any
 
-import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
 from vego.document import Document
@@ -29,9 +28,10 @@ from vego.errors import (
     VegoError,
 )
 from vego.index.hnsw import HnswIndex
+from vego.index.index_file import load_index, write_index
 from vego.index.metrics import Metric
 from vego.maintenance import Maintenance
-from vego.options import DURABLE, Durability
+from vego.options import AUTO_ROWS, DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.branching import branch
@@ -39,7 +39,7 @@ from vego.table.commit import SetContents, SetTag, commit
 from vego.table.compaction import Compaction, choose_runs, rewrite, steps_of
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
-from vego.table.manifest import IndexEntry, Manifest, SegmentEntry, load_latest, newest_version
+from vego.table.manifest import IndexEntry, SegmentEntry, load_latest, newest_version
 from vego.table.opening import OpenFiles, open_files, open_version
 from vego.table.point_in_time import NEWEST, contents_of, open_moment
 from vego.table.publication import RowSnapshot
@@ -195,7 +195,7 @@ class IndexedRows:
         index = self._state.index
         covered = 0 if index is None else index.rows
         waiting = self.rows.slots - covered
-        if waiting < MIN_BATCH or self.rows.options.index == "flat":
+        if waiting < MIN_BATCH or not self._wants_graph(self.rows.slots):
             return False
         return waiting >= min(covered // 64, 8_192)
 
@@ -225,9 +225,10 @@ class IndexedRows:
         state = self.state
         view, index = state.snapshot.view, state.index
         covered = 0 if index is None else index.rows
-        if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
+        if self._waiting() or (all_rows and covered < view.rows and self._wants_graph(view.rows)):
             extended = self._empty_index() if index is None else index.copy()
             extended.extend(view.vectors, None, view.rows, progress=progress, cancel=cancel)
+            extended.calibrate(view.vectors, None, self._now(), cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
                 covered = 0 if now.index is None else now.index.rows
@@ -236,6 +237,17 @@ class IndexedRows:
                 self._state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
             self.save_index()
+
+    def _wants_graph(self, rows: int) -> bool:
+        kind = self.rows.options.index
+        return kind == "hnsw" or (kind == "auto" and rows >= AUTO_ROWS)
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._store.now_us() / 1e6, UTC).isoformat(timespec="seconds")
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return self._store.monotonic()
 
     def _empty_index(self) -> HnswIndex:
         options = self.rows.options
@@ -557,42 +569,3 @@ def _summed(reports: Sequence[CompactionReport]) -> CompactionReport:
 def _report(before: Sequence[SegmentEntry], after: Sequence[SegmentEntry], dropped: int) -> CompactionReport:
     old, new = (sum(entry.length for entry in entries) for entries in (before, after))
     return CompactionReport(len(before), len(after), old, new, dropped)
-
-
-def write_index(store: Store, collection: str, index: HnswIndex, name: str | None = None) -> IndexEntry:
-    """Write the graph as an `.lfmt` file, durable except for its directory entry (the commit syncs that).
-
-    `name` is the file's, from `names.index_file`; None for a fresh one.
-    """
-    columns, metadata = index.to_columns()
-    name = name or names.index_file(store.new_id())
-    with store.create(names.index_path(collection, name)) as file:
-        summary = lance_fmt.write(file, columns, metadata=metadata, level="speed")
-        file.commit()
-    return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
-
-
-def _columns_of(file: lance_fmt.File) -> dict[str, lance_fmt.Column]:
-    """All columns; vectors as views of the file where it is mapped, every block held against its checksum."""
-    found = {}
-    for field in file.schema:
-        mapped = file.mapped(field.name) if field.type.is_vector else None
-        if mapped is None or len(mapped.runs) != 1:
-            found[field.name] = file.read([field.name])[field.name]
-        else:
-            mapped.check(0, mapped.blocks - 1)
-            found[field.name] = lance_fmt.Column(field.type, mapped.runs[0][1])
-    return found
-
-
-def load_index(file: lance_fmt.File, metric: Metric, manifest: Manifest) -> HnswIndex:
-    """Read a graph, mapped where that is possible, and close the file; every byte and every link is checked.
-
-    Raises CorruptFileError or CorruptionError.
-    """
-    with file:
-        index = HnswIndex.from_columns(_columns_of(file), dict(file.metadata), path=file.path)
-    if (index.metric, index.dimension) != (metric, manifest.dimension) or index.rows > manifest.rows:
-        what = f"an index of {index.rows} rows, {index.metric.value}, dimension {index.dimension}"
-        raise CorruptionError(file.path, 0, f"{what} does not belong to this collection")
-    return index
