@@ -273,6 +273,21 @@ def test_a_scan_says_where_codes_cannot_tell_rows_apart():
     np.testing.assert_allclose(found[1], [value for _, value in expected], rtol=1e-6)
 
 
+def test_a_scan_tells_rows_of_the_same_code_apart():
+    """Rows that differ by less than a step of the codes: which are nearest only the rows themselves say."""
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((1000, 32)).astype(np.float32)
+    close = (wide[0] + 1e-4 * rng.standard_normal((500, 32))).astype(np.float32)
+    vectors = np.concatenate([wide, close])
+    index = HnswIndex("l2", 32, m=4, ef_construction=20)
+    index.extend(vectors, None, len(vectors), threads=1)
+    rows = np.arange(len(vectors), dtype=np.uint32)
+    for query in close[::100]:
+        slots, _ = index.scan_codes(vectors, None, query, 5, 20, rows)
+        expected = naive.exact_search("l2", vectors, None, query, 5, rows.tolist())
+        assert slots.tolist() == [slot for slot, _ in expected]
+
+
 def test_scan_of_slots_scores_the_best_codes_exactly(case):
     rows = np.random.default_rng(4).choice(600, 100, replace=False).astype(np.uint32)
     slots, distances = case.index.scan_codes(case.vectors, case.norms, case.query, 5, 20, rows)

@@ -25,7 +25,10 @@ def marked_rows(accept, start, stop, rows):
 
 @kernel
 def code_error(metric, code, dimension, key):
-    """Standard error of a distance by codes, from rounding both vectors: sigma^2 = 1/12 in each component of each."""
+    """Standard error of a distance by codes, from rounding both vectors: sigma^2 = 1/12 in each component of each.
+
+    The square of the two together has a variance of 7/180 of its own, which is all there is where codes are equal.
+    """
     total = np.float64(0)
     for j in range(dimension):
         level = np.float64(code[j]) + (0 if metric == INNER_PRODUCT else 128)
@@ -34,7 +37,7 @@ def code_error(metric, code, dimension, key):
         metric == INNER_PRODUCT
     ):  # of 2 dot; the rows' own squares are not at hand, so half the range stands for them
         return 2 * np.sqrt((total + 4096 * dimension) / 12)
-    return 2 * np.sqrt(max(np.float64(key >> 32) + total, 0) / 6)
+    return np.sqrt(max(np.float64(key >> 32) + total, 0) * (2 / 3) + dimension * (7 / 180))
 
 
 @kernel
