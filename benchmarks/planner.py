@@ -1,8 +1,9 @@
-"""Scan or walk? Measures what `WALK_COST` of `vego.index.hnsw.search` claims: `python -m benchmarks.planner`.
+"""Scan or walk? Measures what `vego/index/kernels/filter_costs.py` claims: ``python -m benchmarks.planner``.
 
 For masks of random rows and for masks that keep what is far from one point, prints the median time of a scan of the
-accepted rows' codes and of a walk past the others, the recall of the walk, what a walk costs in scanned rows for each
-candidate held and share accepted (the constant should be about its median), and what the planner picks.
+accepted rows' codes, of walks past the others and through the accepted, with the nodes each scored for a candidate held
+and its recall, and what the index does by itself with its time and recall. The last line has the constants: nanoseconds
+of a scanned row and of a scored node, and PAST_NODES (nodes x share) and THROUGH_NODES.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.shared import default_source
-from vego.index import HnswIndex, Metric, exact_search, scan_is_cheaper
-from vego.index.hnsw.search import WALK_COST
+from vego.index import HnswIndex, Metric, exact_search
+from vego.index.kernels import filter_costs
+from vego.table.vectors import Vectors
 from vego_tools.bench import machine
 from vego_tools.bench.data import K, prepare
 
@@ -41,6 +43,7 @@ class Bench:
     def __init__(self, vectors: np.ndarray, queries: np.ndarray) -> None:
         self.vectors, self.queries = vectors, queries
         self.norms = (1 / np.linalg.norm(vectors, axis=1)).astype(np.float32)
+        self.known = Vectors.of(vectors, self.norms)
         self.index = HnswIndex(Metric.COSINE, vectors.shape[1])
         self.index.extend(vectors, self.norms, len(vectors))
 
@@ -49,28 +52,73 @@ class Bench:
         rows = np.flatnonzero(accept).astype(np.uint32)
         self.index.scan_codes(self.vectors, self.norms, self.queries[number], K, RERANK, rows)
 
-    def walk(self, accept: np.ndarray, number: int) -> np.ndarray:
-        """Walk past the others, at any cost; distances (k,)."""
-        slots, distances = np.empty((1, K), np.int64), np.empty((1, K), np.float32)
-        search = self.index._search(self.vectors, self.norms, EF, RERANK)
-        query = np.ascontiguousarray(self.queries[number : number + 1])
-        search.walk_accepted(query, slots, distances, 1, accept, len(self.vectors))
-        return distances[0]
+    def walk(self, accept: np.ndarray, number: int, through: bool) -> tuple[np.ndarray, int]:
+        """One walk, at any cost: distances (k,) and scored nodes."""
+        from vego.index.kernels import hnsw_filtered
 
-    def line(self, share: float, kind: str, accept: np.ndarray, count: int) -> tuple[str, float]:
-        """A line of the table, and the cost of the walk."""
+        search = self.index._search(self.known, EF, RERANK)
+        s, rows, accepted = search.snapshot, len(accept), int(accept.sum())
+        code = np.empty((1, s.codes.shape[1]), np.int8)
+        query = np.ascontiguousarray(self.queries[number])
+        inverse = hnsw_filtered.encode_query(1, query, s.frame, s.inverse_step, code[0])
+        entry = hnsw_filtered.descend(
+            s.codes, s.bias, s.upper, s.upper_start, s.rows, code, 0, s.entry, s.top, 0
+        )
+        arguments = s.codes, s.bias, s.links, s.rows, code, 0, entry
+        stamps, fresh = np.zeros(rows + 1, np.uint8), np.empty(512, np.uint32)
+        if through:
+            seeds = np.empty(hnsw_filtered.SEEDS, np.int64)
+            seeds = seeds[: hnsw_filtered.sample_accepted(accept, rows, accepted, seeds)]
+            best = np.empty(int(EF * widened(accept)), np.int64)
+            width = s.links.shape[1]
+            hops, fresh = np.empty(width, np.uint32), fresh[: 2 * width + hnsw_filtered.SEEDS]
+            count, scored = hnsw_filtered.walk_through(
+                *arguments, seeds, accept, 1 << 40, stamps, 1, hops, fresh, best, width
+            )
+        else:
+            pool, best = np.empty(rows, np.int64), np.empty(EF, np.int64)
+            count, scored = hnsw_filtered.walk_past(*arguments, accept, rows, stamps, 1, pool, fresh, best)
+        slots, distances = np.empty(K, np.int64), np.empty(K, np.float32)
+        exact, order = np.empty(RERANK, np.float32), np.empty(RERANK, np.int64)
+        hnsw_filtered.rerank_pool(
+            1, search.vectors, search.inverse_norms, query, inverse, best, min(count, RERANK), slots, distances,
+            exact, order,
+        )  # fmt: skip
+        return distances, scored
+
+    def line(self, share: float, kind: str, accept: np.ndarray, count: int) -> tuple[str, list[float]]:
+        """A line of the table, and what the five constants are by it."""
         accepted, rows = int(accept.sum()), len(accept)
         scan = timed(lambda number: self.scan(accept, number), count)
-        walk = timed(lambda number: self.walk(accept, number), count)
         _, truth = exact_search(
             Metric.COSINE, self.vectors, self.norms, self.queries[:count], K, accept=accept
         )
-        found = np.stack([self.walk(accept, number) for number in range(count)])
-        recall = float((found <= truth[:, -1:] + 1e-5).mean())
-        cost = walk / (scan / accepted) / EF * (accepted / rows)
-        picked = "scan" if scan_is_cheaper(accepted, rows, EF) else "walk"
-        right = "" if picked == ("scan" if scan <= walk else "walk") else "  (the other was faster)"
-        return f"{share:6.0%}  {kind:<7}{scan:9.0f}{walk:9.0f}{recall:9.3f}{cost:9.0f}  {picked}{right}", cost
+        limits = truth[:, -1:] + 1e-5
+        text, figures = f"{share:6.0%}  {kind:<7}{scan:8.0f}", [1000 * scan / accepted]
+        for through in (False, True):
+            walk = timed(lambda number, through=through: self.walk(accept, number, through), count)
+            found = [self.walk(accept, number, through) for number in range(count)]
+            nodes = statistics.mean(scored for _, scored in found)
+            recall = float((np.stack([one for one, _ in found]) <= limits).mean())
+            text += f"{walk:9.0f}{nodes / EF:7.0f}{recall:7.3f}"
+            scale = 1 / widened(accept) if through else accepted / rows
+            figures += [1000 * walk / nodes, nodes / EF * scale]
+
+        def own(number: int) -> np.ndarray:
+            query = np.ascontiguousarray(self.queries[number])
+            found = np.full(K, np.inf, np.float32)
+            near = self.index.search(self.vectors, self.norms, query, K, EF, RERANK, accept)[1]
+            found[: len(near)] = near
+            return found
+
+        taken = timed(own, count)
+        recall = float((np.stack([own(number) for number in range(count)]) <= limits).mean())
+        return f"{text}{taken:9.0f}{recall:7.3f}", figures
+
+
+def widened(accept: np.ndarray) -> float:
+    """How many times as many candidates a walk through accepted nodes holds."""
+    return float(1 + filter_costs.WIDEN / accept.mean())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,18 +132,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = Bench(vectors, dataset.queries)
     rng = np.random.default_rng(1)
     near = vectors @ vectors[len(vectors) // 2]
-    print(f"{len(vectors):,} x {vectors.shape[1]}, ef={EF}, WALK_COST={WALK_COST}")
-    print(" share  mask     scan us  walk us   recall     cost  picked")
-    costs = []
+    print(f"{len(vectors):,} x {vectors.shape[1]}, ef={EF}; times in us")
+    print(" share  mask       scan     past nodes/ef    through nodes/ef  chosen by itself")
+    figures = []
     for share in SHARES:
         for kind, accept in (
             ("random", rng.random(len(vectors)) < share),
             ("far", near <= np.quantile(near, share)),
         ):
-            text, cost = bench.line(share, kind, accept, len(dataset.queries))
-            costs.append(cost)
+            text, measured = bench.line(share, kind, accept, len(dataset.queries))
+            if kind == "random":
+                figures.append(measured)
             print(text, flush=True)
-    print(f"median cost {statistics.median(costs):.0f}")
+    row, past, past_nodes, through, through_nodes = map(statistics.median, zip(*figures, strict=True))
+    print(
+        f"a scanned row {row:.0f} ns, a node {past:.0f} past and {through:.0f} through; "
+        f"PAST_NODES {past_nodes:.0f}, THROUGH_NODES {through_nodes:.0f}"
+    )
     return 0
 
 

@@ -55,6 +55,7 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
         "vego.planner",
         "vego.search",
         "vego.hits",
+        "vego.index_report",
         "vego.inputs",
         "vego.queries",
         "vego.readable",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import planner, run
+from benchmarks import filtered, planner, run
 from benchmarks.ann import data as ann_data
 from benchmarks.ann import report as ann_report
 from benchmarks.ann import worker as ann_worker
@@ -254,10 +254,10 @@ def test_options_default_to_everything() -> None:
     assert run.parse(["--quick"]).rows == 2000
 
 
-def test_the_planner_s_constant_can_be_measured(capsys):
+def test_the_planner_s_constants_can_be_measured(capsys):
     assert planner.main(["--data", "generated", "--rows", "1500", "--queries", "4"]) == 0
     output = capsys.readouterr().out
-    assert "median cost" in output
+    assert "PAST_NODES" in output
     assert output.count("random") == output.count("far") == len(planner.SHARES)
 
 
@@ -319,3 +319,12 @@ def test_a_library_that_is_missing_is_left_out_of_the_indexes(
     kind, why = here.recv()
     assert kind == "error"
     assert "no_such_peer" in why
+
+
+def test_filtered_searches_are_compared(capsys, tmp_path):
+    arguments = ["--data", "sample", "--rows", "1500", "--queries", "4", "--rounds", "1", "--engine", "vego"]
+    assert filtered.main([*arguments, "--out", str(tmp_path / "out.json")]) == 0
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert {result["label"] for result in results} >= {"random 0.1%", "far from it 50.0%", "section and size"}
+    assert all(result["engines"]["vego"]["recall"] == 1 for result in results)
+    assert capsys.readouterr().out.count("random") == len(filtered.SHARES)

@@ -38,10 +38,8 @@ def test_the_filters_of_the_guide_parse() -> None:
 def test_every_option_is_in_the_guide() -> None:
     guide = (ROOT / "docs" / "tuning.md").read_text()
     for option in fields(CollectionOptions):
-        value = option.default
-        default = (
-            f"{value:,}" if isinstance(value, int) else f'"{value}"' if isinstance(value, str) else "None"
-        )
+        default = f'"{option.default}"' if isinstance(option.default, str) else f"{option.default}"
+        default = f"{option.default:,}" if isinstance(option.default, int) else default
         row = re.search(rf"^\| `{option.name}` \| `?([^|`]+)`? \|", guide, re.MULTILINE)
         assert row is not None, f"{option.name} is not in docs/tuning.md"
         assert row[1].strip() == default, f"{option.name}: the guide says {row[1]}, the default is {default}"

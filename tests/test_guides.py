@@ -17,6 +17,7 @@ GUIDES = {  # and the libraries they are about
     "getting-started.md": (),
     "format-guide.md": (),
     "performance.md": (),
+    "searching.md": (),
     "versions.md": (),
     "partitions.md": (),
     "sharing.md": (),

@@ -17,7 +17,8 @@ VEGO = {
     "DimensionMismatchError", "Document", "DocumentNotFoundError", "DuplicateIdError", "Expr", "FilterError",
     "FilterSyntaxError", "Hit", "Hits", "InvalidArgumentError", "InvalidIdError", "InvalidMetadataError",
     "InvalidVectorError", "NewerVersionError", "NotADatabaseError", "NotFoundError", "Open", "Outcome", "Plan",
-    "CompactionReport", "PartitionInfo", "Rejected", "Transaction", "Version", "PoisonedError",
+    "CompactionReport", "IndexReport", "PartitionInfo", "SearchCancelledError", "SearchStoppedError",
+    "SearchTimeoutError", "Rejected", "Transaction", "Version", "PoisonedError",
     "ReadOnlyError", "StorageError", "UnknownFieldError", "UnknownOptionError", "VegoError", "__version__", "field",
     "close_on_sigterm", "open",
 }  # fmt: skip
@@ -46,9 +47,14 @@ SIGNATURES = {
     "Collection.delete_batch": "(self, ids)",
     "Collection.get": "(self, id)",
     "Collection.get_batch": "(self, ids)",
-    "Collection.search": "(self, vector, k=10, *, filter=None, ef=None, exact=False)",
-    "Collection.search_batch": "(self, vectors, k=10, *, filter=None, ef=None, exact=False, threads=None)",
-    "Collection.explain": "(self, vector, k=10, *, filter=None, ef=None, exact=False)",
+    "Collection.search": "(self, vector, k=10, *, filter=None, max_distance=None, ef=None, rerank=None, "
+    "target_recall=None, exact=False, timeout=None, cancel=None)",
+    "Collection.search_range": "(self, vector, max_distance, *, filter=None, limit=None, target_recall=None, "
+    "exact=False, timeout=None, cancel=None)",
+    "Collection.search_batch": "(self, vectors, k=10, *, filter=None, ef=None, rerank=None, target_recall=None, "
+    "exact=False, threads=None, timeout=None, cancel=None)",
+    "Collection.explain": "(self, vector, k=10, *, filter=None, ef=None, rerank=None, target_recall=None, exact=False)",
+    "Collection.index_report": "(self)",
     "Collection.stats": "(self)",
     "Collection.to_table": "(self, columns=None, *, filter=None)",
     "Collection.flush": "(self)",

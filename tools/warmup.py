@@ -16,10 +16,10 @@ import vego
 
 ROWS = 2_100  # two batches of the graph's construction, and enough matches for every search strategy
 DIMENSION = 16
-FILTERED = {  # the strategy of the planner -> filter and ef that it answers so
+FILTERED = {  # the strategy, as `explain` names it -> filter and ef that it answers so
     "gather": ("number < 9", None),
     "codes": ("number < 600", None),
-    "filtered graph": (f"number < {ROWS - 50}", 1),
+    "graph past": (f"number < {ROWS - 50}", 1),
 }
 
 

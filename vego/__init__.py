@@ -25,6 +25,9 @@ from vego.errors import (
     NotFoundError,
     PoisonedError,
     ReadOnlyError,
+    SearchCancelledError,
+    SearchStoppedError,
+    SearchTimeoutError,
     StorageError,
     UnknownFieldError,
     UnknownOptionError,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from vego.document import Document
     from vego.hits import BatchResult, Hit, Hits
     from vego.index.compaction_report import CompactionReport
+    from vego.index_report import IndexReport
     from vego.inputs import Outcome, Rejected
     from vego.planner import Plan
     from vego.query import Expr, field
@@ -72,6 +76,7 @@ __all__ = [
     "Finding",
     "Hit",
     "Hits",
+    "IndexReport",
     "InvalidArgumentError",
     "InvalidIdError",
     "InvalidMetadataError",
@@ -87,6 +92,9 @@ __all__ = [
     "ReadOnlyError",
     "Rejected",
     "RestoreReport",
+    "SearchCancelledError",
+    "SearchStoppedError",
+    "SearchTimeoutError",
     "StorageError",
     "Transaction",
     "UnknownFieldError",
@@ -109,6 +117,7 @@ _HOMES = {
     "vego.document": "Document",
     "vego.hits": "BatchResult Hit Hits",
     "vego.index.compaction_report": "CompactionReport",
+    "vego.index_report": "IndexReport",
     "vego.inputs": "Outcome Rejected",
     "vego.planner": "Plan",
     "vego.query": "Expr field",

@@ -13,7 +13,7 @@ from lance_fmt.display import counted, html_block, listed, more, printable, shor
 
 __all__ = [
     "collection_html", "database_html", "document_html", "document_text", "hit_html", "hits_html", "id_text",
-    "listed", "metadata_text",
+    "index_report_html", "index_report_text", "listed", "metadata_text",
 ]  # fmt: skip
 
 HITS = 20
@@ -118,6 +118,61 @@ def collection_html(collection: Any, *, closed: bool) -> str:
     rows = [(shortened(field.name), shortened(str(field.type))) for field in schema.fields[:NAMES]]
     note = more(len(schema), NAMES, "columns")
     return html_block(title, facts, ("column", "type"), rows, note=note)
+
+
+BAR = 40  # characters of a full bar
+
+
+def index_report_text(report: Any) -> str:
+    """An index report: what is covered, the recall curve as bars, memory."""
+    lines = [f"{report.kind} index of {printable(report.name)}: {_coverage(report)}"]
+    lines += [f"  {fact}" for fact in _index_facts(report)]
+    for ef, recall in report.curve:
+        bar = "#" * round(BAR * max(0.0, recall - 0.5) / 0.5)
+        mark = " <- target" if ef >= report.ef and recall >= report.target_recall else ""
+        lines.append(f"  ef {ef:>6}  {recall:.3f}  {bar:<{BAR}}{mark}".rstrip())
+        if mark:
+            break
+    return "\n".join(lines)
+
+
+def index_report_html(report: Any) -> str:
+    """An index report: facts, and the recall curve as a table with bars."""
+    rows = [
+        (f"{ef:,}", f"{recall:.3f}", "\u2588" * round(BAR / 2 * max(0.0, recall - 0.5) / 0.5))
+        for ef, recall in report.curve
+    ]
+    header = ("ef", "recall@10", "0.5 to 1") if rows else ()
+    title = f"Index of {shortened(report.name)}"
+    return html_block(title, [_coverage(report), *_index_facts(report)], header, rows, right=[0, 1])
+
+
+def _coverage(report: Any) -> str:
+    if report.kind == "none":
+        return f"{counted(report.documents, 'document')}, {report.metric}; no graph: searches are exact"
+    return (
+        f"{report.indexed:,} of {report.slots:,} rows ({report.coverage:.0%}), {report.metric}, "
+        f"{counted(report.documents, 'document')} live"
+    )
+
+
+def _index_facts(report: Any) -> list[str]:
+    memory = ", ".join(f"{part} {size / 1e6:,.1f} MB" for part, size in report.memory.items())
+    facts = [f"memory: {memory}"] if memory else []
+    if report.kind == "none":
+        return facts
+    facts.append("built with " + ", ".join(f"{key}={value}" for key, value in report.parameters.items()))
+    facts.append(f"target recall {report.target_recall:g}: ef={report.ef}, rerank={report.rerank} for k = 10")
+    measured = report.calibration
+    if measured is None:
+        return [
+            *facts,
+            "recall was not measured (an index of an earlier version); build_index() after inserts does",
+        ]
+    facts.append(f"recall measured {measured.when} on {measured.rows:,} rows, {measured.queries} queries")
+    return (
+        facts if report.reaches_target else [*facts, "the target was not reached: raise m or ef_construction"]
+    )
 
 
 def database_html(database: Any, *, closed: bool) -> str:

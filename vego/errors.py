@@ -23,6 +23,9 @@ VegoError
 │   └── StorageError                         the operating system refused (disk full, I/O error)
 │       ├── CommitUncertainError             not known whether a commit is durable
 │       └── PoisonedError                    an earlier write failed; reopen to go on
+├── SearchStoppedError                       a search that did not come to its end; it has no answer
+│   ├── SearchTimeoutError (also TimeoutError)   it took longer than `timeout=`
+│   └── SearchCancelledError                 `cancel=` said so
 ├── CommitConflictError                      another commit took this version; nothing was changed
 └── CorruptionError                          bytes on disk that contradict their checksum or each other
 """
@@ -127,6 +130,18 @@ class CommitUncertainError(StorageError):
 
 class PoisonedError(StorageError):
     """An earlier write could not be made durable, so nothing more is acknowledged; reopen to go on."""
+
+
+class SearchStoppedError(VegoError):
+    """A search that did not come to its end. There is no answer: part of one is never passed off as all."""
+
+
+class SearchTimeoutError(SearchStoppedError, TimeoutError):
+    """A search took longer than its `timeout=`."""
+
+
+class SearchCancelledError(SearchStoppedError):
+    """A search was told to stop by its `cancel=`."""
 
 
 class CommitConflictError(VegoError):

@@ -12,6 +12,7 @@ from vego.errors import UnknownOptionError
 MAX_DIMENSION = 32_768  # the 8-bit distance of that many components still fits an int32
 MAX_K = 16_384
 MAX_EF = 65_536
+LEAST_TARGET = 0.5
 MAX_ID_BYTES = 512
 MAX_METADATA_KEYS = 1_024
 MAX_METADATA_DEPTH = 32
@@ -19,7 +20,8 @@ MAX_PARTITION_KEY = 256
 
 DURABILITIES = ("sync", "interval", "none")
 MAX_INTERVAL_MS = 60_000
-INDEX_KINDS = ("hnsw", "flat")
+INDEX_KINDS = ("auto", "hnsw", "flat")
+AUTO_ROWS = 1_024  # with index="auto", collections of fewer rows have no graph: a scan takes microseconds
 
 
 def _bounded(name: str, value: object, low: int, high: int) -> None:
@@ -40,20 +42,24 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 class CollectionOptions:
     """How a collection is indexed and kept; stored in its manifest when it is created.
 
-    index: "hnsw" (a graph over 8-bit codes once there are enough rows) or "flat" (always exact).
+    index: "auto" (exact scans below AUTO_ROWS rows, a graph over 8-bit codes from there on), "hnsw" (the same, but
+        `build_index` makes a graph of any number of rows) or "flat" (always exact).
+    target_recall: share of the true nearest that a search is to find where it does not say how hard to try. Recall is
+        measured when the graph is built and when it has grown, and `ef` is chosen by it. 1.0: always exact.
     m: links per node of the graph; level 0 has twice as many.
     ef_construction: candidates weighed for each node while the graph is built.
-    ef_search: candidates kept by a search that does not say `ef=`; more is slower and finds more.
+    ef_search: candidates kept by a search that does not say `ef=`; None: what reaches `target_recall`.
     flush_bytes: size of the write buffer at which it becomes a segment file.
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
     retain_seconds: what is needed to go back to any moment of this time stays, however many versions there are.
     partition_by: a metadata key; documents with different values of it never share a segment file. None: no such key.
     """
 
-    index: str = "hnsw"
+    index: str = "auto"
+    target_recall: float = 0.95
     m: int = 16
     ef_construction: int = 128
-    ef_search: int = 64
+    ef_search: int | None = None
     flush_bytes: int = 10_000_000
     retain_versions: int = 10
     retain_seconds: int = 0
@@ -63,7 +69,9 @@ class CollectionOptions:
         _one_of("index", self.index, INDEX_KINDS)
         _bounded("m", self.m, 4, 64)
         _bounded("ef_construction", self.ef_construction, 8, 4_096)
-        _bounded("ef_search", self.ef_search, 1, MAX_EF)
+        if self.ef_search is not None:
+            _bounded("ef_search", self.ef_search, 1, MAX_EF)
+        object.__setattr__(self, "target_recall", check_target(self.target_recall, "option 'target_recall'"))
         _bounded("flush_bytes", self.flush_bytes, 1_000, 1 << 32)
         check_retained(self.retain_versions)
         _bounded("retain_seconds", self.retain_seconds, 0, 10 * 365 * 86_400)
@@ -96,6 +104,13 @@ def _check_partition_by(key: object) -> None:
             f"option 'partition_by': expected a metadata key (1 to {MAX_PARTITION_KEY} characters, the first no '$') "
             f"or None, got {key!r}"
         )
+
+
+def check_target(value: object, what: str) -> float:
+    """A recall to aim at, from LEAST_TARGET to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_TARGET <= value <= 1:
+        raise UnknownOptionError(f"{what}: expected a number from {LEAST_TARGET} to 1, got {value!r}")
+    return float(value)
 
 
 def check_retained(versions: object) -> None:

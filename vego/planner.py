@@ -1,25 +1,38 @@
 """How a search is answered: exact scan, scan of matching rows, or walk of the graph.
 
-The filter has been evaluated before, so the number of matching rows is known, not estimated. What a walk and a
-scan cost is the index's to say (`scan_is_cheaper`, measured by `python -m benchmarks.planner`).
+The filter has been evaluated before, so the number of matching rows is known, not estimated. What walks and scans cost
+is written down in `vego/index/kernels/filter_costs.py`, as `python -m benchmarks.planner` measures it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from vego.index import scan_is_cheaper
+from vego.index import PAST, THROUGH, scan_beats_walk, walk_may_pay
 
-GATHER_ROWS = 512  # up to here an exact float scan of the matches costs less than walking anything
+GATHER_ROWS = 256  # up to here an exact float scan of the matches costs about what a scan of their codes does
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a search did and why.
+class Effort(NamedTuple):
+    """How hard a search tries: candidates held by a walk, how many of them, or of a scan of codes, are scored exactly,
+    or everything exactly."""
+
+    ef: int
+    rerank: int
+    scan_rerank: int
+    exact: bool = False
+
+
+class Plan(NamedTuple):
+    """What a search does and why.
 
     strategy: "empty", "exact" (float scan of all rows), "gather" (float scan of the matches), "codes" (8-bit scan
-    of the matches, best re-ranked), "graph", or "filtered graph".
+    of the matches, best re-ranked), "graph", or "filtered graph". What `explain` returns has for the last "graph past"
+    (a walk past rows that do not match), "graph through" (a walk of matching rows, two links at a time), or "codes",
+    as each query decides by the rows around it.
     rows: live rows. matches: rows that pass the filter. indexed: slots in the graph; the others are scanned exactly.
+    ef, rerank: candidates held by a walk, and scored exactly by a walk or a scan of codes.
+    visited: rows whose distance was computed; None before the search has run.
     partitions: how many the collection has in files; pruned: in how many of them no row can match the filter, and
     taken: in how many every row does. Of both, no column is read.
     """
@@ -30,12 +43,21 @@ class Plan:
     matches: int
     indexed: int
     ef: int
+    rerank: int
+    visited: int | None = None
     partitions: int = 0
     pruned: int = 0
     taken: int = 0
 
+    @property
+    def exact(self) -> bool:
+        """Whether every matching row was compared in full precision, so that recall is 1."""
+        return self.strategy in ("empty", "exact", "gather")
+
     def __str__(self) -> str:
         share = self.matches / self.rows if self.rows else 0.0
+        visited = "" if self.visited is None else f"{self.visited:,} rows visited; "
+        quality = "exact" if self.exact else "approximate"
         of_partitions = (
             f"\n  {self.pruned:,} of {self.partitions:,} partitions pruned, {self.taken:,} taken whole"
             if self.partitions
@@ -43,29 +65,47 @@ class Plan:
         )
         return (
             f"{self.strategy}: {self.reason}\n"
-            f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots in the graph; "
-            f"ef={self.ef}{of_partitions}"
+            f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots in the graph\n"
+            f"  {visited}ef={self.ef}, rerank={self.rerank}; {quality}{of_partitions}"
         )
 
 
-def choose(*, slots: int, rows: int, matches: int, indexed: int, ef: int, exact: bool) -> Plan:
-    """Pick the cheapest strategy that keeps its promise of k results whenever k rows match."""
+def choose(*, slots: int, rows: int, matches: int, indexed: int, width: int, effort: Effort) -> Plan:
+    """Pick the cheapest strategy that keeps its promise of k results whenever k rows match; width: bytes of a code."""
+    whole = "exact" if matches == slots else "gather"
 
     def plan(strategy: str, reason: str) -> Plan:
-        return Plan(strategy, reason, rows, matches, indexed, ef)
+        depth = effort.scan_rerank if strategy == "codes" else effort.rerank
+        return Plan(strategy, reason, rows, matches, indexed, effort.ef, depth)
 
     if matches == 0:
         return plan("empty", "no row matches")
-    if exact:
-        return plan("exact" if matches == slots else "gather", "exact=True was asked for")
+    if effort.exact:
+        return plan(whole, "exact=True was asked for")
     if indexed == 0:
-        return plan(
-            "exact" if matches == slots else "gather", "there is no graph (few rows, or index='flat')"
-        )
+        return plan(whole, "there is no graph (few rows, or index='flat')")
     if matches <= GATHER_ROWS:
-        return plan("gather", f"at most {GATHER_ROWS} rows match")
+        return plan(whole, f"at most {GATHER_ROWS} rows match")
     if matches == slots:
+        if scan_beats_walk(matches, width, effort.ef):
+            return plan("codes", "scanning all codes costs less than a walk with so many candidates")
         return plan("graph", "every slot is live and matches")
-    if scan_is_cheaper(matches, slots, ef):
-        return plan("codes", "scanning the codes of the matches costs less than walking past the others")
-    return plan("filtered graph", "so many rows match that a walk costs less than a scan of them")
+    if not walk_may_pay(matches, width, effort.ef):
+        return plan("codes", "scanning the codes of the matches costs less than a walk")
+    return plan("filtered graph", "so many rows match that a walk may cost less than a scan of them")
+
+
+WALKS = {
+    PAST: ("graph past", "so many rows near the query match that walking past the others costs least"),
+    THROUGH: (
+        "graph through",
+        "few rows near the query match: only those are scored, links are followed two at a time",
+    ),
+}
+
+
+def walked(plan: Plan, way: int, visited: int) -> Plan:
+    """The plan of a filtered walk after it has run."""
+    reason = "hardly any row near the query matches, or the walk took too long: the matches were scanned"
+    strategy, reason = WALKS.get(way, ("codes", reason))
+    return plan._replace(strategy=strategy, reason=reason, visited=visited)

@@ -2,34 +2,146 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from threading import Event
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vego.document import Vector, check_vectors
-from vego.errors import InvalidVectorError, UnknownOptionError
-from vego.options import MAX_EF, MAX_K
+from vego.errors import (
+    InvalidArgumentError,
+    InvalidVectorError,
+    SearchCancelledError,
+    SearchTimeoutError,
+    UnknownOptionError,
+)
+from vego.index import HnswIndex
+from vego.options import MAX_EF, MAX_K, CollectionOptions, check_target
+from vego.planner import Effort
+
+DEFAULT_EF = 64  # where nobody has measured what the graph needs
+SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
+FLOAT32 = np.dtype(np.float32)
+Cancel = Callable[[], bool] | Event | None
 
 
 def check_k(k: object, where: str) -> None:
     """k is an integer from 1 to MAX_K."""
-    _check_integer("k", k, MAX_K, where)
+    if type(k) is not int or not 1 <= k <= MAX_K:
+        _check_integer("k", k, MAX_K, where)
 
 
-def check_ef(ef: object, default: int, k: int, where: str) -> int:
-    """The candidates to keep: `ef`, or `default` where it is None; at least k."""
-    if ef is None:
-        return max(default, k)
-    return max(_check_integer("ef", ef, MAX_EF, where), k)
+def check_effort(
+    options: CollectionOptions,
+    index: HnswIndex | None,
+    k: int,
+    where: str,
+    *,
+    ef: object = None,
+    rerank: object = None,
+    exact: bool = False,
+    target_recall: object = None,
+) -> Effort:
+    """How hard to try: what the call says, then what the collection's options say, then what was measured.
+
+    ef and rerank are at least k. Raises UnknownOptionError, also where `ef` and `target_recall` are both given.
+    """
+    target = options.target_recall
+    if target_recall is not None:
+        target = check_target(target_recall, f"{where}: target_recall")
+        if ef is not None:
+            raise UnknownOptionError(f"{where}: target_recall chooses ef; leave one of the two out")
+    measured = None if index is None else index.effort(k, target)
+    if ef is not None:
+        width = max(_check_integer("ef", ef, MAX_EF, where), k)
+    elif options.ef_search is not None and target_recall is None:
+        width = max(options.ef_search, k)
+    else:
+        width = max(DEFAULT_EF, k) if measured is None else measured[0]
+    if rerank is not None:
+        depth = max(_check_integer("rerank", rerank, MAX_EF, where), k)
+        return Effort(width, min(depth, width), depth, exact or target == 1)
+    depth = max(2 * k, k + 10) if measured is None else measured[1]
+    return Effort(width, min(depth, width), max(4 * k, SCANNED), exact or target == 1)
+
+
+def check_query(value: ArrayLike, dimension: int | None, where: str) -> tuple[Vector, bool]:
+    """One query as float32 (d,), and whether it is all zeros; as `check_queries`."""
+    # The usual call, in fewer steps: the largest component tells zeros and what is not finite.
+    if (
+        type(value) is np.ndarray
+        and value.dtype is FLOAT32
+        and value.shape == (dimension,)
+        and value.flags.c_contiguous
+        and 0 < float(abs(value).max(initial=0)) < math.inf
+    ):
+        return value, False
+    query = check_queries(value, 1, dimension, where)[0]
+    return query, not query.any()
 
 
 def check_queries(value: ArrayLike, ndim: int, dimension: int | None, where: str) -> Vector:
     """Queries as float32 (m, d); `ndim` is 1 for one query (d,), 2 for a batch. `dimension` None allows any d."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InvalidVectorError(f"{where}: expected numbers of one length, {error}") from None
     if array.ndim != ndim:
         shape = "(d,)" if ndim == 1 else "(m, d)"
         raise InvalidVectorError(f"{where}: expected a query of shape {shape}, got {array.shape}")
     width = array.shape[-1] if dimension is None else dimension
     return check_vectors(array[None] if ndim == 1 else array, width, where, [])
+
+
+def check_distance(value: object, where: str) -> float:
+    """A largest distance: any number but NaN."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.floating | np.integer)
+        or math.isnan(value)
+    ):
+        raise InvalidArgumentError(f"{where}: max_distance must be a number, got {value!r}")
+    return float(value)
+
+
+class Limit:
+    """When a search is to stop before its end: `check` raises once the time is up, or `cancel` says so."""
+
+    __slots__ = ("_cancel", "_clock", "_end", "_timeout", "_where")
+
+    def __init__(self, clock: Callable[[], float], timeout: float | None, cancel: Cancel, where: str) -> None:
+        self._clock, self._timeout, self._where = clock, timeout, where
+        self._end = math.inf if timeout is None else clock() + timeout
+        self._cancel = cancel.is_set if isinstance(cancel, Event) else cancel
+
+    @classmethod
+    def of(cls, clock: Callable[[], float], timeout: object, cancel: Cancel, where: str) -> Limit | None:
+        """The limit that `timeout` (seconds) and `cancel` (a callable or an Event) make; None where both are None."""
+        if timeout is None and cancel is None:
+            return None
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0
+        ):
+            raise UnknownOptionError(
+                f"{where}: timeout must be a positive number of seconds, got {timeout!r}"
+            )
+        if cancel is not None and not callable(cancel) and not isinstance(cancel, Event):
+            raise UnknownOptionError(
+                f"{where}: cancel must be a callable or a threading.Event, got {cancel!r}"
+            )
+        return cls(clock, None if timeout is None else float(timeout), cancel, where)
+
+    def check(self) -> None:
+        """Return, or raise SearchTimeoutError or SearchCancelledError."""
+        if self._cancel is not None and self._cancel():
+            raise SearchCancelledError(f"{self._where}: cancelled; there is no answer")
+        if self._clock() > self._end:
+            raise SearchTimeoutError(
+                f"{self._where}: not done after timeout={self._timeout} s; there is no answer. "
+                "A smaller ef, or no exact=True, takes less time"
+            )
 
 
 def _check_integer(name: str, value: object, high: int, where: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 import lance_fmt
 from vego import display
-from vego.document import Document, Vector, check_id
+from vego.document import Document, check_id
 from vego.errors import ClosedError, InvalidArgumentError, NotFoundError
 from vego.hits import BatchResult, Hits
-from vego.index import Metric
+from vego.index import Calibration, HnswIndex, Metric
 from vego.index.indexed_rows import IndexedRows, State
+from vego.index_report import IndexReport, report_of
 from vego.options import CollectionOptions
-from vego.planner import Plan
-from vego.queries import check_ef, check_k, check_queries
+from vego.planner import Effort, Plan
+from vego.queries import Cancel, Limit, check_distance, check_effort, check_k, check_queries, check_query
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
-from vego.search import Searcher
+from vego.search import Searcher, up_to
 from vego.table.export import schema_of, table_of
 from vego.table.partition import PartitionInfo
 from vego.table.pruning import PartitionFilter, partitions_of
@@ -40,6 +40,7 @@ class Readable:
         self.options = options
         self._rows = rows
         self._closed: str | None = None
+        self._efforts: tuple[Calibration | None, dict[int, Effort]] = (None, {})
 
     # -- about -----------------------------------------------------------------------------------
 
@@ -93,21 +94,91 @@ class Readable:
         k: int = 10,
         *,
         filter: Filter = None,
+        max_distance: float | None = None,
         ef: int | None = None,
+        rerank: int | None = None,
+        target_recall: float | None = None,
         exact: bool = False,
+        timeout: float | None = None,
+        cancel: Cancel = None,
     ) -> Hits:
         """The k documents nearest to `vector` (d,), of those that pass `filter`; k hits whenever k rows match.
 
         filter: `vego.field("year") >= 2020`, "year >= 2020", or {"year": {"$gte": 2020}}.
-        ef: candidates kept in the walk of the graph (default: the collection's ef_search); `exact=True` scans.
+        max_distance: only those at most so far away, which may be fewer than k.
+        target_recall: share of the true nearest to find (default: the collection's), from which `ef`, candidates held
+        in the walk of the graph, and `rerank`, candidates scored exactly, are chosen where they are not given;
+        `exact=True` scans. Under cosine, a vector of zeros is at distance 1 from everything.
+        timeout: seconds, and cancel: a callable or an Event, looked at between pieces of some milliseconds: the search
+        then raises SearchTimeoutError or SearchCancelledError, and never returns part of an answer.
+        Equal distances come in the order of insertion.
         Raises InvalidVectorError, FilterError, UnknownOptionError.
         """
-        state = self._state()
-        queries, ef = self._query(vector, 1, k, ef)
+        state, where = self._state(), self._where
+        check_k(k, where)
+        query, blank = check_query(vector, self.dimension, where)
+        if max_distance is not None:
+            max_distance = check_distance(max_distance, where)
+        index = None if state is None else state.index
+        if ef is None and rerank is None and target_recall is None and not exact:
+            effort = self._usual_effort(index, k, where)
+        else:
+            effort = check_effort(
+                self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
+            )
+        limit = None if timeout is None and cancel is None else self._limit(timeout, cancel)
         if state is None:
             return Hits.empty(self.metric)
-        searcher, plan, accept = self._plan(state, filter, ef, exact)
-        slots, distances = searcher.run(queries[0], k, plan, accept)
+        if blank and self.metric is Metric.COSINE:
+            effort = effort._replace(exact=True)
+        searcher = Searcher(state.snapshot.view, index, self.metric)
+        plan, accept = searcher.plan(effort, None if filter is None else self._matching(filter, state))
+        if limit is not None:
+            limit.check()
+        slots, distances = searcher.run(query, k, plan, accept, limit)
+        if max_distance is not None:
+            slots, distances = up_to(max_distance, slots, distances)
+        return Hits(state.snapshot, slots, distances, self.metric)
+
+    def search_range(
+        self,
+        vector: ArrayLike,
+        max_distance: float,
+        *,
+        filter: Filter = None,
+        limit: int | None = None,
+        target_recall: float | None = None,
+        exact: bool = False,
+        timeout: float | None = None,
+        cancel: Cancel = None,
+    ) -> Hits:
+        """All documents at most `max_distance` away from `vector` (d,) that pass `filter`, nearest first.
+
+        With a graph, about `target_recall` of them (default: the collection's), as `search` finds of the nearest;
+        where they are more than some hundred, and with `exact=True`, all. limit: the nearest so many only.
+        Other arguments and errors as for `search`.
+        """
+        state, where = self._state(), self._where
+        query, blank = check_query(vector, self.dimension, where)
+        radius = check_distance(max_distance, where)
+        if limit is not None:
+            check_k(limit, f"{where}: limit")
+        stop = self._limit(timeout, cancel)
+
+        def effort_of(k: int) -> Effort:
+            index = None if state is None else state.index
+            scanned = exact or (blank and self.metric is Metric.COSINE)
+            return check_effort(self.options, index, k, where, exact=scanned, target_recall=target_recall)
+
+        effort_of(1)
+        if state is None or not len(self):
+            return Hits.empty(self.metric)
+        searcher = Searcher(state.snapshot.view, state.index, self.metric)
+        matching = self._matching(filter, state)
+        most = state.snapshot.view.rows if limit is None else limit
+        if stop is not None:
+            stop.check()
+        slots, distances = searcher.within(query, radius, most, effort_of, matching, stop)
         return Hits(state.snapshot, slots, distances, self.metric)
 
     def search_batch(
@@ -117,21 +188,38 @@ class Readable:
         *,
         filter: Filter = None,
         ef: int | None = None,
+        rerank: int | None = None,
+        target_recall: float | None = None,
         exact: bool = False,
         threads: int | None = None,
+        timeout: float | None = None,
+        cancel: Cancel = None,
     ) -> BatchResult:
         """The k nearest documents to each of m queries (m, d): ids (m, k) and distances (m, k).
 
         threads: how many queries are answered at a time; None uses every processor this process may run on.
+        Other arguments and errors as for `search`.
         """
-        state = self._state()
-        queries, ef = self._query(vectors, 2, k, ef)
+        state, where = self._state(), self._where
+        check_k(k, where)
+        queries = check_queries(vectors, 2, self.dimension, where)
+        index = None if state is None else state.index
+        effort = check_effort(
+            self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
+        )
+        limit = self._limit(timeout, cancel)
         if state is None:
             return BatchResult(
                 np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32)
             )
-        searcher, plan, accept = self._plan(state, filter, ef, exact)
-        slots, distances = searcher.run_batch(queries, k, plan, accept, threads)
+        searcher = Searcher(state.snapshot.view, index, self.metric)
+        matching = self._matching(filter, state)
+        plan, accept = searcher.plan(effort, matching)
+        slots, distances = searcher.run_batch(queries, k, plan, accept, threads, limit)
+        blank = ~queries.any(axis=1) if self.metric is Metric.COSINE else np.zeros(0, np.bool_)
+        if blank.any():
+            plan, accept = searcher.plan(effort._replace(exact=True), matching)
+            slots[blank], distances[blank] = searcher.run_batch(queries[blank], k, plan, accept, 1, limit)
         ids = np.full(slots.shape, None, object)
         ids[slots >= 0] = state.snapshot.view.ids.take(slots[slots >= 0])
         return BatchResult(ids, distances)
@@ -143,18 +231,35 @@ class Readable:
         *,
         filter: Filter = None,
         ef: int | None = None,
+        rerank: int | None = None,
+        target_recall: float | None = None,
         exact: bool = False,
     ) -> Plan:
-        """How `search` with these arguments is answered, and why."""
-        state = self._state()
-        _, ef = self._query(vector, 1, k, ef)
+        """How `search` with these arguments is answered, why, and how many rows it visits; it carries it out."""
+        state, where = self._state(), self._where
+        check_k(k, where)
+        query, blank = check_query(vector, self.dimension, where)
+        index = None if state is None else state.index
+        effort = check_effort(
+            self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
+        )
         if state is None:
-            return Plan("empty", "the collection is empty", 0, 0, 0, ef)
-        plan, expr = self._plan(state, filter, ef, exact)[1], parse_filter(filter)
+            return Plan("empty", "the collection is empty", 0, 0, 0, effort.ef, effort.rerank, 0)
+        searcher = Searcher(state.snapshot.view, index, self.metric)
+        matching = self._matching(filter, state)
+        if blank and self.metric is Metric.COSINE:
+            plan, _ = searcher.plan(effort._replace(exact=True), matching)
+            reason = "a vector of zeros has no direction: everything is at distance 1"
+            return self._with_pruning(plan._replace(reason=reason, visited=plan.matches), filter, state)
+        plan, accept = searcher.plan(effort, matching)
+        return self._with_pruning(searcher.explained(query, k, plan, accept), filter, state)
+
+    def _with_pruning(self, plan: Plan, filter: Filter, state: State) -> Plan:
+        expr = parse_filter(filter)
         if expr is None or self.options.partition_by is None:
             return plan
         found = PartitionFilter(expr, self.options.partition_by).pruned(state.snapshot)
-        return replace(plan, partitions=found.partitions, pruned=found.none, taken=found.all)
+        return plan._replace(partitions=found.partitions, pruned=found.none, taken=found.all)
 
     def partitions(self) -> list[PartitionInfo]:
         """Every partition: its value, documents, segment files and their bytes; none first, then false, true, numbers,
@@ -165,6 +270,11 @@ class Readable:
         key = self._partition_key("partitions")
         state = self._state()
         return [] if state is None else partitions_of(state.snapshot, key)
+
+    def index_report(self) -> IndexReport:
+        """The index: what it covers, its parameters and size, and the recall that was measured on it."""
+        state = self._state()
+        return report_of(self.name, self.metric, self.options, None if self._rows is None else state)
 
     @property
     def schema(self) -> lance_fmt.Schema:
@@ -220,19 +330,24 @@ class Readable:
         columns = state.filters.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
 
-    def _plan(
-        self, state: State, filter: Filter, ef: int, exact: bool
-    ) -> tuple[Searcher, Plan, NDArray[np.bool_] | None]:
-        """What answers a search of `state`, how, and the rows to accept (None: all)."""
-        searcher = Searcher(state.snapshot.view, state.index, self.metric)
-        return searcher, *searcher.plan(ef, self._matching(filter, state), exact)
+    @property
+    def _where(self) -> str:
+        return f"search in collection {self.name!r}"
 
-    def _query(self, vectors: ArrayLike, ndim: int, k: int, ef: int | None) -> tuple[Vector, int]:
-        where = f"search in collection {self.name!r}"
-        check_k(k, where)
-        return check_queries(vectors, ndim, self.dimension, where), check_ef(
-            ef, self.options.ef_search, k, where
-        )
+    def _usual_effort(self, index: HnswIndex | None, k: int, where: str) -> Effort:
+        """`check_effort` where the call says nothing; kept until recall is measured anew."""
+        measured = None if index is None else index.calibration
+        known = self._efforts
+        if known[0] is not measured:
+            self._efforts = known = (measured, {})
+        effort = known[1].get(k)
+        if effort is None:
+            effort = known[1][k] = check_effort(self.options, index, k, where)
+        return effort
+
+    def _limit(self, timeout: float | None, cancel: Cancel) -> Limit | None:
+        clock = (lambda: 0.0) if self._rows is None else self._rows.monotonic
+        return Limit.of(clock, timeout, cancel, self._where)
 
     def _partition_key(self, verb: str) -> str:
         key = self.options.partition_by

@@ -16,7 +16,7 @@ DIMENSION = 4
 
 
 def opened(path: Path, **options: Any) -> tuple[vego.Database, vego.Collection]:
-    db = vego.open(path, metric="l2", background=False, **{"durability": "none"} | options)
+    db = vego.open(path, metric="l2", background=False, **{"durability": "none", "index": "hnsw"} | options)
     return db, db.collection("c", dimension=DIMENSION)
 
 

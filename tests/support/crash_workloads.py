@@ -65,7 +65,12 @@ class Session:
         self.system = SimulatedSystem(tree, seed)
         self.random = random.Random(f"session {seed}")
         self._start = tree
-        self._options: dict[str, Any] = {"m": 4, "ef_construction": 8, "background": False} | options
+        self._options: dict[str, Any] = {
+            "index": "hnsw",
+            "m": 4,
+            "ef_construction": 8,
+            "background": False,
+        } | options
         self._database: vego.Database | None = None
         self._serial = 0
         self._moments: list[tuple[int, frozenset[Content]]] = [] if legal is None else [(0, legal)]

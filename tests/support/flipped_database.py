@@ -25,7 +25,13 @@ from vego.table.manifest import files_of, load_version, versions
 DB, BACKUP, UNCLEAN, RESTORED = "/disk/db", "/disk/backup", "/disk/unclean", "/disk/restored"
 REFUSALS = (vego.CorruptionError, vego.NewerVersionError, vego.NotADatabaseError)
 REFUSED = "refused"
-OPTIONS: dict[str, Any] = {"m": 4, "ef_construction": 8, "background": False, "retain_versions": 3}
+OPTIONS: dict[str, Any] = {
+    "index": "hnsw",
+    "m": 4,
+    "ef_construction": 8,
+    "background": False,
+    "retain_versions": 3,
+}
 VERSIONS = (1, 2, 3, 4, 5, 6)
 _GRID = [np.array(point, np.float32) for point in ([0, 0, 0, 0], [3, 1, 2, 0])]
 

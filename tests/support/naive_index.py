@@ -94,6 +94,45 @@ def walk_accepted(codes, bias, links, query, seed, limit, accept):
     return [slot for _, slot in best]
 
 
+def look_around(links, accept, node, seen, room):
+    """Accepted nodes one or two links from `node`, at most `room` by two; and how many were passed."""
+    found, rejected = [], []
+    for slot in neighbours(links, node):
+        if slot not in seen:
+            (found if accept[slot] else rejected).append(slot)
+    seen.update(found)
+    looked = 0
+    for through in rejected:
+        if len(found) >= room:
+            break
+        seen.add(through)
+        looked += 1
+        for slot in neighbours(links, through):
+            if len(found) < room and accept[slot] and slot not in seen:
+                seen.add(slot)
+                found.append(slot)
+    return found, looked
+
+
+def walk_through(codes, bias, links, query, entry, seeds, limit, accept, first_room, room):
+    """(the `limit` nearest accepted slots found by links of accepted and rejected nodes, the work)."""
+    seen, expanded, pool = {entry}, set(), []
+    found, looked = look_around(links, accept, entry, seen, first_room)
+    for slot in ([entry] if accept[entry] else []) + [seed for seed in seeds if seed not in seen]:
+        if len(found) < first_room:
+            seen.add(slot)
+            found.append(slot)
+    work = 0
+    while True:
+        work += looked + len(found)
+        pool = sorted([*pool, *((distance(codes, bias, slot, query), slot) for slot in found)])[:limit]
+        waiting = [item for item in pool if item not in expanded]
+        if not waiting:
+            return [slot for _, slot in pool], work
+        expanded.add(waiting[0])
+        found, looked = look_around(links, accept, waiting[0][1], seen, room)
+
+
 def descend(codes, bias, upper, upper_start, query, entry, top, level):
     current = entry
     for layer in range(top, level, -1):

@@ -56,7 +56,7 @@ def docs_fixture(tmp_path: Path, clock: Clock) -> Iterator[vego.Collection]:
 
 
 def opened(path: Path, **options: Any) -> tuple[vego.Database, vego.Collection]:
-    options = {"durability": "none", "background": False} | options
+    options = {"durability": "none", "background": False, "index": "hnsw"} | options
     db = vego.open(path, dimension=2, metric="l2", **options)
     return db, db.collection("c")
 

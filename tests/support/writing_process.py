@@ -25,7 +25,14 @@ BULK = [f"bulk{number}" for number in range(1100)]  # so many that they become a
 NAMES = {*KEYS, *BULK}
 # A large batch takes as long as a hundred small ones: with many of them every death would fall into one.
 LARGE = [0.0005, 0.03]
-OPTIONS: dict[str, Any] = {"dimension": 4, "metric": "l2", "flush_bytes": 4_000, "m": 4, "ef_construction": 8}
+OPTIONS: dict[str, Any] = {
+    "dimension": 4,
+    "metric": "l2",
+    "flush_bytes": 4_000,
+    "index": "hnsw",
+    "m": 4,
+    "ef_construction": 8,
+}
 
 
 def write_forever(directory: Path, life: int, seed: int, say: Callable[[str], None]) -> None:

@@ -37,7 +37,7 @@ def fill(path: Path) -> Content:
     """A database with segments, row masks, a graph, and rows that are only in the log; closed again."""
     rng = np.random.default_rng(3)
     with vego.open(path, dimension=4) as db:
-        docs = db.collection("docs", m=4, ef_construction=8)
+        docs = db.collection("docs", index="hnsw", m=4, ef_construction=8)
         docs.insert_batch(
             ids=[f"k{i}" for i in range(40)],
             vectors=rng.standard_normal((40, 4)),

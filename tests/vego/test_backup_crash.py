@@ -23,7 +23,9 @@ def prepared() -> tuple[Tree, Content]:
     """A disk with a database, a backup of an earlier state of it, and what it holds."""
     system = SimulatedSystem(seed="prepare")
     with system.installed():
-        with vego.open(DB, dimension=2, metric="l2", background=False, m=4, ef_construction=8) as db:
+        with vego.open(
+            DB, dimension=2, metric="l2", background=False, index="hnsw", m=4, ef_construction=8
+        ) as db:
             docs = db.collection("c")
             docs.insert_batch(ids=["a", "b", "c"], vectors=np.ones((3, 2)), metadata={"n": [1, 2, 3]})
             docs.build_index()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
-from vego.index import HnswIndex, Metric, exact_search
+from vego.index import PAST, SCAN, THROUGH, HnswIndex, Metric, exact_search
 from vego.table.vectors import Vectors
 
 DEBIAN = Path(__file__).resolve().parents[3] / "shared" / "data" / "debian-packages"
@@ -197,17 +197,29 @@ def test_accepted_slots_only_and_k_of_them(share):
             assert reached >= wanted, f"recall {reached} with {matches} accepted, expected at least {wanted}"
 
 
-def test_a_walk_that_runs_out_of_budget_says_so():
-    vectors = clustered(4000, 24)
+def test_walks_under_a_mask_answer_or_say_that_they_do_not():
+    vectors = clustered(6000, 24)
+    queries = clustered(6040, 24)[6000:]
     index = built("l2", vectors, None)
-    accept = np.zeros(4000, np.bool_)
-    accept[::50] = True
-    known = Vectors.of(vectors, None)  # alive for as long as its addresses are used
-    search = index._search(known, 64, 20)
-    slots, distances = np.empty((3, 5), np.int64), np.empty((3, 5), np.float32)
-    assert not search.walk_accepted(vectors[:3], slots, distances, 1, accept, 200).any()
-    assert search.walk_accepted(vectors[:3], slots, distances, 1, accept, 4000).all()
-    assert accept[slots].all()
+    search = index._search(Vectors.of(vectors, None), 32, 20)
+    ways = set()
+    rng = np.random.default_rng(5)
+    near = np.linalg.norm(vectors - queries[0], axis=1)
+    for share in (0.01, 0.09, 0.3, 0.8):
+        for accept in (rng.random(6000) < share, near >= np.quantile(near, 1 - share)):
+            accepted = int(accept.sum())
+            for budget in (0, 900, 10_000):
+                slots, distances = np.full((40, 5), -7, np.int64), np.empty((40, 5), np.float32)
+                how, scored = search.walk_filtered(queries, slots, distances, 1, accept, accepted, budget)
+                assert (scored <= budget).all()
+                assert (slots[how == SCAN] == -7).all()
+                assert accept[slots[how != SCAN]].all()
+                if (how != SCAN).any():
+                    some = how != SCAN
+                    reached = recall("l2", vectors, None, queries[some], distances[some], 5, accept)
+                    assert reached >= 0.93 or some.sum() < 5, f"recall {reached} at {share}"
+                ways.update(how.tolist())
+    assert ways == {PAST, THROUGH, SCAN}
 
 
 def test_one_and_many_queries_and_threads_agree():
@@ -224,6 +236,22 @@ def test_one_and_many_queries_and_threads_agree():
             one = index.search(vectors, norms, query, 7, 40, 20, mask)
             assert one[0].tolist() == slots[i].tolist()
             assert one[1].tolist() == distances[i].tolist()
+
+
+def test_one_query_sees_the_graph_there_is_now():
+    vectors = clustered(1500, 16)
+    index = built("l2", vectors[:1000], None)
+    assert index.search(vectors, None, vectors[1200], 1)[0][0] < 1000
+    prepared = index._ready
+    index.extend(vectors, None, 1500, threads=1)
+    assert index.search(vectors, None, vectors[1200], 1)[0].tolist() == [1200]
+    index._ready = prepared  # of a thread that began before the graph grew
+    assert index.search(vectors, None, vectors[1200], 1)[0].tolist() == [1200]
+    nearest = index.search(vectors, None, vectors[7], 1)[0][0]
+    moved = vectors + np.float32(1)  # another array: distances are of its rows
+    distance = index.search(moved, None, vectors[7], 1)[1][0]
+    assert nearest == 7
+    assert distance > 0.5
 
 
 def test_progress_and_cancel_leave_whole_batches():

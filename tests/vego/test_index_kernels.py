@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
 from vego.index.hnsw.index import HnswIndex
-from vego.index.kernels import hnsw_build, hnsw_search, intrinsics, repair, walk
+from vego.index.kernels import code_scan, hnsw_build, hnsw_filtered, intrinsics, repair, walk
 from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
 from vego.index.metrics import Metric
+from vego.index.views import marked_slots
 from vego.table.vectors import Vectors
 
 METRICS = ["l2", "cosine", "ip"]
@@ -168,17 +169,123 @@ def test_walk_accepted(case, share):
     accept = np.random.default_rng(2).random(600) < share
     stamps, fresh = np.zeros(700, np.uint8), np.empty(64, np.uint32)
     best, pool = np.empty(12, np.int64), np.empty(600, np.int64)
-    count = hnsw_search.walk_accepted(
+    count, scored = hnsw_filtered.walk_past(
         g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 600,
         stamps, walk.next_stamp(stamps), pool, fresh, best,
     )  # fmt: skip
     found = (best[:count] & walk.SLOT_MASK).tolist()
     assert found == naive.walk_accepted(g.codes, g.bias, g.links, case.code[0], 5, 12, accept)
-    gave_up = hnsw_search.walk_accepted(
+    assert count <= scored <= 600
+    gave_up, scored = hnsw_filtered.walk_past(
         g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 8,
         stamps, walk.next_stamp(stamps), pool, fresh, best,
     )  # fmt: skip
     assert gave_up == -1
+    assert scored <= 8
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("room", [3, 16])
+def test_walk_through(case, share, room):
+    g = case.graph
+    accept = np.random.default_rng(2).random(600) < share
+    picks = np.flatnonzero(accept)
+    seeds = np.empty(4, np.int64)
+    taken = hnsw_filtered.sample_accepted(accept, 600, len(picks), seeds)
+    assert taken == min(4, len(picks))
+    wanted = [picks[(2 * i + 1) * len(picks) // (2 * taken)] for i in range(taken)]
+    assert seeds[:taken].tolist() == wanted
+    stamps, fresh = np.zeros(700, np.uint8), np.empty(24, np.uint32)
+    hops, pool = np.empty(16, np.uint32), np.empty(12, np.int64)
+    for entry in (5, int(picks[0]) if len(picks) else 7):
+        arguments = g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(entry), seeds[:taken], accept
+        count, work = hnsw_filtered.walk_through(
+            *arguments, 10_000, stamps, walk.next_stamp(stamps), hops, fresh, pool, room
+        )
+        found = (pool[:count] & walk.SLOT_MASK).tolist()
+        expected = naive.walk_through(
+            g.codes, g.bias, g.links, case.code[0], entry, wanted, 12, accept, len(fresh), room
+        )
+        assert (found, work) == expected
+        assert accept[found].all()
+        if work > 1:
+            assert hnsw_filtered.walk_through(
+                *arguments, work - 1, stamps, walk.next_stamp(stamps), hops, fresh, pool, room
+            )[0] == -1  # fmt: skip
+
+
+def test_seeds_of_a_mask_over_several_blocks():
+    accept = np.zeros(20_000, np.bool_)
+    accept[[3, 4095, 4096, 9000, 19_999]] = True
+    for size in (1, 2, 5, 12):
+        seeds = np.empty(size, np.int64)
+        taken = hnsw_filtered.sample_accepted(accept, 20_000, 5, seeds)
+        assert taken == min(5, size)
+        assert accept[seeds[:taken]].all()
+        assert len(set(seeds[:taken].tolist())) == taken
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_around_a_node(case, share):
+    g = case.graph
+    accept = np.random.default_rng(2).random(600) < share
+    for node in (0, 77):
+        near = naive.neighbours(g.links, node)
+        around = [node, *near, *(two for one in near for two in naive.neighbours(g.links, one))]
+        expected = np.mean([accept[slot] for slot in around])
+        assert hnsw_filtered.local_share(g.links, g.rows, accept, np.uint32(node)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_slots_of_a_mask(share):
+    accept = np.random.default_rng(3).random(1000) < share
+    for start, stop in ((0, 1000), (0, 0), (7, 7), (130, 999), (999, 1000)):
+        found = marked_slots(accept, start, stop)
+        assert found.dtype == np.uint32
+        assert found.tolist() == [slot for slot in range(start, stop) if accept[slot]]
+
+
+def test_a_scan_says_where_codes_cannot_tell_rows_apart():
+    """Ten rows near the query, and hundreds on a sphere about it, which differ by less than rounding moves them."""
+    rng = np.random.default_rng(0)
+    shell = rng.standard_normal((3000, 32)).astype(np.float32)
+    shell /= np.linalg.norm(shell, axis=1, keepdims=True)
+    index = HnswIndex("l2", 32, m=4, ef_construction=20)
+    vectors = np.concatenate([shell, shell[:10] / 8])
+    index.extend(vectors, None, len(vectors), threads=1)
+    s = index._snapshot
+
+    def sure(rows):
+        slots, distances = np.empty(5, np.int64), np.empty(5, np.float32)
+        known = Vectors.of(vectors, None)
+        return code_scan.scan_slots(
+            0, *known.kernel_tables(), s.codes, s.bias, s.frame, s.inverse_step,
+            rows, np.zeros(32, np.float32), 10, slots, distances,
+        )  # fmt: skip
+
+    everything, far = np.arange(3010, dtype=np.uint32), np.arange(3000, dtype=np.uint32)
+    assert not sure(far)
+    assert sure(far[:10])
+    assert sure(np.concatenate([far[:2], everything[3000:3005], far[2:3]]))
+    query = np.zeros(32, np.float32)
+    found = index.scan_codes(vectors, None, query, 5, 10, far)
+    expected = naive.exact_search("l2", vectors, None, query, 5, far.tolist())
+    np.testing.assert_allclose(found[1], [value for _, value in expected], rtol=1e-6)
+
+
+def test_a_scan_tells_rows_of_the_same_code_apart():
+    """Rows that differ by less than a step of the codes: which are nearest only the rows themselves say."""
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((1000, 32)).astype(np.float32)
+    close = (wide[0] + 1e-4 * rng.standard_normal((500, 32))).astype(np.float32)
+    vectors = np.concatenate([wide, close])
+    index = HnswIndex("l2", 32, m=4, ef_construction=20)
+    index.extend(vectors, None, len(vectors), threads=1)
+    rows = np.arange(len(vectors), dtype=np.uint32)
+    for query in close[::100]:
+        slots, _ = index.scan_codes(vectors, None, query, 5, 20, rows)
+        expected = naive.exact_search("l2", vectors, None, query, 5, rows.tolist())
+        assert slots.tolist() == [slot for slot, _ in expected]
 
 
 def test_scan_of_slots_scores_the_best_codes_exactly(case):

@@ -276,10 +276,41 @@ def test_verification_sees_a_wrong_code_or_bias_on_axes(case):
 def test_axes_are_chosen_again_when_rows_double(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        build, "train_scale", lambda *a, train=build.train_scale: asked.append(a[3]) or train(*a)
+        build, "train_scale", lambda *a, train=build.train_scale: asked.append(a[2]) or train(*a)
     )
     vectors = folded(2 * ROWS)
     index = HnswIndex("l2", DIMENSION, m=4, ef_construction=8)
     for stop in (100, ROWS, ROWS + 500, 2 * ROWS):
         index.extend(vectors, None, stop, threads=1)
     assert asked == [100, ROWS, 2 * ROWS]
+
+
+def test_a_scan_knows_what_the_axes_left_out(case):
+    """The nearest share with the query what the axes leave out; others do not, and look nearer by the codes."""
+    index, vectors = case[0].copy(), case[1]
+    axes = index._graph.scale.axes
+    rng = np.random.default_rng(8)
+
+    def outside(rows, length):
+        free = rng.standard_normal((rows, DIMENSION))
+        free -= free @ axes @ axes.T
+        return length * free / np.linalg.norm(free, axis=1, keepdims=True)
+
+    point = vectors[:1] - (vectors[:1] - index._graph.scale.centre) @ (np.eye(DIMENSION) - axes @ axes.T)
+    common = outside(1, 1.0)
+    near = point + common + 1e-3 * rng.standard_normal((5, DIMENSION))
+    bare, other = np.repeat(point, 30, axis=0), point + outside(400, 0.95)
+    extra = np.concatenate([near, bare, other]).astype(np.float32)
+    vectors = np.concatenate([vectors, extra])
+    norms = inverse(vectors)
+    index.extend(vectors, norms, len(vectors), threads=1)
+    assert index._graph.scale.axes is axes
+    rows = np.arange(ROWS, len(vectors), dtype=np.uint32)
+    query = (point + common)[0].astype(np.float32)
+    if index.metric is Metric.COSINE:
+        query /= np.linalg.norm(query)
+    slots, distances = index.scan_codes(vectors, norms, query, 5, 40, rows)
+    wanted, exact = exact_search(index.metric, vectors, norms, query[None], 5, rows=rows)
+    assert (wanted < ROWS + 5).all()
+    assert slots.tolist() == wanted[0].tolist()
+    assert distances.tolist() == exact[0].tolist()

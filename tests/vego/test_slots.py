@@ -357,8 +357,8 @@ def test_many_ids_are_taken_together(others: list[int], start: int, stop: int, b
         slots.append_opened(chunks(np.ones((high - low, 1), np.float32)), column(names[low:high]))
     slots.append(names[120:], np.ones((80, 1), np.float32))
     wanted = [*range(start, stop), *others] if behind else [*others, *range(start, stop)]
-    for given_slots in (wanted, np.array(wanted, np.int64)):
-        assert slots.view().ids.take(given_slots) == [names[n] for n in wanted]
+    for given_slots in (wanted, wanted[::-1], np.array(wanted, np.int64)):
+        assert slots.view().ids.take(given_slots) == [names[n] for n in given_slots]
 
 
 def test_a_block_is_checked_once() -> None:

@@ -38,7 +38,7 @@ def fill(path: Path) -> None:
     """A database with several versions, row masks, a graph, and a log that its writer did not seal."""
     rng = np.random.default_rng(3)
     with vego.open(path, dimension=4) as db:
-        docs = db.collection("docs", m=4, ef_construction=8)
+        docs = db.collection("docs", index="hnsw", m=4, ef_construction=8)
         docs.insert_batch(
             ids=[f"k{i}" for i in range(60)],
             vectors=rng.standard_normal((60, 4)),

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from vego.index.flat import exact_search
-from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, HnswIndex, scan_is_cheaper
+from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, Calibration, Curve, HnswIndex
+from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk, walk_may_pay
 from vego.index.metrics import Metric
+from vego.index.views import marked_slots
 
-__all__ = ["DEFAULT_EF", "DEFAULT_RERANK", "HnswIndex", "Metric", "exact_search", "scan_is_cheaper"]
+__all__ = [
+    "DEFAULT_EF", "DEFAULT_RERANK", "PAST", "SCAN", "THROUGH", "Calibration", "Curve", "HnswIndex", "Metric",
+    "exact_search", "marked_slots", "scan_beats_walk", "walk_may_pay",
+]  # fmt: skip

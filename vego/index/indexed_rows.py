@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock, RLock
 from typing import Any
 
@@ -30,11 +30,11 @@ from vego.errors import (
     VegoError,
 )
 from vego.index.compaction_report import CompactionReport, report_of, summed
-from vego.index.graph_file import load_index, write_index
 from vego.index.hnsw import HnswIndex
+from vego.index.index_file import load_index, write_index
 from vego.index.metrics import Metric
 from vego.maintenance import Maintenance
-from vego.options import DURABLE, Durability
+from vego.options import AUTO_ROWS, DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
 from vego.table.branching import branch
@@ -213,8 +213,9 @@ class IndexedRows:
         Where there are partitions, a flush moves the slots of the write buffer: they get none.
         """
         covered = self._indexed
-        waiting = (self.rows.flushed_slots if self._partitioned else self.rows.slots) - covered
-        if waiting < MIN_BATCH or self.rows.options.index == "flat":
+        slots = self.rows.flushed_slots if self._partitioned else self.rows.slots
+        waiting = slots - covered
+        if waiting < MIN_BATCH or not self._wants_graph(slots):
             return False
         return waiting >= min(covered // 64, 8_192)
 
@@ -251,10 +252,11 @@ class IndexedRows:
         view, index = state.snapshot.view, state.index
         stop = state.snapshot.flushed_rows if self._partitioned else view.rows
         covered = 0 if index is None else index.rows
-        due = self._waiting() or (all_rows and self.rows.options.index != "flat")
+        due = self._waiting() or (all_rows and self._wants_graph(stop))
         if due and covered < stop:
             extended = self._empty_index() if index is None else index.copy()
             extended.extend(view.vectors, None, stop, progress=progress, cancel=cancel)
+            extended.calibrate(view.vectors, None, self._now(), cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
                 covered = 0 if now.index is None else now.index.rows
@@ -263,6 +265,17 @@ class IndexedRows:
                 self._state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
             self.save_index()
+
+    def _wants_graph(self, rows: int) -> bool:
+        kind = self.rows.options.index
+        return kind == "hnsw" or (kind == "auto" and rows >= AUTO_ROWS)
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._store.now_us() / 1e6, UTC).isoformat(timespec="seconds")
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return self._store.monotonic()
 
     def _empty_index(self) -> HnswIndex:
         options = self.rows.options

@@ -121,6 +121,16 @@ def accept_mask(accept: Array | None, total: int) -> Array:
     return kernel_view(np.ascontiguousarray(accept))
 
 
+def marked_slots(accept: Array, start: int, stop: int) -> npt.NDArray[np.uint32]:
+    """The slots from `start` to `stop` that `accept`, bool (>= stop,), marks, ascending."""
+    from vego.index.kernels.code_scan import marked_rows  # numba loads on first use
+
+    count = int(np.count_nonzero(accept[start:stop]))
+    rows = np.empty(count + 1, np.uint32)
+    marked_rows(kernel_view(accept), start, stop, rows)
+    return rows[:count]
+
+
 def result_arrays(queries: int, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Uninitialised slots (queries, k) and distances (queries, k); raises InvalidArgumentError for k < 1."""
     if k < 1:

@@ -12,7 +12,7 @@ import lance_fmt
 from lance_fmt import CorruptFileError
 from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
-from vego.index.graph_file import load_index
+from vego.index.index_file import load_index
 from vego.index.metrics import Metric
 from vego.store import Store
 from vego.table.attributes import python_values

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
 from vego.index.hnsw.build import grow
+from vego.index.hnsw.calibration import GROWTH, Calibration, calibrate
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import MAX_ROWS, HnswParams
 from vego.index.hnsw.removal import without
@@ -25,7 +26,7 @@ from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
+from vego.index.views import FLOAT32, accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -33,6 +34,14 @@ DEFAULT_EF = 48
 DEFAULT_RERANK = 20
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+class _Ready(NamedTuple):
+    """A search prepared for arrays that were given; a view of the rows gives the same ones time and again."""
+
+    vectors: Array | Vectors | None
+    norms: Array | None
+    search: Search
 
 
 class HnswIndex:
@@ -50,11 +59,13 @@ class HnswIndex:
         )
         self._stamps = StampPool()
         self._extending = threading.Lock()
+        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
         self._adopt(empty_graph(self.params))
 
     def _adopt(self, graph: HnswGraph) -> None:
         self._graph = graph
         self._snapshot = Snapshot.of(graph)
+        self._ready: _Ready | None = None
 
     def copy(self) -> HnswIndex:
         """An index of the same rows; arrays are shared until one of the two is extended."""
@@ -63,11 +74,15 @@ class HnswIndex:
         with self._extending:
             self._adopt(replace(self._graph, shared=True))
             other._adopt(self._graph)
+        other.calibration = self.calibration
         return other
 
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/hnsw/storage.py."""
-        return write_graph(self._graph, self.params)
+        columns, metadata = write_graph(self._graph, self.params)
+        if self.calibration is not None:
+            metadata["calibration"] = self.calibration.to_text()
+        return columns, metadata
 
     @classmethod
     def from_columns(
@@ -81,6 +96,8 @@ class HnswIndex:
         params, graph = read_graph(columns, metadata, path)
         index = cls(params.metric, params.dimension, params.m, params.ef_construction, params.seed)
         index._adopt(graph)
+        if "calibration" in metadata:
+            index.calibration = Calibration.from_text(metadata["calibration"], path)
         return index
 
     def __repr__(self) -> str:
@@ -103,9 +120,20 @@ class HnswIndex:
         return self.params.dimension
 
     @property
+    def code_width(self) -> int:
+        """Bytes of the code of one row."""
+        return self._graph.scale.code_width
+
+    @property
     def nbytes(self) -> int:
         """Bytes of memory or mapped file the index holds."""
         return self._graph.nbytes
+
+    def memory(self) -> dict[str, int]:
+        """`nbytes` by part: "codes", "links", and "other"."""
+        graph = self._graph
+        codes, links = int(graph.codes.nbytes), int(graph.links.nbytes + graph.upper.nbytes)
+        return {"codes": codes, "links": links, "other": graph.nbytes - codes - links}
 
     def extend(
         self,
@@ -155,7 +183,33 @@ class HnswIndex:
         p = self.params
         other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         other._adopt(without(graph, p, removed, threads, self._stamps, order))
+        other.calibration = self.calibration
         return other
+
+    def calibrate(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        when: str,
+        cancel: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Measure recall anew where the graph has grown since it was last measured; whether it was.
+
+        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/hnsw/calibration.py.
+        """
+        known = self.calibration
+        if known is not None and self.rows < GROWTH * known.rows:
+            return False
+        measured = calibrate(
+            self, vectors_of(vectors, inverse_norms, self.dimension, self.metric), when, cancel
+        )
+        if measured is not None:
+            self.calibration = measured
+        return measured is not None
+
+    def effort(self, k: int, target: float) -> tuple[int, int] | None:
+        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
+        return None if self.calibration is None else self.calibration.effort(k, target)
 
     def search(
         self,
@@ -173,11 +227,36 @@ class HnswIndex:
         `accept` (bool, one per slot) only accepted slots are returned, k of them whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
+        if accept is None and k >= 1 and type(query) is np.ndarray and query.dtype is FLOAT32:
+            ready = self._ready
+            if (
+                ready is None
+                or ready.vectors is not vectors
+                or ready.norms is not inverse_norms
+                or ready.search.snapshot is not self._snapshot
+            ):
+                ready = self._prepared(vectors, inverse_norms)
+            width = max(ef, k)
+            if ready.search.snapshot.rows > width and query.shape == (self.params.dimension,):
+                query = np.ascontiguousarray(query)
+                while True:
+                    found = ready.search.walk_one(query, k, width, max(rerank, k))
+                    if not ready.search.known.unsettled(ready.search.vectors):
+                        return found
+                    # Other threads may have the same table: the mark that it was of no use stays in it.
+                    ready = self._prepared(vectors, inverse_norms)
         query = np.asarray(query, np.float32)
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
         return _trimmed(slots[0], distances[0])
+
+    def _prepared(self, vectors: Array | Vectors, inverse_norms: Array | None) -> _Ready:
+        """What a search of one query needs of those arrays and of the graph there is; kept for the next one."""
+        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
+        ready = _Ready(vectors, inverse_norms, self._search(known, 1, 1))
+        self._ready = ready
+        return ready
 
     def search_batch(
         self,
@@ -196,16 +275,57 @@ class HnswIndex:
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         search = self._search(known, max(ef, k), max(rerank, k))
         rows = search.snapshot.rows
-        while True:
-            if rows == 0:
-                slots[:], distances[:] = -1, np.inf
-            elif accept is None:
-                search.walk(queries, slots, distances, thread_count(threads))
-            else:
-                search.accepted(queries, slots, distances, thread_count(threads), accept_mask(accept, rows))
-            if not known.unsettled(search.vectors):
-                return slots, distances
-            search = search.again(known)
+        if rows == 0:
+            slots[:], distances[:] = -1, np.inf
+        elif accept is None:
+            search.settled(lambda one: one.walk(queries, slots, distances, thread_count(threads)))
+        else:
+            mask = accept_mask(accept, rows)
+            search.settled(lambda one: one.filtered(queries, slots, distances, thread_count(threads), mask))
+        return slots, distances
+
+    def search_accepted(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        ef: int,
+        rerank: int,
+        accept: Array,
+    ) -> tuple[Found, int, int]:
+        """`search` of one query under a mask, with the way it was answered and how many nodes were scored for it.
+
+        Ways: PAST, THROUGH and SCAN of vego/index/kernels/filter_costs.py.
+        """
+        queries = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        slots, distances = result_arrays(1, k)
+        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
+        search = self._search(known, max(ef, k), max(rerank, k))
+        mask = accept_mask(accept, search.snapshot.rows)
+        how, scored = search.settled(lambda one: one.filtered(queries, slots, distances, 1, mask))
+        return _trimmed(slots[0], distances[0]), int(how[0]), int(scored[0])
+
+    def visited(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        ef: int,
+        rerank: int,
+    ) -> int:
+        """How many nodes of layer 0 `search` scores for one query (d,)."""
+        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
+        search = self._search(known, max(ef, k), max(rerank, k))
+        rows = search.snapshot.rows
+        if rows <= search.ef:
+            return rows
+        pool = StampPool()
+        queries = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        search._replace(stamps=pool).settled(lambda one: one.walk(queries, *result_arrays(1, k), 1))
+        stamps = pool.take(rows)
+        return int(np.count_nonzero(stamps[:rows]))
 
     def scan_codes(
         self,
@@ -222,11 +342,8 @@ class HnswIndex:
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         search = self._search(known, 1, max(rerank, k))
         candidates = candidate_rows(rows, search.snapshot.rows)
-        while True:
-            search.scan(query[0], candidates, slots[0], distances[0])
-            if not known.unsettled(search.vectors):
-                return _trimmed(slots[0], distances[0])
-            search = search.again(known)
+        search.settled(lambda one: one.scan(query[0], candidates, slots[0], distances[0]))
+        return _trimmed(slots[0], distances[0])
 
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""
@@ -234,11 +351,9 @@ class HnswIndex:
         if len(vectors) < snapshot.rows:
             raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
         ef = min(ef, max(1, snapshot.rows))
-        if self._graph.scale.axes is not None:
-            rerank = max(
-                rerank, ef // 8
-            )  # the longer the walk, the more of its order is up to the axes left out
-        return Search(self.params.metric.code, *vectors.kernel_tables(), snapshot, self._stamps, ef, rerank)
+        tables = vectors.kernel_tables()
+        depth = snapshot.depth(ef, rerank)
+        return Search(vectors, self.params.metric, *tables, snapshot, self._stamps, ef, depth)
 
 
 def _trimmed(slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> Found:

@@ -1,29 +1,33 @@
-"""Running the search kernels: scratch, threads, and what happens when a walk under a mask costs too much.
+"""Running the search kernels: scratch, threads, and scans where a walk under a mask would cost too much.
 
-A walk that keeps only accepted slots visits about 1 / (accepted share) times as many nodes. Where a scan of
-the accepted slots' codes is cheaper it is done instead, and a walk that meets its budget is finished by that
-scan: so k results come whenever k slots are accepted, at about twice the cost of the cheaper way at most.
+A walk under a mask may take as much as a scan of the accepted slots' codes would, and is finished by that scan where it
+would take more: so k results come whenever k slots are accepted, at twice the cost of the scan at most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vego.index.flat import exact_search
 from vego.index.hnsw.graph import HnswGraph
+from vego.index.kernels.filter_costs import CONFIDENCE, PAST_NODES, SCAN, walk_budget
+from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
-from vego.index.views import kernel_view
+from vego.index.views import kernel_view, marked_slots
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 
+Outcome = TypeVar("Outcome")
+
+SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
+DEEPER = 4  # times as many, where the codes are on axes and those could not tell the nearest apart
 TASK_QUERIES = 32  # queries a thread takes at a time
-# Rows that a scan gets through in the time that a walk past nothing takes, for each candidate held. Measured by
-# `python -m benchmarks.planner`.
-WALK_COST = 64
 
 
 class Snapshot(NamedTuple):
@@ -56,14 +60,25 @@ class Snapshot(NamedTuple):
             top=graph.top,
         )
 
+    @property
+    def on_axes(self) -> bool:
+        """Whether the codes leave out dimensions."""
+        return len(self.frame[2]) > 0
+
+    def depth(self, ef: int, rerank: int) -> int:
+        """How many candidates of a walk to score exactly where `rerank` were asked for."""
+        # The longer the walk, the more of its order is up to the axes left out.
+        return max(rerank, ef // 8) if self.on_axes else rerank
+
 
 class Search(NamedTuple):
     """One call: where it looks and how hard. The queries, and where the results go, come with the method.
 
-    `vectors` and `inverse_norms` are tables of addresses: the caller keeps what they were made from.
+    `vectors` and `inverse_norms` are the kernels' tables of `known`.
     """
 
-    metric: int
+    known: Vectors
+    metric: Metric
     vectors: Array
     inverse_norms: Array
     snapshot: Snapshot
@@ -71,10 +86,18 @@ class Search(NamedTuple):
     ef: int
     rerank: int
 
-    def again(self, vectors: Vectors) -> Search:
-        """The same call once more, now that blocks it met are settled."""
-        table, norms = vectors.kernel_tables()
-        return self._replace(vectors=table, inverse_norms=norms)
+    def settled(self, answer: Callable[[Search], Outcome]) -> Outcome:
+        """What `answer` returns of this call, made anew for as long as it meets blocks of vectors that are not settled.
+
+        Raises CorruptionError where one of them is damaged.
+        """
+        search = self
+        while True:
+            outcome = answer(search)
+            if not search.known.unsettled(search.vectors):
+                return outcome
+            table, norms = search.known.kernel_tables()
+            search = search._replace(vectors=table, inverse_norms=norms)
 
     def walk(self, queries: Array, slots: Array, distances: Array, threads: int) -> None:
         """Write the nearest slots of each query by the graph.
@@ -91,7 +114,7 @@ class Search(NamedTuple):
         def some(queries: Array, slots: Array, distances: Array) -> None:
             stamps = self.stamps.take(rows)
             search_graph(
-                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries,
+                self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, queries,
                 self.ef, self.rerank, stamps, slots, distances,
             )  # fmt: skip
             self.stamps.give(stamps)
@@ -110,66 +133,97 @@ class Search(NamedTuple):
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
-    def walk_accepted(
-        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array, budget: int
-    ) -> npt.NDArray[np.bool_]:
-        """`walk` among the accepted slots; returns which queries stayed within `budget` scored nodes."""
-        from vego.index.kernels.hnsw_search import search_accepted
+    def walk_one(self, query: Array, k: int, ef: int, rerank: int) -> tuple[Array, Array]:
+        """`walk` for one query (d,), with its own ef and rerank, in the fewest steps: slots and distances (k,)."""
+        from vego.index.kernels.hnsw_search import search_graph
 
-        complete = np.empty(len(queries), np.bool_)
+        slots, distances = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
+        rerank = self.snapshot.depth(ef, rerank)
+        stamps = self.stamps.take(self.snapshot.rows)
+        search_graph(
+            self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, query[None],
+            ef, rerank, stamps, slots, distances,
+        )  # fmt: skip
+        self.stamps.give(stamps)
+        if slots[0, k - 1] < 0:
+            everything = np.arange(self.snapshot.rows)
+            found = self._replace(ef=ef, rerank=rerank)
+            found._scan_each(query[None], np.zeros(1, np.int64), everything, slots, distances, 1)
+        return slots[0], distances[0]
+
+    def filtered(
+        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array
+    ) -> tuple[Array, Array]:
+        """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper.
+
+        Returns how each was answered (PAST, THROUGH or SCAN of `kernels/filter_costs.py`) and how many were scored.
+        """
+        rows = self.snapshot.rows
+        accepted = int(np.count_nonzero(accept[:rows]))
+        budget = walk_budget(accepted, self.snapshot.codes.shape[1], self.ef)
+        how, scored = self.walk_filtered(queries, slots, distances, threads, accept, accepted, budget)
+        left = np.flatnonzero(how == SCAN)
+        if len(left):
+            scored[left] += accepted
+            self._scan_each(queries, left, marked_slots(accept, 0, rows), slots, distances, threads)
+        return how, scored
+
+    def walk_filtered(
+        self,
+        queries: Array,
+        slots: Array,
+        distances: Array,
+        threads: int,
+        accept: Array,
+        accepted: int,
+        budget: int,
+    ) -> tuple[Array, Array]:
+        """`filtered` without the scans: a query marked SCAN has no answer, as that would take more than `budget`."""
+        from vego.index.kernels.hnsw_filtered import search_filtered
+
+        how = np.full(len(queries), SCAN, np.uint8)
+        scored = np.zeros(len(queries), np.int64)
+        if not PAST_NODES * self.ef <= CONFIDENCE * budget:
+            return how, scored
 
         def task(first: int, last: int) -> None:
             stamps = self.stamps.take(self.snapshot.rows)
-            search_accepted(
-                self.metric, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
-                self.ef, self.rerank, accept, budget, stamps,
-                slots[first:last], distances[first:last], complete[first:last],
+            search_filtered(
+                self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, queries[first:last],
+                self.ef, self.rerank, accept, accepted, budget, stamps,
+                slots[first:last], distances[first:last], scored[first:last], how[first:last],
             )  # fmt: skip
             self.stamps.give(stamps)
 
         _in_threads(task, len(queries), threads)
-        return complete
+        return how, scored
 
     def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
-        """Write the nearest of `candidates` (uint32 slots) to one query, by their codes."""
-        from vego.index.kernels.hnsw_search import scan_slots
+        """Write the nearest of `candidates` (uint32 slots) to one query: by codes; exactly, where those cannot tell."""
+        from vego.index.kernels.code_scan import scan_slots
 
         s = self.snapshot
-        scan_slots(
-            self.metric, self.vectors, self.inverse_norms, s.codes, s.bias, s.frame, s.inverse_step,
-            candidates, query, self.rerank, slots, distances,
-        )  # fmt: skip
-
-    def accepted(self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array) -> None:
-        """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper."""
-        rows = self.snapshot.rows
-        accepted = int(np.count_nonzero(accept[:rows]))
-        if scan_is_cheaper(accepted, rows, self.ef):
-            left = np.arange(len(queries))
-        else:
-            budget = min(max(WALK_COST * self.ef, accepted), rows)
-            complete = self.walk_accepted(queries, slots, distances, threads, accept, budget)
-            complete &= slots[:, min(slots.shape[1], accepted) - 1] >= 0
-            left = np.flatnonzero(~complete)
-        if len(left):
-            self._scan_each(queries, left, np.flatnonzero(accept[:rows]), slots, distances, threads)
+        for rerank in (self.rerank, DEEPER * self.rerank) if s.on_axes else (self.rerank,):
+            if scan_slots(
+                self.metric.code, self.vectors, self.inverse_norms, s.codes, s.bias, s.frame, s.inverse_step,
+                candidates, query, rerank, slots, distances,
+            ):  # fmt: skip
+                return
+        found = exact_search(self.metric, self.known, None, query[None], len(slots), rows=candidates)
+        slots[:], distances[:] = found[0][0], found[1][0]
 
     def _scan_each(
         self, queries: Array, which: Array, candidates: Array, slots: Array, distances: Array, threads: int
     ) -> None:
-        """`scan` for the queries numbered `which`."""
-        candidates = candidates.astype(np.uint32)
+        """`scan` for the queries numbered `which`, with as many scored exactly as a scan needs."""
+        candidates = candidates.astype(np.uint32, copy=False)
+        deep = self._replace(rerank=max(self.rerank, 4 * slots.shape[1], SCANNED))
 
         def task(first: int, last: int) -> None:
             for i in which[first:last]:
-                self.scan(queries[i], candidates, slots[i], distances[i])
+                deep.scan(queries[i], candidates, slots[i], distances[i])
 
         _in_threads(task, len(which), threads)
-
-
-def scan_is_cheaper(accepted: int, rows: int, ef: int) -> bool:
-    """Whether scanning `accepted` of `rows` nodes costs less than a walk, which visits rows / accepted as many."""
-    return accepted * accepted <= WALK_COST * ef * rows
 
 
 def _in_threads(task: Any, total: int, threads: int) -> None:

@@ -1,4 +1,4 @@
-"""The file of a graph: written as a new one, read with every byte and every link checked."""
+"""The file of a graph: written for a commit, read and checked when a collection opens."""
 
 from __future__ import annotations
 

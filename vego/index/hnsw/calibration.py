@@ -1,0 +1,208 @@
+"""What recall a graph reaches at what effort, measured on the graph itself when it is built and when it has grown.
+
+Queries are made up: rows moved a third of the way towards another row, so that they are neither in the graph nor as
+easy as a row that is. For the ten nearest of real queries (text, images), recall was higher than these say.
+The outcome is kept in the metadata of the index file, and is what searches go by that name no `ef`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.errors import CorruptionError
+from vego.index.flat import exact_search
+from vego.index.metrics import Metric
+from vego.options import MAX_EF, MAX_K
+from vego.table.vectors import Vectors
+
+Array = npt.NDArray[Any]
+Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+QUERIES = 128
+TOWARDS = np.float32(0.35)
+STEPS = (1.0, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8, 19.2, 25.6, 51.2, 102.4)  # ef, in k
+DEPTHS = (1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # candidates scored exactly, in k
+NEIGHBOURS = (10, 100)  # the k that are measured; between them, and beyond, efforts are interpolated
+ENOUGH = 0.995  # a curve ends here
+LOSS = 0.002  # of recall, that scoring fewer candidates exactly may cost
+MOST_TEXT = 16_384  # characters of a stored calibration
+MARGIN = 0.25  # of the misses that a target allows are not made use of: queries differ
+SPARE = 6  # candidates held besides the k, however easy the data
+GROWTH = 1.5  # a graph that has grown by so much is measured again
+
+
+class Searchable(Protocol):
+    """What is calibrated."""
+
+    @property
+    def rows(self) -> int:
+        """Slots that are indexed."""
+
+    @property
+    def metric(self) -> Metric:
+        """How vectors are compared."""
+
+    def search_batch(
+        self, vectors: Vectors, inverse_norms: None, queries: Array, k: int, ef: int, rerank: int
+    ) -> Found:
+        """The k nearest of each query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Recall of the k nearest: `points` of (ef, recall), ef rising; `rerank` of them have to be scored exactly."""
+
+    k: int
+    points: tuple[tuple[int, float], ...]
+    rerank: int
+
+    def ef(self, target: float) -> int:
+        """The least ef that reaches `target`, between points by a straight line; the last where none does."""
+        if self.points[0][1] >= target:
+            return self.points[0][0]
+        for (low, below), (high, reached) in pairwise(self.points):
+            if reached >= target:
+                return int(np.ceil(low + (high - low) * (target - below) / (reached - below)))
+        return self.points[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Curves measured at `when` (ISO 8601, UTC) on a graph of `rows` rows with `queries` made-up queries."""
+
+    rows: int
+    when: str
+    queries: int
+    curves: tuple[Curve, ...]
+
+    def effort(self, k: int, target: float) -> tuple[int, int]:
+        """The ef that reaches a recall of `target` for k neighbours, and how many to score exactly."""
+        target += MARGIN * (1 - target)
+        low, high = self.curves[0], self.curves[-1]
+        if k <= low.k or low is high:
+            scale = max(1.0, k / low.k)
+            ef, rerank = low.ef(target) * scale, low.rerank * scale
+        elif k <= high.k:
+            share = (k - low.k) / (high.k - low.k)
+            ef = low.ef(target) + share * (high.ef(target) - low.ef(target))
+            rerank = low.rerank + share * (high.rerank - low.rerank)
+        else:
+            ef, rerank = high.ef(target) * k / high.k, high.rerank * k / high.k
+        least = min(max(int(np.ceil(ef)), k + SPARE), MAX_EF)
+        return least, min(max(int(np.ceil(rerank)), k), least)
+
+    def to_text(self) -> str:
+        """As kept in an index file."""
+        curves = [{"k": one.k, "rerank": one.rerank, "points": one.points} for one in self.curves]
+        described = {"rows": self.rows, "when": self.when, "queries": self.queries, "curves": curves}
+        return json.dumps(described)
+
+    @classmethod
+    def from_text(cls, text: str, path: str) -> Calibration:
+        """What `to_text` gave; raises CorruptionError naming `path` for anything else."""
+        try:
+            if len(text) > MOST_TEXT:
+                raise ValueError(f"{len(text)} characters")
+            stored = json.loads(text)
+            curves = tuple(_curve(one) for one in _list(stored["curves"], len(NEIGHBOURS)))
+            if any(first.k >= second.k for first, second in pairwise(curves)):
+                raise ValueError("curves out of order")
+            when = stored["when"]
+            if not isinstance(when, str) or len(when) > 40 or not when.isascii() or not when.isprintable():
+                raise ValueError("when")
+            return cls(_number(stored["rows"], 1 << 31), when, _number(stored["queries"], 1 << 20), curves)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            way_out = "The index can be built again from the rows."
+            raise CorruptionError(path, 0, f"calibration: {error}", way_out) from error
+
+
+def _number(value: object, high: int) -> int:
+    if type(value) is not int or not 1 <= value <= high:
+        raise ValueError(f"expected a number up to {high}, found {value!r:.40}")
+    return value
+
+
+def _list(value: object, most: int) -> list[Any]:
+    if not isinstance(value, list) or not 1 <= len(value) <= most:
+        raise ValueError(f"expected 1 to {most} entries")
+    return value
+
+
+def _curve(stored: Any) -> Curve:
+    k = _number(stored["k"], MAX_K)
+    points = []
+    for ef, recall in _list(stored["points"], len(STEPS)):
+        if type(recall) is not float or not 0 <= recall <= 1:
+            raise ValueError(f"recall {recall!r:.40}")
+        points.append((_number(ef, MAX_EF), recall))
+    if points[0][0] < k or any(first[0] >= second[0] for first, second in pairwise(points)):
+        raise ValueError("ef does not rise from k on")
+    if any(first[1] > second[1] for first, second in pairwise(points)):
+        raise ValueError("recall falls")
+    return Curve(k, tuple(points), _number(stored["rerank"], MAX_EF))
+
+
+def made_up_queries(metric: Metric, vectors: Vectors, rows: int) -> Array:
+    """QUERIES float32 vectors (m, d), each between two of the first `rows`; the same for the same rows."""
+    picks = np.random.default_rng(rows).integers(0, rows, (2, QUERIES))
+    some, others = vectors.take(picks[0]), vectors.take(picks[1])
+    if metric is Metric.COSINE:
+        some = some * vectors.inverse_norms(picks[0])[:, None]
+        others = others * vectors.inverse_norms(picks[1])[:, None]
+    return np.ascontiguousarray(some + TOWARDS * (others - some), np.float32)
+
+
+def calibrate(
+    index: Searchable,
+    vectors: Vectors,
+    when: str,
+    stopped: Callable[[], bool] | None = None,
+) -> Calibration | None:
+    """Measure an index over the first `index.rows` of `vectors`; None where it is empty or `stopped` says so.
+
+    Costs QUERIES exact scans and a few hundred searches a step: some hundredths of what building the graph does.
+    """
+    rows = index.rows
+    if not rows:
+        return None
+    queries = made_up_queries(index.metric, vectors, rows)
+    sizes = [k for k in NEIGHBOURS if k <= rows // 4]
+    if not sizes:
+        return None
+    _, truth = exact_search(index.metric, vectors, None, queries, sizes[-1], stop=rows)
+    curves = []
+    for k in sizes:
+        limits = truth[:, k - 1 : k] + 1e-6 * (1 + np.abs(truth[:, k - 1 : k]))
+
+        def recall(ef: int, rerank: int, k: int = k, limits: Array = limits) -> float:
+            found = index.search_batch(vectors, None, queries, k, ef, rerank)[1]
+            return float((found <= limits).mean())
+
+        points: list[tuple[int, float]] = []
+        for step in STEPS:
+            if stopped is not None and stopped():
+                return None
+            ef = int(step * k)
+            best = points[-1][1] if points else 0.0
+            points.append((ef, max(best, recall(ef, ef))))
+            if points[-1][1] >= ENOUGH or ef >= rows:
+                break
+        curves.append(Curve(k, tuple(points), _rerank(k, points, recall)))
+    return Calibration(rows, when, QUERIES, tuple(curves))
+
+
+def _rerank(k: int, points: list[tuple[int, float]], recall: Callable[[int, int], float]) -> int:
+    """How many candidates to score exactly, at the middle of the curve, without losing recall."""
+    ef, full = points[len(points) // 2]
+    for step in DEPTHS:
+        depth = int(np.ceil(step * k))
+        if depth >= ef or recall(ef, depth) >= full - LOSS:
+            return max(depth, k)
+    return max(ef, k)

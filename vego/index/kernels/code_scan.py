@@ -1,0 +1,103 @@
+"""The scan of given slots by their codes, the best re-ranked exactly, and whether the codes could tell them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lance_fmt.kernels.decorator import kernel
+from vego.index.kernels.distance import COSINE, INNER_PRODUCT, encode_query, exact_distance
+from vego.index.kernels.hnsw_search import rerank_pool
+from vego.index.kernels.intrinsics import prefetch
+from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
+
+AHEAD = 8  # rows asked for ahead of the one being scored
+ERRORS = 4  # standard errors that the worst of the pool must be behind the k-th
+
+
+@kernel
+def marked_rows(accept, start, stop, rows):
+    """Write the numbers from `start` to `stop` that `accept` marks to `rows`, which has room for one more."""
+    count = np.uint64(0)
+    for slot in range(start, stop):
+        rows[count] = slot  # without a branch: which rows match cannot be foretold
+        count += np.uint64(accept[np.uint64(slot)])
+
+
+@kernel
+def code_error(metric, code, dimension, key):
+    """Standard error of a distance by codes, from rounding both vectors: sigma^2 = 1/12 in each component of each.
+
+    The square of the two together has a variance of 7/180 of its own, which is all there is where codes are equal.
+    """
+    total = np.float64(0)
+    for j in range(dimension):
+        level = np.float64(code[j]) + (0 if metric == INNER_PRODUCT else 128)
+        total += level * level
+    if (
+        metric == INNER_PRODUCT
+    ):  # of 2 dot; the rows' own squares are not at hand, so half the range stands for them
+        return 2 * np.sqrt((total + 4096 * dimension) / 12)
+    return np.sqrt(max(np.float64(key >> 32) + total, 0) * (2 / 3) + dimension * (7 / 180))
+
+
+@kernel
+def axes_error(metric, vectors, inverse_norms, query, query_inverse, inverse_step, pool, count):
+    """Standard deviation of exact distances from those by codes on axes, in squared steps, over pool[:count].
+
+    What the axes left out of rows and query has in common is not to be had from the codes: so it is measured.
+    """
+    scale = np.float64(inverse_step) * np.float64(inverse_step) * (2 if metric == COSINE else 1)
+    mean = np.float64(0)
+    squares = np.float64(0)
+    for i in range(count):  # Welford, Technometrics 4 (1962)
+        slot = pool[i] & SLOT_MASK
+        value = np.float64(exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse))
+        off = value * scale - np.float64(pool[i] >> 32)
+        before = off - mean
+        mean += before / (i + 1)
+        squares += before * (off - mean)
+    return np.sqrt(squares / count)
+
+
+@kernel
+def scan_slots(
+    metric, vectors, inverse_norms, codes, bias, frame, inverse_step,
+    candidates, query, rerank, slots, distances,
+):  # fmt: skip
+    """k nearest of one query among `candidates` (uint32, no repeats): all by code, the best in float32.
+
+    Returns whether the codes set the best apart from the rest. Where they do not, as for a query that is far from all
+    candidates, the k nearest may not be among those that were scored exactly.
+    """
+    code = np.empty((1, codes.shape[1]), np.int8)
+    pool = np.empty(rerank, np.int64)
+    exact = np.empty(rerank, np.float32)
+    order = np.empty(rerank, np.int64)
+    inverse = encode_query(metric, query, frame, inverse_step, code[0])
+    total = candidates.shape[0]
+    for i in range(min(AHEAD, total)):
+        prefetch(codes, candidates[i])
+    count = 0
+    worst = WORST
+    for i in range(total):
+        if i + AHEAD < total:
+            prefetch(codes, candidates[i + AHEAD])
+        key = key_of(codes, bias, candidates[i], code, 0)
+        if key < worst:
+            insert(pool, count, rerank, key)
+            count = min(count + 1, rerank)
+            if count == rerank:
+                worst = pool[count - 1]
+    rerank_pool(metric, vectors, inverse_norms, query, inverse, pool, count, slots, distances, exact, order)
+    if count == total:
+        return True
+    last = pool[min(slots.shape[0], count) - 1]
+    width = frame[2].shape[0]
+    if width > 0:
+        error = max(
+            code_error(metric, code[0], width, last),
+            axes_error(metric, vectors, inverse_norms, query, inverse, inverse_step, pool, count),
+        )
+    else:
+        error = code_error(metric, code[0], query.shape[0], last)
+    return (pool[count - 1] >> 32) - (last >> 32) >= ERRORS * error
