@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -348,8 +348,43 @@ def test_what_is_damaged_is_never_an_answer_and_the_rest_goes_on() -> None:
     assert (found >= 48).all()
 
 
+@pytest.mark.parametrize("way", ["batch", "filtered", "accepted", "visited", "codes"])
+def test_every_way_to_search_settles_what_it_reads(way: str) -> None:
+    rng = np.random.default_rng(6)
+    array = rng.standard_normal((600, 8)).astype(np.float32)
+    norms = inverse_norms_of(array)
+    index = HnswIndex("cosine", 8, m=4, ef_construction=30)
+    index.extend(array, norms, 600, threads=1)
+    accept = rng.random(600) < 0.9
+    rows = np.flatnonzero(accept).astype(np.uint32)
+
+    def asked(vectors: Any, norms: Any, query: Any) -> Any:
+        if way == "batch":
+            return index.search_batch(vectors, norms, query[None], 5, 20, 10)[0].tolist()
+        if way == "filtered":
+            return index.search(vectors, norms, query, 5, 10, 5, accept)[0].tolist()
+        if way == "accepted":
+            (slots, _), how, scored = index.search_accepted(vectors, norms, query, 5, 10, 5, accept)
+            return slots.tolist(), how, scored
+        if way == "visited":
+            return index.visited(vectors, norms, query, 5, 20, 10)
+        return index.scan_codes(vectors, norms, query, 5, 64, rows)[0].tolist()
+
+    whole, broken = cut(array, [0, 200, 500]), cut(array, [0, 200, 500], frozenset([5]))  # rows 40 to 47
+    failed = 0
+    for query in array[::5]:
+        wanted = asked(array, norms, query)
+        assert asked(whole, None, query) == wanted
+        try:
+            assert asked(broken, None, query) == wanted
+        except CorruptionError:
+            failed += 1
+    assert 2 <= failed < 120
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 199), max_size=20), st.integers(0, 199), st.integers(0, 200), st.booleans())
+@example([], 50, 120, True)
 def test_many_ids_are_taken_together(others: list[int], start: int, stop: int, behind: bool) -> None:
     names = [f"{'é' * (n % 2)}n{n}" for n in range(200)]
     slots = Slots(1)
