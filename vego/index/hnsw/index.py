@@ -25,7 +25,7 @@ from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, vector_rows
+from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, trimmed, vector_rows
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
@@ -174,7 +174,7 @@ class HnswIndex:
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
-        return _trimmed(slots[0], distances[0])
+        return trimmed(slots[0], distances[0])
 
     def search_batch(
         self,
@@ -208,7 +208,7 @@ class HnswIndex:
         slots, distances = result_arrays(1, k)
         search = self._search(vectors, inverse_norms, 1, max(rerank, k))
         search.scan(query[0], candidate_rows(rows, search.snapshot.rows), slots[0], distances[0])
-        return _trimmed(slots[0], distances[0])
+        return trimmed(slots[0], distances[0])
 
     def _search(self, vectors: Array, inverse_norms: Array | None, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""
@@ -219,11 +219,3 @@ class HnswIndex:
         norms = norms_row(inverse_norms, snapshot.rows, self.metric is Metric.COSINE)
         ef = min(ef, max(1, snapshot.rows))
         return Search(self.params.metric.code, vectors, norms, snapshot, self._stamps, ef, rerank)
-
-
-def _trimmed(slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> Found:
-    """Without the padding at the end."""
-    if slots[-1] >= 0:
-        return slots, distances
-    size = int(np.count_nonzero(slots >= 0))
-    return slots[:size], distances[:size]

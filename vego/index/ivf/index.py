@@ -1,0 +1,302 @@
+"""IvfIndex: inverted lists as the database uses them. Vectors stay with the caller; a slot is a position."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lance_fmt import Column
+from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.index.codes import coder_class
+from vego.index.codes.coder import Call
+from vego.index.flat import exact_search
+from vego.index.ivf.clustering import Run, nearest, train_centroids
+from vego.index.ivf.lists import InvertedLists
+from vego.index.ivf.params import MAX_ROWS, IvfParams
+from vego.index.ivf.storage import read_lists, write_lists
+from vego.index.metrics import Metric
+from vego.index.threads import in_pieces, thread_count
+from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, trimmed, vector_rows
+
+Array = npt.NDArray[Any]
+Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+DEFAULT_EF = 64
+EF_OF_A_LIST = 4  # `ef` for each list looked at, where no `nprobe` is given
+CHUNK = 8192  # rows encoded at a time
+SAMPLE_OF_A_LIST = 64
+LEAST_SAMPLE = 16_384
+RETRAIN = 4  # lists and codes are made anew when there are so many times as many rows
+
+
+class IvfIndex:
+    """Approximate nearest neighbours by inverted lists (Sivic and Zisserman 2003; Jegou et al. 2011).
+
+    Rows belong to the nearest of many centroids; a search scans the codes of the `nprobe` lists with the nearest
+    centroids and scores the best in float32 from the caller's vectors, so distances returned are exact. With one
+    list it is a scan of all codes. Searches may run in any number of threads, also while one thread extends.
+    """
+
+    def __init__(
+        self, metric: Metric | str, dimension: int, code: str = "pq", lists: int = 0, seed: int = 0
+    ) -> None:
+        self.params = IvfParams(
+            metric=Metric.parse(metric), dimension=dimension, code=code, lists=lists, seed=seed
+        )
+        self._extending = threading.Lock()
+        self._lists: InvertedLists | None = None
+
+    def copy(self) -> IvfIndex:
+        """An index of the same rows; nothing is copied, as arrays are never changed."""
+        other = IvfIndex.__new__(IvfIndex)
+        other.params = self.params
+        other._extending = threading.Lock()
+        other._lists = self._lists
+        return other
+
+    def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
+        """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/ivf/storage.py."""
+        return write_lists(self._lists, self.params)
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Column], metadata: Mapping[str, str], path: str = "index"
+    ) -> IvfIndex:
+        """The index that `to_columns` gave.
+
+        Raises CorruptionError naming `path` where columns and metadata contradict each other, NewerVersionError
+        for a later version.
+        """
+        params, lists = read_lists(columns, metadata, path)
+        index = cls(params.metric, params.dimension, params.code, params.lists, params.seed)
+        index._lists = lists
+        return index
+
+    def __repr__(self) -> str:
+        p = self.params
+        return f"IvfIndex({p.metric.value}, dimension={p.dimension}, code={p.code!r}, lists={self.lists:,}, rows={self.rows:,})"
+
+    @property
+    def rows(self) -> int:
+        """Slots [0, rows) are indexed."""
+        return 0 if self._lists is None else self._lists.rows
+
+    @property
+    def lists(self) -> int:
+        """Lists there are."""
+        return 0 if self._lists is None else len(self._lists.centroids)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric the lists were built for."""
+        return self.params.metric
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self.params.dimension
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory the index holds."""
+        return 0 if self._lists is None else self._lists.nbytes
+
+    def extend(
+        self,
+        vectors: Array,
+        inverse_norms: Array | None,
+        stop: int,
+        *,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | threading.Event | None = None,
+    ) -> int:
+        """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
+
+        Where there are four times as many rows as when centroids and codes were learned, they are learned anew and
+        all rows are encoded again. `progress(done, total)` is called after each 8,192 rows. When `cancel` says so
+        the call returns early, with what is finished indexed. The lists do not depend on `threads`.
+        """
+        vectors = vector_rows(vectors, self.dimension, "vectors")
+        if not self.rows <= stop <= len(vectors):
+            raise InvalidArgumentError(f"stop: expected {self.rows} to {len(vectors)} rows, found {stop}")
+        if stop > MAX_ROWS:
+            raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows, found {stop:,}")
+        norms = norms_row(inverse_norms, stop, self.metric is Metric.COSINE)
+        stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+        workers = thread_count(threads)
+        with self._extending, ThreadPoolExecutor(workers) as pool:
+            if stop <= self.rows:
+                return self.rows
+            run: Run = pool.map if workers > 1 else map
+            lists = self._lists
+            if lists is None or stop >= RETRAIN * lists.trained_rows:
+                lists = self._trained(vectors, norms, stop, run)
+            numbers: list[Array] = []
+            columns: list[dict[str, Array]] = []
+            done = lists.rows
+            while done < stop:
+                points = self._points(vectors, norms, slice(done, min(done + CHUNK, stop)))
+                numbers.append(nearest(points, lists.centroids, lists.scale, run))
+                columns.append(lists.coder.encode(points, lists.centroids, numbers[-1]))
+                done += len(points)
+                if progress is not None:
+                    progress(done, stop)
+                if stopped is not None and stopped():
+                    break
+            if done > self.rows:  # else lists made anew have not got as far as those there are
+                merged = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+                self._lists = lists.extended(np.concatenate(numbers), merged)
+        return self.rows
+
+    def _trained(self, vectors: Array, norms: Array, stop: int, run: Run) -> InvertedLists:
+        """Lists without rows, learned from a sample of the first `stop` vectors."""
+        p = self.params
+        number = p.lists_for(stop)
+        size = min(stop, max(SAMPLE_OF_A_LIST * number, LEAST_SAMPLE))
+        # An even sample in an order of chance, of which every part is a sample as well.
+        picks = np.linspace(0, stop - 1, size).astype(np.int64)
+        picks = picks[np.argsort(np.random.PCG64(p.seed).random_raw(size), kind="stable")]
+        sample = self._points(vectors, norms, picks)
+        centroids, scale = train_centroids(sample, number, p.seed, run)
+        own = nearest(sample, centroids, scale, run)
+        coder = coder_class(p.code).train(p.metric, sample - centroids[own], sample, p.seed)
+        return InvertedLists.empty(p.metric, coder, centroids, scale, stop)
+
+    def _points(self, vectors: Array, norms: Array, picks: Any) -> Array:
+        """Some of the vectors, of length 1 under cosine."""
+        points = vectors[picks]
+        if self.metric is Metric.COSINE:
+            points = points * norms[picks, None]
+        return np.ascontiguousarray(points, np.float32)
+
+    def without(self, removed: Array, *, threads: int | None = None) -> IvfIndex:  # noqa: ARG002
+        """An index of the slots that `removed`, bool (rows,), does not mark, in the same order; this one stays.
+
+        Raises InvalidArgumentError for a mask of another length.
+        """
+        removed = np.ascontiguousarray(removed, np.bool_)
+        if removed.shape != (self.rows,):
+            raise InvalidArgumentError(f"removed: expected {self.rows} marks, found shape {removed.shape}")
+        other = self.copy()
+        if other._lists is not None:
+            other._lists = None if removed.all() else other._lists.without(self.metric, removed)
+        return other
+
+    def search(
+        self,
+        vectors: Array,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        ef: int = DEFAULT_EF,
+        rerank: int | None = None,
+        accept: Array | None = None,
+        *,
+        nprobe: int | None = None,
+    ) -> Found:
+        """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
+
+        `nprobe` lists are looked at, `ef / 4` if it is not given, and at most `rerank` rows scored exactly (never
+        fewer than the code needs). With `accept` (bool, one per slot) only accepted slots are returned and only
+        lists that have any count; k of them come whenever k are indexed.
+        Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
+        """
+        query = np.asarray(query, np.float32)
+        slots, distances = self.search_batch(
+            vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept, nprobe=nprobe
+        )
+        return trimmed(slots[0], distances[0])
+
+    def search_batch(
+        self,
+        vectors: Array,
+        inverse_norms: Array | None,
+        queries: Array,
+        k: int,
+        ef: int = DEFAULT_EF,
+        rerank: int | None = None,
+        accept: Array | None = None,
+        threads: int | None = 1,
+        *,
+        nprobe: int | None = None,
+    ) -> Found:
+        """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
+        queries = vector_rows(queries, self.dimension, "queries")
+        slots, distances = result_arrays(len(queries), k)
+        lists = self._lists
+        vectors = vector_rows(vectors, self.dimension, "vectors")
+        norms = norms_row(inverse_norms, self.rows, self.metric is Metric.COSINE)
+        if nprobe is not None and nprobe < 1:
+            raise InvalidArgumentError(f"nprobe: expected at least 1, found {nprobe}")
+        if lists is None:
+            slots[:], distances[:] = -1, np.inf
+            return slots, distances
+        if len(vectors) < lists.rows:
+            raise DimensionMismatchError(f"vectors: {lists.rows} rows are indexed, found {len(vectors)}")
+        probing = lists.probing
+        if accept is not None:
+            probing = probing._replace(sizes=lists.accepted_sizes(accept_mask(accept, lists.rows)))
+        call = Call(
+            metric=self.metric.code,
+            vectors=vectors,
+            inverse_norms=norms,
+            probing=probing,
+            members=lists.members,
+            nprobe=max(1, ef // EF_OF_A_LIST) if nprobe is None else nprobe,
+            rerank=max(rerank or 0, k, lists.coder.default_rerank(k) if rerank is None else 0),
+            accept=accept_mask(accept, lists.rows),
+        )
+        self._search(lists, call, queries, slots, distances, thread_count(threads))
+        return slots, distances
+
+    def _search(
+        self, lists: InvertedLists, call: Call, queries: Array, slots: Array, distances: Array, threads: int
+    ) -> None:
+        """Search, and look at more lists for queries that found fewer than there are."""
+        available = int(call.probing.sizes.sum())
+        useful = int(np.count_nonzero(call.probing.sizes))
+        if available == 0:
+            slots[:], distances[:] = -1, np.inf
+            return
+        call = call._replace(rerank=min(call.rerank, available), nprobe=min(call.nprobe, useful))
+        left = np.arange(len(queries))
+        while True:
+            part = slice(None) if len(left) == len(queries) else left
+            mine, found, far = queries[part], slots[part], distances[part]
+
+            def task(first: int, last: int) -> None:
+                lists.coder.search(
+                    call, lists.arrays, mine[first:last], found[first:last], far[first:last]  # noqa: B023
+                )
+
+            in_pieces(task, len(left), threads)
+            slots[part], distances[part] = found, far
+            left = left[found[:, min(slots.shape[1], available) - 1] < 0]
+            if not len(left) or call.nprobe >= useful:
+                break
+            call = call._replace(nprobe=min(4 * call.nprobe, useful))
+        if len(left):  # distances that overflowed: no bound holds for them
+            slots[left], distances[left] = self._exact(lists, call, queries[left], slots.shape[1])
+
+    def _exact(self, lists: InvertedLists, call: Call, queries: Array, k: int) -> Found:
+        accept = call.accept if len(call.accept) else None
+        norms = call.inverse_norms if self.metric is Metric.COSINE else None
+        return exact_search(self.metric, call.vectors, norms, queries, k, stop=lists.rows, accept=accept)
+
+    def scan_codes(
+        self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array  # noqa: ARG002
+    ) -> Found:
+        """The k nearest of the given indexed slots (uint32, no repeats), all scored exactly.
+
+        Codes of 4 bits are quick to scan by the block only, and lists keep no way from a slot to its code.
+        """
+        query = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.dimension, "query")
+        picked = candidate_rows(rows, self.rows)
+        slots, distances = exact_search(self.metric, vectors, inverse_norms, query, k, rows=picked)
+        return trimmed(slots[0], distances[0])

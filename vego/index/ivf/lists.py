@@ -1,0 +1,139 @@
+"""The lists as arrays: an immutable value, of which extending and removing make another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vego.index.codes import Coder
+from vego.index.codes.coder import Arrays, Probing
+from vego.index.ivf.clustering import Codes
+from vego.index.metrics import Metric
+from vego.index.quantize import CodeScale, train_scale
+from vego.index.views import kernel_view
+
+Array = npt.NDArray[Any]
+
+NONE = 0xFFFFFFFF  # the slot of a place that no row has
+
+
+@dataclass(frozen=True)
+class InvertedLists:
+    """Rows [0, rows) by list; within a list by slot.
+
+    centroids (lists, d) float32; `scale` is that of their codes and the rows' when lists are looked for. list_of
+    (rows,) uint32: the list of each slot. starts (lists + 1,) int64, in units of the code. members uint32: the slot
+    of each place, NONE for none. `arrays` are the coder's.
+    """
+
+    coder: Coder
+    centroids: npt.NDArray[np.float32]
+    scale: CodeScale
+    trained_rows: int
+    list_of: npt.NDArray[np.uint32]
+    starts: npt.NDArray[np.int64]
+    members: npt.NDArray[np.uint32]
+    arrays: Arrays
+    probing: Probing
+
+    @classmethod
+    def empty(
+        cls, metric: Metric, coder: Coder, centroids: Array, scale: CodeScale, trained_rows: int
+    ) -> InvertedLists:
+        """Lists without rows."""
+        starts = np.zeros(len(centroids) + 1, np.int64)
+        return cls(
+            coder=coder,
+            centroids=kernel_view(centroids),
+            scale=scale,
+            trained_rows=trained_rows,
+            list_of=np.empty(0, np.uint32),
+            starts=starts,
+            members=np.empty(0, np.uint32),
+            arrays=coder.room(0),
+            probing=_probing(metric, kernel_view(centroids), starts),
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows in the lists."""
+        return len(self.list_of)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        p = self.probing
+        held = (self.centroids, p.centre_codes, self.list_of, self.members, *self.arrays.values())
+        return sum(array.nbytes for array in held)
+
+    def places(self) -> npt.NDArray[np.int64]:
+        """The place of each slot."""
+        used = np.flatnonzero(self.members != NONE)
+        places = np.empty(self.rows, np.int64)
+        places[self.members[used]] = used
+        return places
+
+    def columns(self) -> Arrays:
+        """The columns of the code, by slot."""
+        return self.coder.take(self.arrays, self.places())
+
+    def extended(self, lists: Array, columns: Arrays) -> InvertedLists:
+        """With more rows at the end, given their lists and codes."""
+        unit = self.coder.unit_rows
+        number = len(self.centroids)
+        list_of = np.concatenate([self.list_of, lists.astype(np.uint32)])
+        before = np.bincount(self.list_of, minlength=number)
+        sizes = np.bincount(list_of, minlength=number)
+        starts = np.zeros(number + 1, np.int64)
+        np.cumsum(-(-sizes // unit), out=starts[1:])
+        arrays = self.coder.room(int(starts[-1]))
+        members = np.full((int(starts[-1]), unit), NONE, np.uint32)
+        # Units that are there keep their order within the list: a list ends with a unit that has room.
+        moved = np.repeat(starts[:-1] - self.starts[:-1], np.diff(self.starts)) + np.arange(self.starts[-1])
+        for name, array in self.arrays.items():
+            arrays[name][moved] = array
+        members[moved] = self.members.reshape(-1, unit)
+        members = members.reshape(-1)
+        order = np.argsort(lists, kind="stable")
+        counts = sizes - before
+        within = np.arange(len(lists)) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = np.empty(len(lists), np.int64)
+        sorted_lists = lists[order].astype(np.int64)
+        places[order] = starts[sorted_lists] * unit + before[sorted_lists] + within
+        self.coder.put(arrays, places, columns)
+        members[places] = np.arange(self.rows, len(list_of), dtype=np.uint32)
+        probing = self.probing._replace(starts=starts, sizes=sizes.astype(np.int64))
+        return replace(
+            self, list_of=list_of, starts=starts, members=members, arrays=arrays, probing=probing
+        )
+
+    def without(self, metric: Metric, removed: npt.NDArray[np.bool_]) -> InvertedLists:
+        """Without the slots that are marked; the others move up and keep their order."""
+        kept = np.flatnonzero(~removed)
+        columns = self.coder.take(self.arrays, self.places()[kept])
+        none = InvertedLists.empty(metric, self.coder, self.centroids, self.scale, self.trained_rows)
+        return none.extended(self.list_of[kept], columns)
+
+    def accepted_sizes(self, accept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """How many rows of each list a mask of slots accepts."""
+        found = np.bincount(self.list_of[accept[: self.rows]], minlength=len(self.centroids))
+        return found.astype(np.int64)
+
+
+def _probing(metric: Metric, centroids: Array, starts: Array) -> Probing:
+    """Codes of the centroids as queries are compared with them: products need a scale without a centre."""
+    kind = Metric.INNER_PRODUCT if metric is Metric.INNER_PRODUCT else Metric.L2
+    scale = train_scale(kind, centroids, np.empty(0, np.float32), len(centroids))
+    codes = Codes.of(kind, centroids, scale)
+    return Probing(
+        centroids=centroids,
+        centre_codes=codes.rows,
+        centre_bias=codes.bias,
+        centre=kernel_view(scale.centre),
+        inverse_step=scale.inverse_step,
+        starts=starts,
+        sizes=np.zeros(len(centroids), np.int64),
+    )
