@@ -202,8 +202,8 @@ class IvfIndex:
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
-        `nprobe` lists are looked at, `ef / 4` if it is not given, and at most `rerank` rows scored exactly (never
-        fewer than the code needs). With `accept` (bool, one per slot) only accepted slots are returned and only
+        `nprobe` lists are looked at, `ef / 4` if it is not given, and at most `rerank` rows scored exactly, as many
+        as the code needs if it is not given. With `accept` (bool, one per slot) only accepted slots are returned and only
         lists that have any count; k of them come whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """

@@ -66,7 +66,7 @@ def round_rows(kind, rows, out):
                 rounded = min(rounded, np.uint32(0x7F7F))
             else:
                 # In units of the last place at 2^-14 and above; below that, steps of 2^-24.
-                value = magnitude.view(np.float32)
+                value = np.float32(abs(row[j]))
                 if value < np.float32(2.0**-14):
                     rounded = np.uint32(np.rint(value * np.float32(2.0**24)))
                 else:
