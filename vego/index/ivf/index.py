@@ -163,9 +163,10 @@ class IvfIndex:
         picks = np.linspace(0, stop - 1, size).astype(np.int64)
         picks = picks[np.argsort(np.random.PCG64(p.seed).random_raw(size), kind="stable")]
         sample = self._points(vectors, norms, picks)
-        centroids, scale = train_centroids(sample, number, p.seed, run)
-        own = nearest(sample, centroids, scale, run)
-        coder = coder_class(p.code).train(p.metric, sample - centroids[own], sample, p.seed)
+        with np.errstate(over="ignore"):  # see `_search`: such rows are found by an exact scan
+            centroids, scale = train_centroids(sample, number, p.seed, run)
+            own = nearest(sample, centroids, scale, run)
+            coder = coder_class(p.code).train(p.metric, sample - centroids[own], sample, p.seed)
         return InvertedLists.empty(p.metric, coder, centroids, scale, stop)
 
     def _points(self, vectors: Array, norms: Array, picks: Any) -> Array:
@@ -285,9 +286,9 @@ class IvfIndex:
             slots[left], distances[left] = self._exact(lists, call, queries[left], slots.shape[1])
 
     def _exact(self, lists: InvertedLists, call: Call, queries: Array, k: int) -> Found:
-        accept = call.accept if len(call.accept) else None
+        rows = np.flatnonzero(call.accept[: lists.rows]) if len(call.accept) else None
         norms = call.inverse_norms if self.metric is Metric.COSINE else None
-        return exact_search(self.metric, call.vectors, norms, queries, k, stop=lists.rows, accept=accept)
+        return exact_search(self.metric, call.vectors, norms, queries, k, stop=lists.rows, rows=rows)
 
     def scan_codes(
         self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array  # noqa: ARG002

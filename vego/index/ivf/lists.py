@@ -126,7 +126,8 @@ class InvertedLists:
 def _probing(metric: Metric, centroids: Array, starts: Array) -> Probing:
     """Codes of the centroids as queries are compared with them: products need a scale without a centre."""
     kind = Metric.INNER_PRODUCT if metric is Metric.INNER_PRODUCT else Metric.L2
-    scale = train_scale(kind, centroids, np.empty(0, np.float32), len(centroids))
+    with np.errstate(over="ignore"):  # values near the largest float: codes then say nothing, and that is known
+        scale = train_scale(kind, centroids, np.empty(0, np.float32), len(centroids))
     codes = Codes.of(kind, centroids, scale)
     return Probing(
         centroids=centroids,
