@@ -90,6 +90,7 @@ def outputs(script, environments):
             env=os.environ | environment,
             capture_output=True,
             text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         prints.add(done.stdout)
@@ -292,7 +293,9 @@ def test_every_16_bit_float_is_widened_exactly():
     bits = np.arange(1 << 16, dtype=np.uint16)
     bits = bits[np.isfinite(bits.view(np.float16))]
     found = np.array([halves.widened(halves.FLOAT16, value) for value in bits], np.float32)
-    np.testing.assert_array_equal(found.view(np.uint32), bits.view(np.float16).astype(np.float32).view(np.uint32))
+    np.testing.assert_array_equal(
+        found.view(np.uint32), bits.view(np.float16).astype(np.float32).view(np.uint32)
+    )
     every = np.arange(1 << 16, dtype=np.uint16)
     every = every[every & 0x7FFF <= 0x7F80]  # not the many that are no numbers
     found = np.array([halves.widened(halves.BFLOAT16, value) for value in every], np.float32)
@@ -312,7 +315,10 @@ def test_rounding_to_16_bits(values):
 def test_rounding_near_every_half():
     """Each float16, the point half way to the next, and its neighbours in float32."""
     bits = np.arange(0x7BFF, dtype=np.uint16)
-    low, high = bits.view(np.float16).astype(np.float32), (bits + 1).astype(np.uint16).view(np.float16).astype(np.float32)
+    low, high = (
+        bits.view(np.float16).astype(np.float32),
+        (bits + 1).astype(np.uint16).view(np.float16).astype(np.float32),
+    )
     middle = (low + high) / 2
     rows = np.concatenate([low, middle, np.nextafter(middle, low), np.nextafter(middle, high)])[None]
     rows = np.concatenate([rows, -rows])
@@ -327,7 +333,9 @@ def test_distances_from_16_bits(metric, kind):
     rows, query = sample(20, 37), sample(1, 37, 1)[0]
     bits = np.empty(rows.shape, np.uint16)
     halves.round_rows(kind, rows, bits)
-    wide = (bits.astype(np.uint32) << 16).view(np.float32) if kind else bits.view(np.float16).astype(np.float32)
+    wide = (
+        (bits.astype(np.uint32) << 16).view(np.float32) if kind else bits.view(np.float16).astype(np.float32)
+    )
     for i in range(20):
         found = halves.half_distance(metric.code, kind, bits, i, query)
         product = float(wide[i] @ query)

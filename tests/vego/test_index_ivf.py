@@ -61,7 +61,9 @@ def test_with_all_lists_and_rows_scored_it_is_exact(
 ):
     """Codes that round hard may stop a bounded re-ranking early, so those are given no chance to."""
     rng = np.random.default_rng(seed)
-    values = rng.integers(-2, 3, (rows + 3, dimension)) if small else rng.standard_normal((rows + 3, dimension))
+    values = (
+        rng.integers(-2, 3, (rows + 3, dimension)) if small else rng.standard_normal((rows + 3, dimension))
+    )
     vectors, queries = values[:rows].astype(np.float32), values[rows:].astype(np.float32)
     norms = inverse(vectors)
     accept = rng.random(rows) < 0.5 if masked else None
@@ -171,7 +173,9 @@ def test_the_lists_do_not_depend_on_threads(code):
     two.extend(vectors, None, 9000, threads=3)
     for a, b in zip(contents(one), contents(two), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(built("l2", vectors, None, code=code, seed=1)._lists.centroids, one._lists.centroids)
+    assert not np.array_equal(
+        built("l2", vectors, None, code=code, seed=1)._lists.centroids, one._lists.centroids
+    )
 
 
 @pytest.mark.parametrize("code", CODE_KINDS)
@@ -223,7 +227,7 @@ def test_without_some_rows(code, share):
         np.testing.assert_array_equal(a, b)
     kept = vectors[~removed]
     assert smaller.rows == len(kept)
-    slots, distances = smaller.search_batch(kept, None, vectors[:30], 5, nprobe=1000, rerank=800)
+    _, distances = smaller.search_batch(kept, None, vectors[:30], 5, nprobe=1000, rerank=800)
     _, same = index.search_batch(vectors, None, vectors[:30], 5, nprobe=1000, rerank=800, accept=~removed)
     np.testing.assert_array_equal(distances, same)
     smaller.extend(vectors, None, len(vectors))
@@ -256,7 +260,7 @@ def test_a_scan_of_given_rows_is_exact():
     vectors = clustered(500, 6)
     index = built("l2", vectors, None)
     rows = np.random.default_rng(0).permutation(500)[:60].astype(np.uint32)
-    slots, distances = index.scan_codes(vectors, None, vectors[3], 5, 20, rows)
+    slots, _ = index.scan_codes(vectors, None, vectors[3], 5, 20, rows)
     expected = naive.exact_search("l2", vectors, None, vectors[3], 5, rows.tolist())
     assert slots.tolist() == [slot for slot, _ in expected]
     assert len(index.scan_codes(vectors, None, vectors[3], 5, 5, rows[:2])[0]) == 2
@@ -358,7 +362,9 @@ def test_centroids_are_better_than_rows_drawn_by_chance():
     assert len(np.unique(own)) == 80
 
 
-@pytest.mark.parametrize("options", [{"dimension": 0}, {"dimension": 32_769}, {"lists": -1}, {"seed": -1}, {"code": "pq8"}])
+@pytest.mark.parametrize(
+    "options", [{"dimension": 0}, {"dimension": 32_769}, {"lists": -1}, {"seed": -1}, {"code": "pq8"}]
+)
 def test_parameters_have_bounds(options):
     with pytest.raises(InvalidArgumentError):
         IvfIndex(**({"metric": "l2", "dimension": 4} | options))

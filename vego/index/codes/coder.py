@@ -7,7 +7,7 @@ of places, of which a unit has `unit_rows`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +49,8 @@ class Call(NamedTuple):
 class Coder(Protocol):
     """A trained code; immutable. Points are rows (n, d) float32, of length 1 under cosine."""
 
-    kind: str
-    unit_rows: int
+    kind: ClassVar[str]
+    unit_rows: ClassVar[int]
 
     @classmethod
     def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> Coder:
@@ -85,9 +85,7 @@ class Coder(Protocol):
     def default_rerank(self, k: int) -> int:
         """Rows to score exactly for k results."""
 
-    def search(
-        self, call: Call, arrays: Arrays, queries: Array, slots: Array, distances: Array
-    ) -> None:
+    def search(self, call: Call, arrays: Arrays, queries: Array, slots: Array, distances: Array) -> None:
         """Write the nearest slots of each query; see vego/index/kernels/ivf_search.py."""
 
 

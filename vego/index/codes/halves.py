@@ -1,5 +1,7 @@
 """Vectors as 16-bit floats: half the bytes of float32, distances from them directly."""
 
+# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+
 from __future__ import annotations
 
 from typing import Any, ClassVar
@@ -18,14 +20,14 @@ Array = npt.NDArray[Any]
 class Float16Coder(RowCoder):
     """IEEE half precision: 11 significant bits, values up to 65,504, larger ones become that."""
 
-    kind = "f16"
+    kind: ClassVar[str] = "f16"
     number: ClassVar[int] = 0  # of kernels/halves.py
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> Float16Coder:  # noqa: ARG003
+    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> Float16Coder:
         """Nothing is to be learned."""
         return cls(sample.shape[1])
 
@@ -41,18 +43,13 @@ class Float16Coder(RowCoder):
         round_rows(self.number, points, halves)
         return {"halves": halves}
 
-    def trained(self) -> npt.NDArray[np.float32]:
-        """Nothing."""
-        return np.empty(0, np.float32)
-
-    @classmethod
-    def trained_size(cls, dimension: int) -> int:  # noqa: ARG003
-        """Nothing."""
-        return 0
-
     @classmethod
     def restore(
-        cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int  # noqa: ARG003
+        cls,
+        metric: Metric,
+        dimension: int,
+        values: npt.NDArray[np.float32],
+        seed: int,
     ) -> Float16Coder:
         """The code of that dimension."""
         return cls(dimension)
@@ -66,7 +63,8 @@ class Float16Coder(RowCoder):
         from vego.index.kernels.ivf_search import search_halves  # numba loads on first use
 
         search_halves(
-            call.metric, call.vectors, call.inverse_norms, *call.probing, self.number, kernel_view(arrays["halves"]),
+            call.metric, call.vectors, call.inverse_norms, *call.probing[1:],
+            self.number, kernel_view(arrays["halves"]),
             call.members, queries, call.nprobe, call.rerank, call.accept, slots, distances,
         )  # fmt: skip
 
@@ -74,7 +72,7 @@ class Float16Coder(RowCoder):
 class BFloat16Coder(Float16Coder):
     """The upper half of a float32: 8 significant bits, every magnitude."""
 
-    kind = "bf16"
+    kind: ClassVar[str] = "bf16"
     number = 1
 
     def default_rerank(self, k: int) -> int:

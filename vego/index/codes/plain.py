@@ -1,8 +1,10 @@
 """No code: lists hold slots, and rows are scored in float32 from the caller's vectors."""
 
+# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,10 @@ Array = npt.NDArray[Any]
 class PlainCoder(RowCoder):
     """Exact distances of every row of the lists looked at; no memory but 4 bytes a row for the slot."""
 
-    kind = "flat"
+    kind: ClassVar[str] = "flat"
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> PlainCoder:  # noqa: ARG003
+    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> PlainCoder:
         """Nothing is to be learned."""
         return cls()
 
@@ -28,18 +30,13 @@ class PlainCoder(RowCoder):
         """No columns."""
         return {}
 
-    def trained(self) -> npt.NDArray[np.float32]:
-        """Nothing."""
-        return np.empty(0, np.float32)
-
-    @classmethod
-    def trained_size(cls, dimension: int) -> int:  # noqa: ARG003
-        """Nothing."""
-        return 0
-
     @classmethod
     def restore(
-        cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int  # noqa: ARG003
+        cls,
+        metric: Metric,
+        dimension: int,
+        values: npt.NDArray[np.float32],
+        seed: int,
     ) -> PlainCoder:
         """There is one."""
         return cls()
@@ -53,6 +50,6 @@ class PlainCoder(RowCoder):
         from vego.index.kernels.ivf_search import search_halves  # numba loads on first use
 
         search_halves(
-            call.metric, call.vectors, call.inverse_norms, *call.probing, 0, np.empty((0, 0), np.uint16),
+            call.metric, call.vectors, call.inverse_norms, *call.probing[1:], 0, np.empty((0, 0), np.uint16),
             call.members, queries, call.nprobe, call.rerank, call.accept, slots, distances,
         )  # fmt: skip

@@ -32,7 +32,7 @@ class ProductCoder:
     """
 
     kind: ClassVar[str] = "pq"
-    unit_rows = BLOCK
+    unit_rows: ClassVar[int] = BLOCK
     components: ClassVar[int] = 2  # of a group
     epsilon: ClassVar[float] = 2.4  # standard deviations by which an estimate may be too large
 
@@ -65,7 +65,7 @@ class ProductCoder:
     def columns(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
         """Two codes to a byte, and the factors of the estimate."""
         packed = {"codes": (np.uint8, (-(-self.groups // 2),))}
-        return packed | {name: (np.float32, ()) for name in FACTORS}
+        return packed | dict.fromkeys(FACTORS, (np.float32, ()))
 
     def encode(self, points: Array, centroids: Array, lists: Array) -> Arrays:
         """Codes and factors of the residuals."""
@@ -123,7 +123,11 @@ class ProductCoder:
 
     @classmethod
     def restore(
-        cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int  # noqa: ARG003
+        cls,
+        metric: Metric,
+        dimension: int,
+        values: npt.NDArray[np.float32],
+        seed: int,  # noqa: ARG003
     ) -> ProductCoder:
         """The code of those codebooks."""
         codebooks = values.reshape(-1, cls.components, 16)
@@ -146,7 +150,7 @@ class ProductCoder:
         )  # fmt: skip
 
 
-def _packed(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _packed(codes: Array) -> npt.NDArray[np.uint8]:
     """(n, groups) codes below 16, two to a byte: the even group in the low four bits."""
     count, groups = codes.shape
     packed = np.zeros((count, -(-groups // 2)), np.uint8)

@@ -5,6 +5,8 @@ known spread, whatever the data. Four signs make one 4-bit code, so that the fas
 these as well, with codewords that are all vectors of four signs.
 """
 
+# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+
 from __future__ import annotations
 
 from typing import Any, ClassVar
@@ -27,7 +29,7 @@ class RaBitQCoder(ProductCoder):
     components: ClassVar[int] = 4
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> RaBitQCoder:  # noqa: ARG003
+    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> RaBitQCoder:
         """The code for that dimension."""
         return cls.restore(metric, residuals.shape[1], np.empty(0, np.float32), seed)
 
@@ -36,13 +38,17 @@ class RaBitQCoder(ProductCoder):
         return np.empty(0, np.float32)
 
     @classmethod
-    def trained_size(cls, dimension: int) -> int:  # noqa: ARG003
+    def trained_size(cls, dimension: int) -> int:
         """Nothing."""
         return 0
 
     @classmethod
     def restore(
-        cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int  # noqa: ARG003
+        cls,
+        metric: Metric,
+        dimension: int,
+        values: npt.NDArray[np.float32],
+        seed: int,
     ) -> RaBitQCoder:
         """The code of that dimension and seed."""
         groups = -(-dimension // cls.components)

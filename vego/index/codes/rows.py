@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,16 @@ Arrays = dict[str, Array]
 class RowCoder:
     """A code whose unit is one row."""
 
-    unit_rows = 1
+    unit_rows: ClassVar[int] = 1
+
+    def trained(self) -> npt.NDArray[np.float32]:
+        """Nothing, for codes that learn nothing."""
+        return np.empty(0, np.float32)
+
+    @classmethod
+    def trained_size(cls, dimension: int) -> int:  # noqa: ARG003
+        """Length of `trained`."""
+        return 0
 
     def columns(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
         """Type and shape of one entry of each column."""
@@ -25,9 +34,7 @@ class RowCoder:
 
     def room(self, units: int) -> Arrays:
         """Arrays of `units` rows, with any content."""
-        return {
-            name: aligned_empty((units, *shape), kind) for name, (kind, shape) in self.columns().items()
-        }
+        return {name: aligned_empty((units, *shape), kind) for name, (kind, shape) in self.columns().items()}
 
     def put(self, arrays: Arrays, places: Array, columns: Mapping[str, Array]) -> None:
         """Write columns to places."""

@@ -1,8 +1,10 @@
 """8-bit codes as the graph walks them (vego/index/quantize.py), in list order."""
 
+# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +21,14 @@ Array = npt.NDArray[Any]
 class ScalarCoder(RowCoder):
     """One byte a component, a common step for all."""
 
-    kind = "sq8"
+    kind: ClassVar[str] = "sq8"
 
     def __init__(self, metric: Metric, scale: CodeScale) -> None:
         self.metric, self.scale = metric, scale
         self.width = -(-len(scale.centre) // 64) * 64
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> ScalarCoder:  # noqa: ARG003
+    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> ScalarCoder:
         """The scale of the sample, which is normalised already."""
         plain = Metric.L2 if metric is Metric.COSINE else metric
         return cls(metric, train_scale(plain, sample, np.empty(0, np.float32), len(sample)))
@@ -40,7 +42,11 @@ class ScalarCoder(RowCoder):
         from vego.index.kernels.distance import encode_rows  # numba loads on first use
 
         count = len(points)
-        codes, bias, offset = np.empty((count, self.width), np.uint8), np.empty(count, np.int32), np.empty(count, np.int32)
+        codes, bias, offset = (
+            np.empty((count, self.width), np.uint8),
+            np.empty(count, np.int32),
+            np.empty(count, np.int32),
+        )
         plain = Metric.L2 if self.metric is Metric.COSINE else self.metric
         encode_rows(
             plain.code, points, np.empty(0, np.float32), 0, count, self.scale.centre, self.scale.inverse_step,
@@ -59,7 +65,11 @@ class ScalarCoder(RowCoder):
 
     @classmethod
     def restore(
-        cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int  # noqa: ARG003
+        cls,
+        metric: Metric,
+        dimension: int,
+        values: npt.NDArray[np.float32],
+        seed: int,
     ) -> ScalarCoder:
         """The code of that scale."""
         step = float(values[-1])
@@ -76,7 +86,7 @@ class ScalarCoder(RowCoder):
         from vego.index.kernels.ivf_search import search_bytes  # numba loads on first use
 
         search_bytes(
-            call.metric, call.vectors, call.inverse_norms, *call.probing,
+            call.metric, call.vectors, call.inverse_norms, *call.probing[1:],
             kernel_view(self.scale.centre), self.scale.inverse_step,
             kernel_view(arrays["codes"]), kernel_view(arrays["bias"]),
             call.members, queries, call.nprobe, call.rerank, call.accept, slots, distances,

@@ -115,7 +115,9 @@ def _first_centres(codes: Codes, lists: int, seed: int) -> npt.NDArray[np.int64]
     chosen = [int(chances[0] * count)]
     for chance in chances[1:]:
         last = chosen[-1]
-        lower_distances(codes.rows, codes.bias, signed[last : last + 1], int(codes.offset[last]), 0, count, near)
+        lower_distances(
+            codes.rows, codes.bias, signed[last : last + 1], int(codes.offset[last]), 0, count, near
+        )
         ends = np.cumsum(near)
         if ends[-1] <= 0:
             break  # every row is one of those chosen

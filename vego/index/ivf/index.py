@@ -79,7 +79,8 @@ class IvfIndex:
 
     def __repr__(self) -> str:
         p = self.params
-        return f"IvfIndex({p.metric.value}, dimension={p.dimension}, code={p.code!r}, lists={self.lists:,}, rows={self.rows:,})"
+        kind = f"{p.metric.value}, dimension={p.dimension}, code={p.code!r}"
+        return f"IvfIndex({kind}, lists={self.lists:,}, rows={self.rows:,})"
 
     @property
     def rows(self) -> int:
@@ -204,8 +205,8 @@ class IvfIndex:
         """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
         `nprobe` lists are looked at, `ef / 4` if it is not given, and at most `rerank` rows scored exactly, as many
-        as the code needs if it is not given. With `accept` (bool, one per slot) only accepted slots are returned and only
-        lists that have any count; k of them come whenever k are indexed.
+        as the code needs if it is not given. With `accept` (bool, one per slot) only accepted slots are returned, and
+        only lists that have any count; k of them come whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
         query = np.asarray(query, np.float32)
@@ -269,14 +270,8 @@ class IvfIndex:
         left = np.arange(len(queries))
         while True:
             part = slice(None) if len(left) == len(queries) else left
-            mine, found, far = queries[part], slots[part], distances[part]
-
-            def task(first: int, last: int) -> None:
-                lists.coder.search(
-                    call, lists.arrays, mine[first:last], found[first:last], far[first:last]  # noqa: B023
-                )
-
-            in_pieces(task, len(left), threads)
+            found, far = slots[part], distances[part]
+            self._probe(lists, call, queries[part], found, far, threads)
             slots[part], distances[part] = found, far
             left = left[found[:, min(slots.shape[1], available) - 1] < 0]
             if not len(left) or call.nprobe >= useful:
@@ -285,13 +280,29 @@ class IvfIndex:
         if len(left):  # distances that overflowed: no bound holds for them
             slots[left], distances[left] = self._exact(lists, call, queries[left], slots.shape[1])
 
+    @staticmethod
+    def _probe(
+        lists: InvertedLists, call: Call, queries: Array, slots: Array, distances: Array, threads: int
+    ) -> None:
+        def task(first: int, last: int) -> None:
+            part = slice(first, last)
+            lists.coder.search(call, lists.arrays, queries[part], slots[part], distances[part])
+
+        in_pieces(task, len(queries), threads)
+
     def _exact(self, lists: InvertedLists, call: Call, queries: Array, k: int) -> Found:
         rows = np.flatnonzero(call.accept[: lists.rows]) if len(call.accept) else None
         norms = call.inverse_norms if self.metric is Metric.COSINE else None
         return exact_search(self.metric, call.vectors, norms, queries, k, stop=lists.rows, rows=rows)
 
     def scan_codes(
-        self, vectors: Array, inverse_norms: Array | None, query: Array, k: int, rerank: int, rows: Array  # noqa: ARG002
+        self,
+        vectors: Array,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        rerank: int,  # noqa: ARG002
+        rows: Array,
     ) -> Found:
         """The k nearest of the given indexed slots (uint32, no repeats), all scored exactly.
 

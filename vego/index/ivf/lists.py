@@ -90,13 +90,13 @@ class InvertedLists:
         starts = np.zeros(number + 1, np.int64)
         np.cumsum(-(-sizes // unit), out=starts[1:])
         arrays = self.coder.room(int(starts[-1]))
-        members = np.full((int(starts[-1]), unit), NONE, np.uint32)
+        units = np.full((int(starts[-1]), unit), NONE, np.uint32)
         # Units that are there keep their order within the list: a list ends with a unit that has room.
         moved = np.repeat(starts[:-1] - self.starts[:-1], np.diff(self.starts)) + np.arange(self.starts[-1])
         for name, array in self.arrays.items():
             arrays[name][moved] = array
-        members[moved] = self.members.reshape(-1, unit)
-        members = members.reshape(-1)
+        units[moved] = self.members.reshape(-1, unit)
+        members = units.reshape(-1)
         order = np.argsort(lists, kind="stable")
         counts = sizes - before
         within = np.arange(len(lists)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -106,9 +106,7 @@ class InvertedLists:
         self.coder.put(arrays, places, columns)
         members[places] = np.arange(self.rows, len(list_of), dtype=np.uint32)
         probing = self.probing._replace(starts=starts, sizes=sizes.astype(np.int64))
-        return replace(
-            self, list_of=list_of, starts=starts, members=members, arrays=arrays, probing=probing
-        )
+        return replace(self, list_of=list_of, starts=starts, members=members, arrays=arrays, probing=probing)
 
     def without(self, metric: Metric, removed: npt.NDArray[np.bool_]) -> InvertedLists:
         """Without the slots that are marked; the others move up and keep their order."""
@@ -126,7 +124,9 @@ class InvertedLists:
 def _probing(metric: Metric, centroids: Array, starts: Array) -> Probing:
     """Codes of the centroids as queries are compared with them: products need a scale without a centre."""
     kind = Metric.INNER_PRODUCT if metric is Metric.INNER_PRODUCT else Metric.L2
-    with np.errstate(over="ignore"):  # values near the largest float: codes then say nothing, and that is known
+    with np.errstate(
+        over="ignore"
+    ):  # values near the largest float: codes then say nothing, and that is known
         scale = train_scale(kind, centroids, np.empty(0, np.float32), len(centroids))
     codes = Codes.of(kind, centroids, scale)
     return Probing(

@@ -37,9 +37,7 @@ VERSION = 1
 Array = npt.NDArray[Any]
 
 
-def write_lists(
-    lists: InvertedLists | None, params: IvfParams
-) -> tuple[dict[str, Column], dict[str, str]]:
+def write_lists(lists: InvertedLists | None, params: IvfParams) -> tuple[dict[str, Column], dict[str, str]]:
     """Columns and metadata of lists, or of an index without rows."""
     metadata = {
         "format": FORMAT,
@@ -60,9 +58,7 @@ def write_lists(
     starts = np.minimum(np.arange(lists.rows + 1) * part, len(values))
     columns = {
         "list": Column.from_numpy(lists.list_of),
-        "trained": Column(
-            lance_fmt.list_(lance_fmt.float32()), Column(lance_fmt.float32(), values), starts
-        ),
+        "trained": Column(lance_fmt.list_(lance_fmt.float32()), Column(lance_fmt.float32(), values), starts),
     }
     columns |= {name: Column.from_numpy(array) for name, array in lists.columns().items()}
     metadata |= {
@@ -117,9 +113,7 @@ def read_lists(
 
 def _read_params(metadata: Mapping[str, str], check: ContentChecker) -> IvfParams:
     check.format(metadata, FORMAT, VERSION)
-    check.that(
-        check.text(metadata, "code") in CODE_KINDS, f"code: {metadata.get('code')!r} is not known"
-    )
+    check.that(check.text(metadata, "code") in CODE_KINDS, f"code: {metadata.get('code')!r} is not known")
     try:
         return IvfParams(
             metric=Metric(check.text(metadata, "metric")),

@@ -52,15 +52,15 @@ def _folded(builder, even, odd, lanes):
     even = builder.sub(even, builder.shl(odd, ir.Constant(odd.type, [8] * (lanes // 2))))
     halves = []
     for side in (even, odd):
-        width = lanes // 2
+        total, width = side, lanes // 2
         while width > 8:  # every 128-bit lane has summed other sub-quantisers for the same rows
             width //= 2
             low, high = (
-                builder.shuffle_vector(side, side, ir.Constant(ir.VectorType(ir.IntType(32), width), picks))
+                builder.shuffle_vector(total, total, ir.Constant(ir.VectorType(ir.IntType(32), width), picks))
                 for picks in (list(range(width)), list(range(width, 2 * width)))
             )
-            side = builder.add(low, high)
-        halves.append(side)
+            total = builder.add(low, high)
+        halves.append(total)
     order = [i // 2 + 8 * (i % 2) for i in range(16)]
     return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(ir.IntType(32), 16), order))
 

@@ -62,7 +62,9 @@ def round_rows(kind, rows, out):
             sign = np.uint32(bits >> np.uint32(16)) & np.uint32(0x8000)
             magnitude = bits & np.uint32(0x7FFFFFFF)
             if kind == BFLOAT16:
-                rounded = (magnitude + np.uint32(0x7FFF) + ((magnitude >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+                rounded = (
+                    magnitude + np.uint32(0x7FFF) + ((magnitude >> np.uint32(16)) & np.uint32(1))
+                ) >> np.uint32(16)
                 rounded = min(rounded, np.uint32(0x7F7F))
             else:
                 # In units of the last place at 2^-14 and above; below that, steps of 2^-24.
@@ -71,6 +73,8 @@ def round_rows(kind, rows, out):
                     rounded = np.uint32(np.rint(value * np.float32(2.0**24)))
                 else:
                     shifted = magnitude - np.uint32(112 << 23)
-                    rounded = (shifted + np.uint32(0xFFF) + ((shifted >> np.uint32(13)) & np.uint32(1))) >> np.uint32(13)
+                    rounded = (
+                        shifted + np.uint32(0xFFF) + ((shifted >> np.uint32(13)) & np.uint32(1))
+                    ) >> np.uint32(13)
                     rounded = min(rounded, np.uint32(0x7BFF))
             target[j] = np.uint16(sign | rounded)

@@ -114,7 +114,9 @@ def rerank_bounded(
         if np.isnan(value):
             value = np.float32(np.inf)
         place = min(found, k - 1)
-        if found == k and not (value < distances[place] or (value == distances[place] and slot < order[place])):
+        if found == k and not (
+            value < distances[place] or (value == distances[place] and slot < order[place])
+        ):
             continue
         while place > 0 and (
             distances[place - 1] > value or (distances[place - 1] == value and order[place - 1] > slot)
@@ -190,9 +192,13 @@ def search_blocks(
         length = np.float32(0)
         for j in range(dimension):
             length += point[0, j] * point[0, j]
-        near = nearest_lists(metric, point[0], centre_codes, centre_bias, centre, inverse_step, sizes, code, lists)
+        near = nearest_lists(
+            metric, point[0], centre_codes, centre_bias, centre, inverse_step, sizes, code, lists
+        )
         for j in range(near):
-            lists[j] = ordered(list_distance(metric, centroids, lists[j] & SLOT_MASK, point[0]), lists[j] & SLOT_MASK)
+            lists[j] = ordered(
+                list_distance(metric, centroids, lists[j] & SLOT_MASK, point[0]), lists[j] & SLOT_MASK
+            )
         rotate_rows(point, signs)
         low, step = query_table(point[0], factor, codewords, products, table)
         low -= np.float32(epsilon) * step * np.sqrt(np.float32(codewords.shape[2]) / np.float32(12))
@@ -212,7 +218,7 @@ def search_blocks(
 
 @distance_kernel
 def search_bytes(
-    metric, vectors, inverse_norms, centroids, centre_codes, centre_bias, centre, inverse_step, starts, sizes,
+    metric, vectors, inverse_norms, centre_codes, centre_bias, centre, inverse_step, starts, sizes,
     row_centre, row_inverse_step, codes, bias, members, queries, nprobe, rerank, accept, slots, distances,
 ):  # fmt: skip
     """k nearest of each query in lists of 8-bit codes (kernels/distance.py), the `rerank` best scored in float32."""
@@ -225,7 +231,9 @@ def search_bytes(
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
         normalised(metric, queries[i], point)
-        near = nearest_lists(metric, point, centre_codes, centre_bias, centre, inverse_step, sizes, centre_code, lists)
+        near = nearest_lists(
+            metric, point, centre_codes, centre_bias, centre, inverse_step, sizes, centre_code, lists
+        )
         inverse = encode_query(metric, queries[i], row_centre, row_inverse_step, code[0])
         count, worst = 0, WORST
         for j in range(near):
@@ -242,13 +250,23 @@ def search_bytes(
                     if count == rerank:
                         worst = pool[rerank - 1]
         rerank_pool(
-            metric, vectors, inverse_norms, queries[i], inverse, pool, count, slots[i], distances[i], exact, order
+            metric,
+            vectors,
+            inverse_norms,
+            queries[i],
+            inverse,
+            pool,
+            count,
+            slots[i],
+            distances[i],
+            exact,
+            order,
         )
 
 
 @distance_kernel
 def search_halves(
-    metric, vectors, inverse_norms, centroids, centre_codes, centre_bias, centre, inverse_step, starts, sizes,
+    metric, vectors, inverse_norms, centre_codes, centre_bias, centre, inverse_step, starts, sizes,
     kind, halves, members, queries, nprobe, rerank, accept, slots, distances,
 ):  # fmt: skip
     """k nearest of each query in lists of 16-bit floats, or of rows of `vectors` where `halves` has no columns."""
@@ -260,7 +278,9 @@ def search_halves(
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
         inverse = normalised(metric, queries[i], point)
-        near = nearest_lists(metric, point, centre_codes, centre_bias, centre, inverse_step, sizes, code, lists)
+        near = nearest_lists(
+            metric, point, centre_codes, centre_bias, centre, inverse_step, sizes, code, lists
+        )
         count, worst = 0, WORST
         for j in range(near):
             number = lists[j] & SLOT_MASK
@@ -283,5 +303,15 @@ def search_halves(
                     if count == rerank:
                         worst = pool[rerank - 1]
         rerank_pool(
-            metric, vectors, inverse_norms, queries[i], inverse, pool, count, slots[i], distances[i], exact, order
+            metric,
+            vectors,
+            inverse_norms,
+            queries[i],
+            inverse,
+            pool,
+            count,
+            slots[i],
+            distances[i],
+            exact,
+            order,
         )

@@ -21,8 +21,8 @@ CODEWORDS = 16
 
 
 @distance_kernel
-def nearest_codeword(rows, count, codebook, best, picked):
-    """Write the nearest codeword of rows[:, :count] (size, WIDTH) to `picked`, and its distance to `best`."""
+def nearest_codeword(rows, codebook, best, picked):
+    """Write the nearest codeword of each of rows (size, WIDTH) to `picked`, and its distance to `best`."""
     best[:] = np.inf
     for j in range(CODEWORDS):
         if rows.shape[0] == 2:
@@ -68,7 +68,7 @@ def train_codebooks(residuals, codebooks, start, stop, rounds):
                 for t in range(used):
                     for i in range(width):
                         rows[t, i] = residuals[np.uint32(low + i), np.uint32(m * size + t)]
-                nearest_codeword(rows, width, codebook, best, picked)
+                nearest_codeword(rows, codebook, best, picked)
                 for i in range(width):
                     j = picked[i]
                     members[j] += 1
@@ -88,7 +88,7 @@ def train_codebooks(residuals, codebooks, start, stop, rounds):
 
 @distance_kernel
 def encode_residuals(metric, points, centroids, lists, codebooks, codes, weight, bias, error):
-    """Encode the rows of points (n, d) as residuals to centroids[lists]: codes u8 (n, groups), one code in each byte."""
+    """Encode points (n, d) as residuals to centroids[lists]; codes u8 (n, groups) has one in each byte."""
     count, dimension = points.shape
     size = codebooks.shape[1]
     rows = np.zeros((size, WIDTH), np.float32)
@@ -112,7 +112,7 @@ def encode_residuals(metric, points, centroids, lists, codebooks, codes, weight,
                         near[t, i] = centre
                         rows[t, i] = points[np.uint32(low + i), component] - centre
             codebook = codebooks[m]
-            nearest_codeword(rows, width, codebook, best, picked)
+            nearest_codeword(rows, codebook, best, picked)
             for i in range(width):
                 codes[np.uint32(low + i), np.uint32(m)] = picked[i]
             for t in range(size):
@@ -129,7 +129,9 @@ def encode_residuals(metric, points, centroids, lists, codebooks, codes, weight,
             place = low + i
             weight[place] = factor
             bias[place] = 0.0 if metric == INNER_PRODUCT else squares[i] + 2 * factor * across[i]
-            error[place] = np.sqrt(max(0.0, squares[i] - 2 * factor * along[i] + factor * factor * lengths[i]))
+            error[place] = np.sqrt(
+                max(0.0, squares[i] - 2 * factor * along[i] + factor * factor * lengths[i])
+            )
 
 
 @distance_kernel
@@ -172,6 +174,8 @@ def query_table(query, factor, codewords, products, table):
         row = products[j]
         for m in range(groups):
             level = (row[m] - least[m]) * inverse + np.float32(0.5)
-            table[np.uint32(CODEWORDS * m + j)] = np.uint8(np.int32(level if level < np.float32(255) else np.float32(255)))
+            table[np.uint32(CODEWORDS * m + j)] = np.uint8(
+                np.int32(level if level < np.float32(255) else np.float32(255))
+            )
     table[CODEWORDS * groups :] = np.uint8(0)
     return low, step

@@ -31,7 +31,7 @@ def hadamard(vector):
 
 @distance_kernel
 def rotate_rows(rows, signs):
-    """Rotate every row of rows (n, d) float32 in place; signs float32 (rounds, d) of 1 and -1, no rounds: not at all."""
+    """Rotate rows (n, d) float32 in place, once for each row of signs (rounds, d), which are 1 and -1."""
     dimension = rows.shape[1]
     span = 1
     while 2 * span <= dimension:
