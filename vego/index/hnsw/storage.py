@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 import lance_fmt
 from lance_fmt import Column
-from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError
+from vego.errors import CorruptionError, InvalidArgumentError
+from vego.index.content import ContentChecker
 from vego.index.hnsw.graph import NONE, HnswGraph
 from vego.index.hnsw.params import MAX_LEVEL, MAX_ROWS, HnswParams
 from vego.index.metrics import Metric
@@ -72,7 +73,7 @@ def read_graph(
 
     Raises NewerVersionError for a later version, CorruptionError for anything that contradicts itself.
     """
-    check = _Checker(path)
+    check = ContentChecker(path)
     params = _read_params(metadata, check)
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
     links = check.array(columns, "links", np.uint32, (rows, params.link_width))
@@ -111,49 +112,8 @@ def read_graph(
     return params, graph
 
 
-class _Checker:
-    """Reads pieces of one file's content and raises CorruptionError, naming the file, for what cannot be."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def that(self, holds: bool, what: str) -> None:
-        if not holds:
-            raise CorruptionError(self.path, 0, what, "The index can be built again from the rows.")
-
-    def text(self, metadata: Mapping[str, str], name: str) -> str:
-        self.that(name in metadata, f"metadata lacks {name!r}")
-        return metadata[name]
-
-    def number(self, metadata: Mapping[str, str], name: str, low: int, high: int) -> int:
-        text = self.text(metadata, name)
-        self.that(text.isascii() and text.isdigit() and len(text) <= 20, f"{name}: {text!r} is not a number")
-        self.that(low <= int(text) <= high, f"{name}: expected {low} to {high}, found {text}")
-        return int(text)
-
-    def array(
-        self, columns: Mapping[str, Column], name: str, dtype: type[np.generic], shape: tuple[int, ...]
-    ) -> Array:
-        self.that(name in columns, f"column {name!r} is missing")
-        column = columns[name]
-        self.that(column.offsets is None and column.validity is None, f"{name}: expected plain values")
-        array = column.array
-        self.that(
-            array.dtype == dtype and array.shape == shape,
-            f"{name}: expected {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}",
-        )
-        return np.ascontiguousarray(array)
-
-
-def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:
-    check.that(
-        check.text(metadata, "format") == FORMAT, f"format is {metadata.get('format')!r}, not {FORMAT!r}"
-    )
-    version = check.number(metadata, "version", 1, 1 << 31)
-    if version > VERSION:
-        raise NewerVersionError(
-            f"{check.path}: index version {version}, this Vego reads up to {VERSION}; update Vego"
-        )
+def _read_params(metadata: Mapping[str, str], check: ContentChecker) -> HnswParams:
+    check.format(metadata, FORMAT, VERSION)
     try:
         return HnswParams(
             metric=Metric(check.text(metadata, "metric")),
@@ -166,7 +126,7 @@ def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:
         raise CorruptionError(check.path, 0, str(error)) from error
 
 
-def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: _Checker) -> CodeScale:
+def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: ContentChecker) -> CodeScale:
     try:
         step = float.fromhex(check.text(metadata, "code_step"))
         data = base64.b64decode(check.text(metadata, "code_centre"), validate=True)
@@ -179,7 +139,7 @@ def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: _Checker
 
 
 def _read_layers(
-    columns: Mapping[str, Column], params: HnswParams, rows: int, check: _Checker
+    columns: Mapping[str, Column], params: HnswParams, rows: int, check: ContentChecker
 ) -> tuple[Array, Array, Array]:
     """Levels (rows,), upper_start (rows + 1,) and the links above layer 0, from the column `upper`."""
     check.that("upper" in columns, "column 'upper' is missing")
@@ -201,7 +161,7 @@ def _read_layers(
     return (lengths // params.m).astype(np.uint8), starts.astype(np.uint32), np.ascontiguousarray(upper)
 
 
-def _check_links(links: Array, cap: int, rows: int, name: str, check: _Checker) -> None:
+def _check_links(links: Array, cap: int, rows: int, name: str, check: ContentChecker) -> None:
     used = links != NONE
     check.that(bool((used[:, :-1] >= used[:, 1:]).all()), f"{name}: a link follows the end of its row")
     check.that(not used[:, cap:].any(), f"{name}: more than {cap} links in a row")
