@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel
+from vego.index.kernels.scoring import row_address, row_sum
 
 L2, COSINE, INNER_PRODUCT = 0, 1, 2
 
@@ -30,15 +31,9 @@ def inverse_norm(vector):
 @distance_kernel
 def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
     """Rank value of one row: squared distance (l2), 1 - cosine, or -dot; see `reported_distance`."""
-    row = vectors[np.uint32(slot)]
-    total = np.float32(0)
+    total = row_sum(metric != L2, row_address(vectors, np.uint32(slot)), query)
     if metric == L2:
-        for j in range(query.shape[0]):
-            difference = row[j] - query[j]
-            total += difference * difference
         return total
-    for j in range(query.shape[0]):
-        total += row[j] * query[j]
     if metric == COSINE:
         return np.float32(1) - total * (inverse_norms[np.uint32(slot)] * query_inverse)
     return -total

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import COSINE, exact_distance, inverse_norm, reported_distance
+from vego.index.kernels.distance import COSINE, INNER_PRODUCT, L2, inverse_norm, reported_distance
+from vego.index.kernels.scoring import row_address, row_sum
 
 BLOCK_BYTES = 1 << 18
 UNFILLED = (1 << 63) - 1
@@ -67,7 +68,12 @@ def exact_scan(
                 slot = np.int64(candidates[j]) if listed else np.int64(j)
                 if accept.shape[0] and not accept[slot]:
                     continue
-                value = exact_distance(metric, vectors, inverse_norms, slot, query, inverses[i])
+                # `exact_distance` written out: see kernels/scoring.py for what a call with arrays costs.
+                value = row_sum(metric != L2, row_address(vectors, np.uint32(slot)), query)
+                if metric == COSINE:
+                    value = np.float32(1) - value * (inverse_norms[np.uint32(slot)] * inverses[i])
+                elif metric == INNER_PRODUCT:
+                    value = -value
                 if value > heap_distances[0]:
                     continue
                 if np.isnan(value):  # a sum that overflowed is as far as can be
