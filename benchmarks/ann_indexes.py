@@ -1,6 +1,6 @@
 """Kinds of index beside those of faiss, at equal effort in the same run: `python -m benchmarks.ann_indexes`.
 
-Each row is one kind at one setting: queries/s of one thread at the recall it reaches, and how that compares with the
+Each row is one kind at one setting: queries a second of processor time at the recall it reaches, and how that compares with the
 peer of the row. A round takes each batch of queries through every engine in turn, and a batch counts with its best
 round, as the machine may be shared. Recall is counted by distance, as in `benchmarks.run`.
 """
@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 
@@ -75,9 +75,9 @@ def vego_lists(data: Data, code: str, lists: int) -> tuple[IvfIndex, float]:
         data.vectors, data.norms, 1000, threads=1
     )
     index = IvfIndex(data.metric, data.vectors.shape[1], code, lists)
-    started = perf_counter()
+    started = process_time()
     index.extend(data.vectors, data.norms, len(data.vectors), threads=1)
-    return index, perf_counter() - started
+    return index, process_time() - started
 
 
 def vego_search(data: Data, index: IvfIndex, nprobe: int, rerank: int | None = None) -> Search:
@@ -100,12 +100,12 @@ def faiss_index(data: Data, factory: str, refine: bool) -> tuple[Peer, float]:
     import faiss
 
     faiss.omp_set_num_threads(1)
-    started = perf_counter()
+    started = process_time()
     base = faiss.index_factory(data.vectors.shape[1], factory)
     index = faiss.IndexRefineFlat(base) if refine else base
     index.train(data.vectors)
     index.add(data.vectors)
-    return Peer(index, base), perf_counter() - started
+    return Peer(index, base), process_time() - started
 
 
 def faiss_search(peer: Peer, nprobe: int, factor: float) -> Search:
@@ -166,9 +166,9 @@ def measure(data: Data, rounds: int) -> list[str]:
     for _ in range(rounds):
         for number, part in enumerate(parts):
             for name, (search, _) in found.items():
-                started = perf_counter()
+                started = process_time()
                 search(part)
-                best[name][number] = min(best[name][number], perf_counter() - started)
+                best[name][number] = min(best[name][number], process_time() - started)
     speed = {name: len(data.queries) / sum(times) for name, times in best.items()}
     lines = [f"{'':<26}{'recall@10':>10}{'queries/s':>11}{'ratio':>8}  peer"]
     for name, (_, peer) in found.items():

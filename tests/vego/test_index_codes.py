@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lance_fmt.kernels.decorator import kernel
 from tests.support import naive_codes as naive
 from vego.index.codes import CODE_KINDS, coder_class
 from vego.index.codes.product import ProductCoder
 from vego.index.codes.rabitq import RaBitQCoder
-from vego.index.kernels import fastscan, halves, ivf_search, product_codes, rotation
+from vego.index.kernels import fastscan, halves, ivf_search, product_codes, rotation, scoring
 from vego.index.metrics import Metric
 
 METRICS = list(Metric)
@@ -327,20 +328,43 @@ def test_rounding_near_every_half():
     np.testing.assert_array_equal(out, naive.float16(rows))
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", [halves.FLOAT16, halves.BFLOAT16])
-def test_distances_from_16_bits(metric, kind):
-    rows, query = sample(20, 37), sample(1, 37, 1)[0]
-    bits = np.empty(rows.shape, np.uint16)
-    halves.round_rows(kind, rows, bits)
-    wide = (
-        (bits.astype(np.uint32) << 16).view(np.float32) if kind else bits.view(np.float16).astype(np.float32)
-    )
-    for i in range(20):
-        found = halves.half_distance(metric.code, kind, bits, i, query)
-        product = float(wide[i] @ query)
-        expected = {"l2": float(((wide[i] - query) ** 2).sum()), "cosine": 1 - product, "ip": -product}
-        assert found == pytest.approx(expected[metric.value], rel=1e-4, abs=1e-4)
+@kernel
+def half_sums(product, kind, rows, query, out):
+    for i in range(rows.shape[0]):
+        out[i] = scoring.half_sum(product, kind, scoring.row_address(rows, np.uint32(i)), query)
+
+
+@kernel
+def float_sums(product, rows, query, out):
+    for i in range(rows.shape[0]):
+        out[i] = scoring.row_sum(product, scoring.row_address(rows, np.uint32(i)), query)
+
+
+@given(dimension=st.integers(1, 150), product=st.booleans(), scale=st.sampled_from([1.0, 1e-6, 1e4]))
+def test_sums_of_rows(dimension, product, scale):
+    """Of 32 and 16 bits, by the kernel, the plain loop and NumPy; with values that float16 has few bits for."""
+    rows, query = sample(9, dimension) * np.float32(scale), sample(1, dimension, 1)[0]
+    out = np.empty(9, np.float32)
+    for kind in (None, halves.FLOAT16, halves.BFLOAT16):
+        stored, wide = rows, rows
+        if kind is None:
+            float_sums(product, rows, query, out)
+            plain = [scoring.row_sum_loop(product, scoring.address_of_row(rows, i), query) for i in range(9)]
+        else:
+            stored = np.empty(rows.shape, np.uint16)
+            halves.round_rows(kind, rows, stored)
+            wide = (stored.astype(np.uint32) << 16).view(np.float32)
+            wide = wide if kind else stored.view(np.float16).astype(np.float32)
+            half_sums(product, kind, stored, query, out)
+            plain = [
+                scoring.half_sum_loop(product, kind, scoring.address_of_row(stored, i), query)
+                for i in range(9)
+            ]
+        wide = wide.astype(np.float64)
+        terms = wide * query if product else (wide - query) ** 2
+        spread = np.abs(terms).sum(axis=1) * 1e-6
+        assert (np.abs(out - terms.sum(axis=1)) <= spread).all()
+        assert (np.abs(plain - terms.sum(axis=1)) <= spread).all()
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=20), st.integers(0, 2**31 - 1))

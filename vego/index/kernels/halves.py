@@ -1,4 +1,4 @@
-"""16-bit floats as uint16: rounding to them, and distances straight from them.
+"""16-bit floats as uint16: rounding to them, and back. Sums from them are in vego/index/kernels/scoring.py.
 
 bfloat16 is the upper half of a float32. float16 is widened by moving its bits and adding to the exponent, exact for
 every finite value. Rounding is to nearest, ties to even; what is too large becomes the largest finite value.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import COSINE, L2
+from lance_fmt.kernels.decorator import kernel
 
 FLOAT16, BFLOAT16 = 0, 1
 
@@ -26,30 +25,6 @@ def widened(kind, bits):
     small = np.uint32(shifted + np.uint32(113 << 23)).view(np.float32) - np.float32(2.0**-14)
     value = small if magnitude < np.uint32(0x400) else normal
     return -value if bits & np.uint16(0x8000) else value
-
-
-@distance_kernel
-def half_distance(metric, kind, halves, place, query):
-    """Rank value of one row of halves (n, d), of length 1 under cosine as the query is: see `exact_distance`."""
-    row = halves[np.uint32(place)]
-    total = np.float32(0)
-    if metric == L2:
-        if kind == BFLOAT16:
-            for j in range(query.shape[0]):
-                difference = widened(BFLOAT16, row[j]) - query[j]
-                total += difference * difference
-        else:
-            for j in range(query.shape[0]):
-                difference = widened(FLOAT16, row[j]) - query[j]
-                total += difference * difference
-        return total
-    if kind == BFLOAT16:
-        for j in range(query.shape[0]):
-            total += widened(BFLOAT16, row[j]) * query[j]
-    else:
-        for j in range(query.shape[0]):
-            total += widened(FLOAT16, row[j]) * query[j]
-    return np.float32(1) - total if metric == COSINE else -total
 
 
 @kernel

@@ -20,11 +20,11 @@ from vego.index.kernels.distance import (
     reported_distance,
 )
 from vego.index.kernels.fastscan import sum_block
-from vego.index.kernels.halves import half_distance
 from vego.index.kernels.hnsw_search import AHEAD, rerank_pool
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.product_codes import query_table
 from vego.index.kernels.rotation import rotate_rows
+from vego.index.kernels.scoring import half_sum, row_address, row_sum
 from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
 
 BLOCK = 32  # rows of a block of 4-bit codes
@@ -289,11 +289,15 @@ def search_halves(
                 if accept.shape[0] and not accept[slot]:
                     continue
                 if halves.shape[1]:
-                    value = half_distance(metric, kind, halves, place, point)
+                    value = half_sum(metric != L2, kind, row_address(halves, np.uint32(place)), point)
                 else:
                     if place + AHEAD < starts[number + 1]:
                         prefetch(vectors, members[np.uint32(place + AHEAD)])
-                    value = exact_distance(metric, vectors, inverse_norms, slot, queries[i], inverse)
+                    value = row_sum(metric != L2, row_address(vectors, slot), point)
+                    if metric == COSINE:
+                        value *= inverse_norms[slot]
+                if metric != L2:
+                    value = -value
                 if np.isnan(value):
                     value = np.float32(np.inf)
                 key = ordered(value, slot)
