@@ -1,8 +1,8 @@
 """Kinds of index beside those of faiss, at equal effort in the same run: `python -m benchmarks.ann_indexes`.
 
-Each row is one kind at one setting: queries a second of processor time at the recall it reaches, and how that compares with the
-peer of the row. A round takes each batch of queries through every engine in turn, and a batch counts with its best
-round, as the machine may be shared. Recall is counted by distance, as in `benchmarks.run`.
+Each row is one kind at one setting: queries a second of processor time at the recall it reaches, and how that
+compares with the peer of the row. A round takes each batch of queries through every engine in turn, and a batch counts
+with its best round, as the machine may be shared. Recall is counted by distance, as in `benchmarks.run`.
 """
 
 from __future__ import annotations
@@ -80,11 +80,9 @@ def vego_lists(data: Data, code: str, lists: int) -> tuple[IvfIndex, float]:
     return index, process_time() - started
 
 
-def vego_search(data: Data, index: IvfIndex, nprobe: int, rerank: int | None = None) -> Search:
+def vego_search(data: Data, index: IvfIndex, nprobe: int) -> Search:
     """A search of some lists."""
-    return lambda queries: index.search_batch(
-        data.vectors, data.norms, queries, K, nprobe=nprobe, rerank=rerank
-    )[0]
+    return lambda queries: index.search_batch(data.vectors, data.norms, queries, K, nprobe=nprobe)[0]
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ def cases(data: Data) -> tuple[dict[str, tuple[Search, str]], dict[str, float]]:
     plain_peer = peer("faiss ivf flat", f"IVF{lists},Flat", False)
     for nprobe in (8, 16, 32, 64):
         found[f"vego ivf pq, {nprobe} lists"] = (
-            vego_search(data, index, nprobe, 3 * K),
+            vego_search(data, index, nprobe),
             f"faiss ivf pq, {nprobe} lists",
         )
         found[f"faiss ivf pq, {nprobe} lists"] = (faiss_search(other, nprobe, 3), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import Event
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,11 @@ class VectorIndex(Protocol):
     """Covers the slots [0, rows) of vectors that stay with the caller; see HnswIndex and IvfIndex.
 
     Searches may run in any number of threads, also while one thread extends. `ef` is how hard to look, in
-    candidates of a graph walk; at most `rerank` rows, and k at least, are scored in float32.
+    candidates of a graph walk or in lists; `rerank` is how many rows are scored in float32, of which
+    a kind may need more. `kind` is the name in manifests.
     """
+
+    kind: ClassVar[str]
 
     @property
     def rows(self) -> int:

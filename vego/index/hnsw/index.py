@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,8 @@ class HnswIndex:
     Malkov and Yashunin, arXiv 1603.09320. The walk and the construction use the codes; the nearest `rerank`
     candidates are scored in float32 from the caller's vectors, so distances returned are exact.
     """
+
+    kind: ClassVar[str] = "hnsw"
 
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0

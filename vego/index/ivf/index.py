@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from vego.index.flat import exact_search
 from vego.index.ivf.clustering import Run, nearest, train_centroids
 from vego.index.ivf.lists import InvertedLists
 from vego.index.ivf.params import MAX_ROWS, IvfParams
-from vego.index.ivf.storage import read_lists, write_lists
+from vego.index.ivf.storage import FORMAT, read_lists, write_lists
 from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
 from vego.index.views import accept_mask, candidate_rows, norms_row, result_arrays, trimmed, vector_rows
@@ -27,7 +27,6 @@ Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 DEFAULT_EF = 64
-EF_OF_A_LIST = 4  # `ef` for each list looked at, where no `nprobe` is given
 CHUNK = 8192  # rows encoded at a time
 SAMPLE_OF_A_LIST = 64
 LEAST_SAMPLE = 16_384
@@ -41,6 +40,9 @@ class IvfIndex:
     centroids and scores the best in float32 from the caller's vectors, so distances returned are exact. With one
     list it is a scan of all codes. Searches may run in any number of threads, also while one thread extends.
     """
+
+    kind: ClassVar[str] = "ivf"
+    format: ClassVar[str] = FORMAT
 
     def __init__(
         self, metric: Metric | str, dimension: int, code: str = "pq", lists: int = 0, seed: int = 0
@@ -187,7 +189,7 @@ class IvfIndex:
             raise InvalidArgumentError(f"removed: expected {self.rows} marks, found shape {removed.shape}")
         other = self.copy()
         if other._lists is not None:
-            other._lists = None if removed.all() else other._lists.without(self.metric, removed)
+            other._lists = None if removed.all() else other._lists.without(removed)
         return other
 
     def search(
@@ -197,16 +199,16 @@ class IvfIndex:
         query: Array,
         k: int,
         ef: int = DEFAULT_EF,
-        rerank: int | None = None,
+        rerank: int = 0,
         accept: Array | None = None,
         *,
         nprobe: int | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
-        `nprobe` lists are looked at, `ef / 4` if it is not given, and at most `rerank` rows scored exactly, as many
-        as the code needs if it is not given. With `accept` (bool, one per slot) only accepted slots are returned, and
-        only lists that have any count; k of them come whenever k are indexed.
+        `nprobe` lists are looked at, `ef` if it is not given, and as many rows scored exactly as the code needs, at
+        most, or `rerank` if that is more. With `accept` (bool, one per slot) only accepted slots are returned, and only
+        lists that have any count; k of them come whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
         query = np.asarray(query, np.float32)
@@ -222,7 +224,7 @@ class IvfIndex:
         queries: Array,
         k: int,
         ef: int = DEFAULT_EF,
-        rerank: int | None = None,
+        rerank: int = 0,
         accept: Array | None = None,
         threads: int | None = 1,
         *,
@@ -250,8 +252,8 @@ class IvfIndex:
             inverse_norms=norms,
             probing=probing,
             members=lists.members,
-            nprobe=max(1, ef // EF_OF_A_LIST) if nprobe is None else nprobe,
-            rerank=max(rerank or 0, k, lists.coder.default_rerank(k) if rerank is None else 0),
+            nprobe=max(1, ef) if nprobe is None else nprobe,
+            rerank=max(rerank, k, lists.coder.default_rerank(k)),
             accept=accept_mask(accept, lists.rows),
         )
         self._search(lists, call, queries, slots, distances, thread_count(threads))

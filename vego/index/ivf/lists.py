@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class InvertedLists:
     starts: npt.NDArray[np.int64]
     members: npt.NDArray[np.uint32]
     arrays: Arrays
-    probing: Probing
+    metric: Metric
 
     @classmethod
     def empty(
@@ -54,7 +55,7 @@ class InvertedLists:
             starts=starts,
             members=np.empty(0, np.uint32),
             arrays=coder.room(0),
-            probing=_probing(metric, kernel_view(centroids), starts),
+            metric=metric,
         )
 
     @property
@@ -65,9 +66,28 @@ class InvertedLists:
     @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
-        p = self.probing
-        held = (self.centroids, p.centre_codes, self.list_of, self.members, *self.arrays.values())
+        held = (self.centroids, self.list_of, self.members, *self.arrays.values())
         return sum(array.nbytes for array in held)
+
+    @cached_property
+    def probing(self) -> Probing:
+        """How a search finds lists; made by the first one, as opening a database loads no compiled code."""
+        # Codes of centroids as queries are compared with them: products need a scale without a centre.
+        kind = Metric.INNER_PRODUCT if self.metric is Metric.INNER_PRODUCT else Metric.L2
+        with np.errstate(
+            over="ignore"
+        ):  # values near the largest float: codes then say nothing, and that is known
+            scale = train_scale(kind, self.centroids, np.empty(0, np.float32), len(self.centroids))
+        codes = Codes.of(kind, self.centroids, scale)
+        return Probing(
+            centroids=self.centroids,
+            centre_codes=codes.rows,
+            centre_bias=codes.bias,
+            centre=kernel_view(scale.centre),
+            inverse_step=scale.inverse_step,
+            starts=self.starts,
+            sizes=np.bincount(self.list_of, minlength=len(self.centroids)).astype(np.int64),
+        )
 
     def places(self) -> npt.NDArray[np.int64]:
         """The place of each slot."""
@@ -105,36 +125,16 @@ class InvertedLists:
         places[order] = starts[sorted_lists] * unit + before[sorted_lists] + within
         self.coder.put(arrays, places, columns)
         members[places] = np.arange(self.rows, len(list_of), dtype=np.uint32)
-        probing = self.probing._replace(starts=starts, sizes=sizes.astype(np.int64))
-        return replace(self, list_of=list_of, starts=starts, members=members, arrays=arrays, probing=probing)
+        return replace(self, list_of=list_of, starts=starts, members=members, arrays=arrays)
 
-    def without(self, metric: Metric, removed: npt.NDArray[np.bool_]) -> InvertedLists:
+    def without(self, removed: npt.NDArray[np.bool_]) -> InvertedLists:
         """Without the slots that are marked; the others move up and keep their order."""
         kept = np.flatnonzero(~removed)
         columns = self.coder.take(self.arrays, self.places()[kept])
-        none = InvertedLists.empty(metric, self.coder, self.centroids, self.scale, self.trained_rows)
+        none = InvertedLists.empty(self.metric, self.coder, self.centroids, self.scale, self.trained_rows)
         return none.extended(self.list_of[kept], columns)
 
     def accepted_sizes(self, accept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """How many rows of each list a mask of slots accepts."""
         found = np.bincount(self.list_of[accept[: self.rows]], minlength=len(self.centroids))
         return found.astype(np.int64)
-
-
-def _probing(metric: Metric, centroids: Array, starts: Array) -> Probing:
-    """Codes of the centroids as queries are compared with them: products need a scale without a centre."""
-    kind = Metric.INNER_PRODUCT if metric is Metric.INNER_PRODUCT else Metric.L2
-    with np.errstate(
-        over="ignore"
-    ):  # values near the largest float: codes then say nothing, and that is known
-        scale = train_scale(kind, centroids, np.empty(0, np.float32), len(centroids))
-    codes = Codes.of(kind, centroids, scale)
-    return Probing(
-        centroids=centroids,
-        centre_codes=codes.rows,
-        centre_bias=codes.bias,
-        centre=kernel_view(scale.centre),
-        inverse_step=scale.inverse_step,
-        starts=starts,
-        sizes=np.zeros(len(centroids), np.int64),
-    )

@@ -1,7 +1,7 @@
-"""One row of 32-bit or 16-bit floats against one float32 query, as LLVM is to have it: 16 lanes, four sums at a time, no references counted.
+"""One row of 32-bit or 16-bit floats against one float32 query: 16 lanes, four sums at a time, no references counted.
 
 A kernel that is given arrays counts references to them, with locked instructions that cost more than the distance
-of a short row, wherever numba cannot prove them away. What is written here takes addresses.
+of a short row, wherever numba cannot prove them away. What is written here takes the address of the row.
 """
 
 from __future__ import annotations
@@ -159,7 +159,9 @@ def row_sum_loop(product, address, query):
 def half_sum_loop(product, kind, address, query):
     """`row_sum` where the row is of 16-bit floats, of FLOAT16 (0) or BFLOAT16 (1); see vego/index/kernels/halves.py."""
     bits = np.ctypeslib.as_array((ctypes.c_uint16 * len(query)).from_address(int(address)))
-    row = (bits.astype(np.uint32) << 16).view(np.float32) if kind else bits.view(np.float16).astype(np.float32)
+    row = (
+        (bits.astype(np.uint32) << 16).view(np.float32) if kind else bits.view(np.float16).astype(np.float32)
+    )
     return np.float32((row * query).sum() if product else ((row - query) ** 2).sum())
 
 
