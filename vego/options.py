@@ -49,11 +49,11 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 class CollectionOptions:
     """How a collection is indexed and kept; stored in its manifest when it is created.
 
-    index: "hnsw" (a graph over 8-bit codes once there are enough rows), "flat" (always exact), "ivf" (inverted lists), or
-        one of the last two over codes, the best re-ranked exactly: "ivf_sq8", "ivf_pq", "ivf_rabitq", "flat_sq8", ..
+    index: "hnsw" (a graph over 8-bit codes once there are enough rows), "flat" (always exact), "ivf" (inverted lists),
+        or one of the last two over codes, the best re-ranked exactly: "ivf_sq8", "ivf_pq", "ivf_rabitq", "flat_sq8", ..
     m: links per node of the graph; level 0 has twice as many.
     ef_construction: candidates weighed for each node while the graph is built.
-    ef_search: candidates kept by a search that does not say `ef=`; more is slower and finds more.
+    ef_search: candidates kept, or inverted lists looked at, by a search that does not say `ef=`; more finds more.
     flush_bytes: size of the write buffer at which it becomes a segment file.
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
     retain_seconds: versions younger than this stay, however many there are.
