@@ -27,7 +27,8 @@ Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 DEFAULT_EF = 64
-CHUNK = 8192  # rows encoded at a time
+CHUNK = 8192  # rows encoded between two reports of progress
+PIECE = 2048  # rows encoded by a thread at a time
 SAMPLE_OF_A_LIST = 64
 LEAST_SAMPLE = 16_384
 RETRAIN = 4  # lists and codes are made anew when there are so many times as many rows
@@ -146,7 +147,7 @@ class IvfIndex:
             while done < stop:
                 points = self._points(vectors, norms, slice(done, min(done + CHUNK, stop)))
                 numbers.append(nearest(points, lists.centroids, lists.scale, run))
-                columns.append(lists.coder.encode(points, lists.centroids, numbers[-1]))
+                columns.extend(_encoded(lists, points, numbers[-1], run))
                 done += len(points)
                 if progress is not None:
                     progress(done, stop)
@@ -314,3 +315,13 @@ class IvfIndex:
         picked = candidate_rows(rows, self.rows)
         slots, distances = exact_search(self.metric, vectors, inverse_norms, query, k, rows=picked)
         return trimmed(slots[0], distances[0])
+
+
+def _encoded(lists: InvertedLists, points: Array, numbers: Array, run: Run) -> list[dict[str, Array]]:
+    """The columns of codes of `points`, piece by piece."""
+
+    def task(first: int) -> dict[str, Array]:
+        piece = slice(first, first + PIECE)
+        return lists.coder.encode(points[piece], lists.centroids, numbers[piece])
+
+    return list(run(task, range(0, len(points), PIECE)))
