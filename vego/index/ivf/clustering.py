@@ -1,7 +1,8 @@
 """Centroids by k-means, and the list that each row belongs to; the same for any number of threads.
 
-The first centres are those of k-means++ (Arthur and Vassilvitskii, 2007) on a part of the sample; Lloyd's iterations
-follow on parts of it that double (nested mini-batches: Newling and Fleuret, 2016) until all of it is used.
+The first centres are chosen on a part of the sample, half of the chances as k-means++ has them (Arthur and
+Vassilvitskii, 2007) and half equal: by k-means++ alone outliers get lists of their own, and searches find less. Lloyd's
+iterations follow on parts of it that double (nested mini-batches: Newling and Fleuret, 2016) until all of it is used.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def train_centroids(sample: Array, lists: int, seed: int, run: Run) -> tuple[Arr
 
 
 def _first_centres(codes: Codes, lists: int, seed: int) -> npt.NDArray[np.int64]:
-    """Rows chosen one after the other, each with a chance proportional to its squared distance from those before."""
+    """Rows chosen one after the other: the chance of one is its squared distance from those before, plus the mean."""
     from vego.index.kernels.clustering import lower_distances
 
     count = min(len(codes.rows), SEED_ROWS * lists)
@@ -118,8 +119,8 @@ def _first_centres(codes: Codes, lists: int, seed: int) -> npt.NDArray[np.int64]
         lower_distances(
             codes.rows, codes.bias, signed[last : last + 1], int(codes.offset[last]), 0, count, near
         )
-        ends = np.cumsum(near)
+        ends = np.cumsum(np.where(near > 0, near + near.mean(), 0.0))
         if ends[-1] <= 0:
             break  # every row is one of those chosen
-        chosen.append(int(np.searchsorted(ends, chance * float(ends[-1]), side="right")))
+        chosen.append(int(np.searchsorted(ends, chance * ends[-1], side="right")))
     return np.minimum(np.array(chosen, np.int64), count - 1)

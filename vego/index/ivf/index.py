@@ -29,7 +29,7 @@ Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 DEFAULT_EF = 64
 CHUNK = 8192  # rows encoded between two reports of progress
 PIECE = 2048  # rows encoded by a thread at a time
-SAMPLE_OF_A_LIST = 64
+SAMPLE_OF_A_LIST = 128
 LEAST_SAMPLE = 16_384
 RETRAIN = 4  # lists and codes are made anew when there are so many times as many rows
 
