@@ -18,7 +18,17 @@ MAX_METADATA_DEPTH = 32
 
 DURABILITIES = ("sync", "interval", "none")
 MAX_INTERVAL_MS = 60_000
-INDEX_KINDS = ("hnsw", "flat")
+INDEX_KINDS = (
+    "hnsw",
+    "flat",
+    "ivf",
+    "ivf_sq8",
+    "ivf_pq",
+    "ivf_rabitq",
+    "flat_sq8",
+    "flat_pq",
+    "flat_rabitq",
+)
 
 
 def _bounded(name: str, value: object, low: int, high: int) -> None:
@@ -39,10 +49,11 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 class CollectionOptions:
     """How a collection is indexed and kept; stored in its manifest when it is created.
 
-    index: "hnsw" (a graph over 8-bit codes once there are enough rows) or "flat" (always exact).
+    index: "hnsw" (a graph over 8-bit codes once there are enough rows), "flat" (always exact), "ivf" (inverted lists),
+        or one of the last two over codes, the best re-ranked exactly: "ivf_sq8", "ivf_pq", "ivf_rabitq", "flat_sq8", ..
     m: links per node of the graph; level 0 has twice as many.
     ef_construction: candidates weighed for each node while the graph is built.
-    ef_search: candidates kept by a search that does not say `ef=`; more is slower and finds more.
+    ef_search: candidates kept, or inverted lists looked at, by a search that does not say `ef=`; more finds more.
     flush_bytes: size of the write buffer at which it becomes a segment file.
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
     retain_seconds: what is needed to go back to any moment of this time stays, however many versions there are.

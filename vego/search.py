@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import HnswIndex, Metric, exact_search
+from vego.index import Metric, VectorIndex, exact_search
 from vego.planner import Plan, choose
 from vego.table.slots import SlotView
 
@@ -22,7 +22,7 @@ class Searcher:
     """Everything one search needs: arrays, graph (or None), metric. `index.rows` <= `view.rows`."""
 
     view: SlotView
-    index: HnswIndex | None
+    index: VectorIndex | None
     metric: Metric
 
     def plan(self, ef: int, matching: Mask | None, exact: bool) -> tuple[Plan, Mask | None]:

@@ -276,7 +276,7 @@ def test_verification_sees_a_wrong_code_or_bias_on_axes(case):
 def test_axes_are_chosen_again_when_rows_double(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        build, "train_scale", lambda *a, train=build.train_scale: asked.append(a[3]) or train(*a)
+        build, "train_scale", lambda *a, train=build.train_scale: asked.append(a[2]) or train(*a)
     )
     vectors = folded(2 * ROWS)
     index = HnswIndex("l2", DIMENSION, m=4, ef_construction=8)

@@ -28,8 +28,9 @@ from vego.errors import (
     StorageError,
     VegoError,
 )
-from vego.index.hnsw import HnswIndex
+from vego.index.kinds import empty_index, index_from_columns
 from vego.index.metrics import Metric
+from vego.index.vector_index import VectorIndex
 from vego.maintenance import Maintenance
 from vego.options import DURABLE, Durability
 from vego.store import Store
@@ -60,7 +61,7 @@ class State:
     """
 
     snapshot: RowSnapshot
-    index: HnswIndex | None
+    index: VectorIndex | None
     filters: FilterColumns
 
 
@@ -226,7 +227,8 @@ class IndexedRows:
         view, index = state.snapshot.view, state.index
         covered = 0 if index is None else index.rows
         if self._waiting() or (all_rows and covered < view.rows and self.rows.options.index != "flat"):
-            extended = self._empty_index() if index is None else index.copy()
+            options, dimension = self.rows.options, self.rows.manifest.dimension
+            extended = empty_index(options, self._metric, dimension) if index is None else index.copy()
             extended.extend(view.vectors, None, view.rows, progress=progress, cancel=cancel)
             with self.lock, self.rows.publication.lock:  # who waits for a sync changes it, too
                 now = self.state
@@ -236,11 +238,6 @@ class IndexedRows:
                 self._state = State(now.snapshot, extended, now.filters)
         if self._worth_saving():
             self.save_index()
-
-    def _empty_index(self) -> HnswIndex:
-        options = self.rows.options
-        dimension = self.rows.manifest.dimension
-        return HnswIndex(self._metric, dimension, m=options.m, ef_construction=options.ef_construction)
 
     def save_index(self) -> None:
         """Write the graph to a file and commit it; flushes the write buffer, whose slots the graph may cover."""
@@ -339,14 +336,14 @@ class IndexedRows:
                 self._remove(unfinished)
                 raise
 
-    def _written(self, index: HnswIndex, unfinished: set[str]) -> IndexEntry | None:
+    def _written(self, index: VectorIndex, unfinished: set[str]) -> IndexEntry | None:
         if not index.rows:
             return None
         name = names.index_file(self._store.new_id())
         unfinished.add(names.index_path(self.rows.collection, name))
         return write_index(self._store, self.rows.collection, index, name)
 
-    def _adopted(self, compaction: Compaction, index: HnswIndex | None, entry: IndexEntry | None) -> None:
+    def _adopted(self, compaction: Compaction, index: VectorIndex | None, entry: IndexEntry | None) -> None:
         """Show the rows after a compaction. Where slots have moved, the graph and the filters move with them."""
         if not compaction.dropped_rows:
             return
@@ -559,7 +556,7 @@ def _report(before: Sequence[SegmentEntry], after: Sequence[SegmentEntry], dropp
     return CompactionReport(len(before), len(after), old, new, dropped)
 
 
-def write_index(store: Store, collection: str, index: HnswIndex, name: str | None = None) -> IndexEntry:
+def write_index(store: Store, collection: str, index: VectorIndex, name: str | None = None) -> IndexEntry:
     """Write the graph as an `.lfmt` file, durable except for its directory entry (the commit syncs that).
 
     `name` is the file's, from `names.index_file`; None for a fresh one.
@@ -569,7 +566,9 @@ def write_index(store: Store, collection: str, index: HnswIndex, name: str | Non
     with store.create(names.index_path(collection, name)) as file:
         summary = lance_fmt.write(file, columns, metadata=metadata, level="speed")
         file.commit()
-    return IndexEntry(file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind="hnsw")
+    return IndexEntry(
+        file=name, rows=index.rows, length=summary.length, crc=summary.footer_crc, kind=index.kind
+    )
 
 
 def _columns_of(file: lance_fmt.File) -> dict[str, lance_fmt.Column]:
@@ -585,13 +584,13 @@ def _columns_of(file: lance_fmt.File) -> dict[str, lance_fmt.Column]:
     return found
 
 
-def load_index(file: lance_fmt.File, metric: Metric, manifest: Manifest) -> HnswIndex:
-    """Read a graph, mapped where that is possible, and close the file; every byte and every link is checked.
+def load_index(file: lance_fmt.File, metric: Metric, manifest: Manifest) -> VectorIndex:
+    """Read an index, mapped where that is possible, and close the file; every byte and every link is checked.
 
     Raises CorruptFileError or CorruptionError.
     """
     with file:
-        index = HnswIndex.from_columns(_columns_of(file), dict(file.metadata), path=file.path)
+        index = index_from_columns(_columns_of(file), dict(file.metadata), file.path)
     if (index.metric, index.dimension) != (metric, manifest.dimension) or index.rows > manifest.rows:
         what = f"an index of {index.rows} rows, {index.metric.value}, dimension {index.dimension}"
         raise CorruptionError(file.path, 0, f"{what} does not belong to this collection")

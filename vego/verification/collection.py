@@ -219,7 +219,7 @@ class CollectionCheck:
                 sampled_recall,
             )  # compiled code is loaded for it
 
-            what = sampled_codes(columns, metadata, vectors, path)
+            what = sampled_codes(columns, metadata, vectors, path) if index.kind == "hnsw" else ""
             if what:
                 self._add(Problem(path, 0, what))
             live = self._live(newest, masks, index.rows)

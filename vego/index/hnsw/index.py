@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
+from vego.index.views import accept_mask, candidate_rows, result_arrays, trimmed, vector_rows, vectors_of
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -41,6 +41,8 @@ class HnswIndex:
     Malkov and Yashunin, arXiv 1603.09320. The walk and the construction use the codes; the nearest `rerank`
     candidates are scored in float32 from the caller's vectors, so distances returned are exact.
     """
+
+    kind: ClassVar[str] = "hnsw"
 
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
@@ -174,7 +176,7 @@ class HnswIndex:
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
-        return _trimmed(slots[0], distances[0])
+        return trimmed(slots[0], distances[0])
 
     def search_batch(
         self,
@@ -222,7 +224,7 @@ class HnswIndex:
         while True:
             search.scan(query[0], candidates, slots[0], distances[0])
             if not known.unsettled(search.vectors):
-                return _trimmed(slots[0], distances[0])
+                return trimmed(slots[0], distances[0])
             search = search.again(known)
 
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
@@ -231,16 +233,8 @@ class HnswIndex:
         if len(vectors) < snapshot.rows:
             raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
         ef = min(ef, max(1, snapshot.rows))
-        if self._graph.scale.axes is not None:
-            rerank = max(
-                rerank, ef // 8
-            )  # the longer the walk, the more of its order is up to the axes left out
+        if (
+            self._graph.scale.axes is not None
+        ):  # the longer the walk, the more of its order is up to what they left out
+            rerank = max(rerank, ef // 8)
         return Search(self.params.metric.code, *vectors.kernel_tables(), snapshot, self._stamps, ef, rerank)
-
-
-def _trimmed(slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> Found:
-    """Without the padding at the end."""
-    if slots[-1] >= 0:
-        return slots, distances
-    size = int(np.count_nonzero(slots >= 0))
-    return slots[:size], distances[:size]

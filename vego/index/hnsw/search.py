@@ -7,7 +7,6 @@ scan: so k results come whenever k slots are accepted, at about twice the cost o
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +14,12 @@ import numpy.typing as npt
 
 from vego.index.hnsw.graph import HnswGraph
 from vego.index.scratch import StampPool
+from vego.index.threads import in_pieces
 from vego.index.views import kernel_view
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 
-TASK_QUERIES = 32  # queries a thread takes at a time
 # Rows that a scan gets through in the time that a walk past nothing takes, for each candidate held. Measured by
 # `python -m benchmarks.planner`.
 WALK_COST = 64
@@ -105,7 +104,7 @@ class Search(NamedTuple):
             if slots[0, at] >= 0:
                 return
         else:
-            _in_threads(task, len(queries), threads)
+            in_pieces(task, len(queries), threads)
         short = np.flatnonzero(slots[:, at] < 0)
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
@@ -127,7 +126,7 @@ class Search(NamedTuple):
             )  # fmt: skip
             self.stamps.give(stamps)
 
-        _in_threads(task, len(queries), threads)
+        in_pieces(task, len(queries), threads)
         return complete
 
     def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
@@ -164,20 +163,9 @@ class Search(NamedTuple):
             for i in which[first:last]:
                 self.scan(queries[i], candidates, slots[i], distances[i])
 
-        _in_threads(task, len(which), threads)
+        in_pieces(task, len(which), threads)
 
 
 def scan_is_cheaper(accepted: int, rows: int, ef: int) -> bool:
     """Whether scanning `accepted` of `rows` nodes costs less than a walk, which visits rows / accepted as many."""
     return accepted * accepted <= WALK_COST * ef * rows
-
-
-def _in_threads(task: Any, total: int, threads: int) -> None:
-    """Call task(first, last) over [0, total), in pieces if there is more than one thread for them."""
-    if threads == 1 or total <= TASK_QUERIES:
-        task(0, total)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        pieces = range(0, total, TASK_QUERIES)
-        for _ in pool.map(lambda first: task(first, min(first + TASK_QUERIES, total)), pieces):
-            pass

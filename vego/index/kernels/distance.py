@@ -17,7 +17,8 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel
 from vego.index.kernels.intrinsics import dot_codes
-from vego.index.kernels.rows import chunk_of, norm_at, vector_at
+from vego.index.kernels.rows import address_at, chunk_of, norm_at, vector_at
+from vego.index.kernels.scoring import row_sum
 
 L2, COSINE, INNER_PRODUCT = 0, 1, 2
 MOST_LEFT_OUT = 1 << 28  # in squared steps: a bias stays an int32
@@ -37,15 +38,9 @@ def inverse_norm(vector):
 @distance_kernel
 def distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse):
     """`exact_distance` where the array that the row is in is known."""
-    row = vector_at(vectors, chunk, slot, query.shape[0])
-    total = np.float32(0)
+    total = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
     if metric == L2:
-        for j in range(query.shape[0]):
-            difference = row[j] - query[j]
-            total += difference * difference
         return total
-    for j in range(query.shape[0]):
-        total += row[j] * query[j]
     if metric == COSINE:
         return np.float32(1) - total * (norm_at(vectors, inverse_norms, chunk, slot) * query_inverse)
     return -total
