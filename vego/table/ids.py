@@ -104,7 +104,7 @@ class Ids:
     def take(self, slots: NDArray[np.integer[Any]] | Sequence[int]) -> list[str]:
         """The ids of some slots; raises CorruptionError."""
         plain = slots.tolist() if isinstance(slots, np.ndarray) else slots
-        if len(plain) < _MANY or plain[-1] - plain[0] > _DENSE * len(plain) or plain[0] < 0:
+        if len(plain) < _MANY or not 0 <= plain[-1] - plain[0] <= _DENSE * len(plain):
             return [self.at(slot) for slot in plain]
         every = self._range(plain[0], plain[-1] + 1)  # most likely ascending
         last, first = len(every), plain[0]
