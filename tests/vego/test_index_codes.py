@@ -218,6 +218,17 @@ def test_training_lowers_the_error_and_uses_every_codeword():
     assert all(len(np.unique(distances[:, m].argmin(axis=1))) == 16 for m in range(4))
 
 
+def test_rows_too_far_for_any_distance_get_the_first_codeword():
+    """Whatever the memory for the answer held before: it is an index later."""
+    for size in (2, 4):
+        rows = np.full((size, product_codes.WIDTH), 3e38, np.float32)
+        picked = np.full(product_codes.WIDTH, 1 << 30, np.int32)
+        best = np.zeros(product_codes.WIDTH, np.float32)
+        product_codes.nearest_codeword(rows, -rows[:, :16].copy(), best, picked)
+        assert np.isinf(best).all()
+        assert not picked.any()
+
+
 def test_training_on_few_different_rows():
     residuals = np.repeat(sample(3, 6), 50, axis=0)
     coder = ProductCoder.train(Metric.L2, residuals, residuals, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import COSINE, INNER_PRODUCT, L2, inverse_norm, reported_distance
+from vego.index.kernels.distance import COSINE, L2, inverse_norm, rank_value, reported_distance
 from vego.index.kernels.rows import address_at, chunk_of, norm_at
 from vego.index.kernels.scoring import row_sum
 
@@ -74,13 +74,9 @@ def exact_scan(
                 if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
                     chunk = chunk_of(vectors, slot)
                 # `distance_within` written out: see kernels/scoring.py for what a call with arrays costs.
-                value = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
-                if metric == COSINE:
-                    value = np.float32(1) - value * (
-                        norm_at(vectors, inverse_norms, chunk, slot) * inverses[i]
-                    )
-                elif metric == INNER_PRODUCT:
-                    value = -value
+                total = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
+                inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
+                value = rank_value(metric, total, inverse, inverses[i])
                 if value > heap_distances[0]:
                     continue
                 if np.isnan(value):  # a sum that overflowed is as far as can be

@@ -22,8 +22,12 @@ CODEWORDS = 16
 
 @distance_kernel
 def nearest_codeword(rows, codebook, best, picked):
-    """Write the nearest codeword of each of rows (size, WIDTH) to `picked`, and its distance to `best`."""
+    """Write the nearest codeword of each of rows (size, WIDTH) to `picked`, and its distance to `best`.
+
+    The first and infinity where no distance is finite.
+    """
     best[:] = np.inf
+    picked[:] = 0
     for j in range(CODEWORDS):
         if rows.shape[0] == 2:
             first, second = codebook[0, j], codebook[1, j]

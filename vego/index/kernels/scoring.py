@@ -147,6 +147,18 @@ def _row_address(typingctx, array, row):  # noqa: ARG001
     return types.int64(array, row), codegen
 
 
+@intrinsic
+def _as_written(typingctx, value):  # noqa: ARG001
+    """The value, computed before and apart from what is computed from it, also where sums may be reordered."""
+
+    def codegen(context, builder, signature, args):  # noqa: ARG001
+        kind = ir.FunctionType(FLOAT, [FLOAT])
+        fence = cgutils.get_or_insert_function(builder.module, kind, "llvm.arithmetic.fence.f32")
+        return builder.call(fence, [args[0]])
+
+    return types.float32(types.float32), codegen
+
+
 def row_sum_loop(product, address, query):
     """The sum over j of row[j] query[j] if `product`, else of (row[j] - query[j])^2, in float32.
 
@@ -173,4 +185,5 @@ def address_of_row(array, row):
 # Intrinsics exist only in compiled code. They are not wrapped in kernels, which would count references again.
 row_sum = row_sum_loop if config.DISABLE_JIT else _row_sum
 half_sum = half_sum_loop if config.DISABLE_JIT else _half_sum
+as_written = np.float32 if config.DISABLE_JIT else _as_written
 row_address = address_of_row if config.DISABLE_JIT else _row_address
