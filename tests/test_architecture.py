@@ -77,6 +77,7 @@ KERNELS_MAY_IMPORT = (
     "numpy",
     "numba",
     "llvmlite",
+    "ctypes",
     "__future__",
     "math",
     "typing",

@@ -32,6 +32,7 @@ def warmup() -> Iterator[tuple[str, float]]:
         yield from _timed("loading the compiler", _load_compiler)
         with vego.open(Path(directory) / "db", dimension=DIMENSION, durability="none") as database:
             yield from _steps(database)
+            yield from _timed("inverted lists", lambda: _inverted_lists(database))
         yield from _timed("opening again", lambda: _reopen(Path(directory) / "db"))
     for what, columns in _columns().items():
         yield from _timed(f"encoding and decoding {what}", lambda columns=columns: _every_encoding(columns))
@@ -69,6 +70,15 @@ def _codes_on_axes() -> None:
     encode_reduced(
         np.ones((1, 64), np.float32), np.ones(1, np.float32), np.float32(1), codes, numbers[0], numbers[1]
     )
+
+
+def _inverted_lists(database: vego.Database) -> None:
+    """Build and search the kinds of which no other has all kernels."""
+    vectors = np.random.default_rng(0).standard_normal((ROWS, DIMENSION)).astype(np.float32)
+    for kind in ("ivf", "ivf_sq8", "ivf_pq"):
+        documents = database.collection(kind, index=kind)
+        documents.insert_batch(vectors=vectors)
+        documents.search(vectors[0], 5)
 
 
 def _columns() -> dict[str, list[np.ndarray[Any, Any] | list[str]]]:

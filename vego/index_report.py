@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vego import display
-from vego.index import Calibration, Metric
+from vego.index import Calibration, HnswIndex, Metric
 from vego.index.indexed_rows import State
 from vego.options import CollectionOptions
 from vego.queries import check_effort
@@ -15,9 +15,10 @@ from vego.queries import check_effort
 class IndexReport:
     """The index of a collection.
 
-    kind: "hnsw", or "none" where searches scan. documents: live ones. slots: rows of the collection, dead ones too;
-    indexed: those in the graph, from the first on; coverage: indexed / slots. memory: bytes by part ("vectors",
-    "codes", "links", "other"), in memory or in mapped files. parameters: how it was built.
+    kind: "hnsw", "ivf_pq" and the like (`index=`), or "none" where searches scan.
+    documents: live ones. slots: rows of the collection, dead ones too;
+    indexed: those in the index, from the first on; coverage: indexed / slots. memory: bytes by part ("vectors",
+    "codes", "links" of a graph, "other"), in memory or in mapped files. parameters: how it was built.
     target_recall: what searches aim at that name no `ef`; ef, rerank: what they use for k = 10.
     calibration: the curves, with their date and rows; None where nothing was measured.
     """
@@ -37,7 +38,7 @@ class IndexReport:
 
     @property
     def coverage(self) -> float:
-        """Share of the slots that the graph has; the others are scanned exactly."""
+        """Share of the slots that the index has; the others are scanned exactly."""
         return self.indexed / self.slots if self.slots else 1.0
 
     @property
@@ -71,19 +72,18 @@ def report_of(name: str, metric: Metric, options: CollectionOptions, state: Stat
         memory["vectors"] = 4 * view.vectors.dimension * view.rows
         if index is not None:
             memory |= index.memory()
-    parameters = {}
+    kind = "none"
     if index is not None:
-        params = index.params
-        parameters = {"m": params.m, "ef_construction": params.ef_construction, "seed": params.seed}
+        kind = index.kind if isinstance(index, HnswIndex) else options.index
     return IndexReport(
         name=name,
         metric=metric.value,
-        kind="none" if index is None else "hnsw",
+        kind=kind,
         documents=documents,
         slots=slots,
         indexed=0 if index is None else index.rows,
         memory=memory,
-        parameters=parameters,
+        parameters={} if index is None else index.parameters(),
         target_recall=options.target_recall,
         ef=effort.ef,
         rerank=effort.rerank,

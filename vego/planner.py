@@ -1,4 +1,4 @@
-"""How a search is answered: exact scan, scan of matching rows, or walk of the graph.
+"""How a search is answered: exact scan, scan of matching rows, walk of the graph, or scan of inverted lists.
 
 The filter has been evaluated before, so the number of matching rows is known, not estimated. What walks and scans cost
 is written down in `vego/index/kernels/filter_costs.py`, as `python -m benchmarks.planner` measures it.
@@ -27,12 +27,13 @@ class Plan(NamedTuple):
     """What a search does and why.
 
     strategy: "empty", "exact" (float scan of all rows), "gather" (float scan of the matches), "codes" (8-bit scan
-    of the matches, best re-ranked), "graph", or "filtered graph". What `explain` returns has for the last "graph past"
+    of the matches, best re-ranked), "lists" (scan of inverted lists), "graph", or "filtered graph".
+    What `explain` returns has for the last "graph past"
     (a walk past rows that do not match), "graph through" (a walk of matching rows, two links at a time), or "codes",
     as each query decides by the rows around it.
-    rows: live rows. matches: rows that pass the filter. indexed: slots in the graph; the others are scanned exactly.
-    ef, rerank: candidates held by a walk, and scored exactly by a walk or a scan of codes.
-    visited: rows whose distance was computed; None before the search has run.
+    rows: live rows. matches: rows that pass the filter. indexed: slots in the graph or lists; others are scanned.
+    ef, rerank: candidates held by a walk, or lists looked at, and rows scored exactly by a walk or a scan of codes.
+    visited: rows whose distance was computed; None before the search has run, and where some of the lists are scanned.
     partitions: how many the collection has in files; pruned: in how many of them no row can match the filter, and
     taken: in how many every row does. Of both, no column is read.
     """
@@ -63,15 +64,21 @@ class Plan(NamedTuple):
             if self.partitions
             else ""
         )
+        place = "lists" if self.strategy == "lists" else "graph"
         return (
             f"{self.strategy}: {self.reason}\n"
-            f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots in the graph\n"
+            f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots in the {place}\n"
             f"  {visited}ef={self.ef}, rerank={self.rerank}; {quality}{of_partitions}"
         )
 
 
-def choose(*, slots: int, rows: int, matches: int, indexed: int, width: int, effort: Effort) -> Plan:
-    """Pick the cheapest strategy that keeps its promise of k results whenever k rows match; width: bytes of a code."""
+def choose(
+    *, slots: int, rows: int, matches: int, indexed: int, width: int, effort: Effort, lists: int = 0
+) -> Plan:
+    """Pick the cheapest strategy that keeps its promise of k results whenever k rows match.
+
+    width: bytes of a code of the graph. lists: how many inverted lists there are instead of a graph; 0 where none are.
+    """
     whole = "exact" if matches == slots else "gather"
 
     def plan(strategy: str, reason: str) -> Plan:
@@ -86,6 +93,10 @@ def choose(*, slots: int, rows: int, matches: int, indexed: int, width: int, eff
         return plan(whole, "there is no graph (few rows, or index='flat')")
     if matches <= GATHER_ROWS:
         return plan(whole, f"at most {GATHER_ROWS} rows match")
+    if lists == 1:
+        return plan("lists", "there is one list, of all rows: the codes of those that match are scanned")
+    if lists:
+        return plan("lists", f"the nearest {min(effort.ef, lists):,} of {lists:,} lists are scanned")
     if matches == slots:
         if scan_beats_walk(matches, width, effort.ef):
             return plan("codes", "scanning all codes costs less than a walk with so many candidates")

@@ -17,7 +17,7 @@ from vego.errors import (
     SearchTimeoutError,
     UnknownOptionError,
 )
-from vego.index import HnswIndex
+from vego.index import HnswIndex, VectorIndex
 from vego.options import MAX_EF, MAX_K, CollectionOptions, check_target
 from vego.planner import Effort
 
@@ -35,7 +35,7 @@ def check_k(k: object, where: str) -> None:
 
 def check_effort(
     options: CollectionOptions,
-    index: HnswIndex | None,
+    index: VectorIndex | None,
     k: int,
     where: str,
     *,
@@ -46,25 +46,30 @@ def check_effort(
 ) -> Effort:
     """How hard to try: what the call says, then what the collection's options say, then what was measured.
 
-    ef and rerank are at least k. Raises UnknownOptionError, also where `ef` and `target_recall` are both given.
+    ef and rerank are at least k, but of lists ef is how many are looked at. Raises UnknownOptionError,
+    also where `ef` and `target_recall` are both given.
     """
     target = options.target_recall
     if target_recall is not None:
         target = check_target(target_recall, f"{where}: target_recall")
         if ef is not None:
             raise UnknownOptionError(f"{where}: target_recall chooses ef; leave one of the two out")
-    measured = None if index is None else index.effort(k, target)
+    least, usual = (k, (max(DEFAULT_EF, k), max(2 * k, k + 10)))
+    if index is not None:
+        least, usual = index.least_effort(k), index.effort(k, target) or index.usual_effort(k)
     if ef is not None:
-        width = max(_check_integer("ef", ef, MAX_EF, where), k)
+        width = max(_check_integer("ef", ef, MAX_EF, where), least)
     elif options.ef_search is not None and target_recall is None:
-        width = max(options.ef_search, k)
+        width = max(options.ef_search, least)
     else:
-        width = max(DEFAULT_EF, k) if measured is None else measured[0]
+        width = usual[0]
+    scanned = max(4 * k, SCANNED)
+    depth = usual[1]
     if rerank is not None:
-        depth = max(_check_integer("rerank", rerank, MAX_EF, where), k)
-        return Effort(width, min(depth, width), depth, exact or target == 1)
-    depth = max(2 * k, k + 10) if measured is None else measured[1]
-    return Effort(width, min(depth, width), max(4 * k, SCANNED), exact or target == 1)
+        scanned = depth = max(_check_integer("rerank", rerank, MAX_EF, where), k)
+    if index is None or isinstance(index, HnswIndex):  # a walk: what it holds is all there is to score
+        depth = min(depth, width)
+    return Effort(width, depth, scanned, exact or target == 1)
 
 
 def check_query(value: ArrayLike, dimension: int | None, where: str) -> tuple[Vector, bool]:

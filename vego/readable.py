@@ -13,7 +13,7 @@ from vego import display
 from vego.document import Document, check_id
 from vego.errors import ClosedError, InvalidArgumentError, NotFoundError
 from vego.hits import BatchResult, Hits
-from vego.index import Calibration, HnswIndex, Metric
+from vego.index import Calibration, Metric, VectorIndex
 from vego.index.indexed_rows import IndexedRows, State
 from vego.index_report import IndexReport, report_of
 from vego.options import CollectionOptions
@@ -334,9 +334,11 @@ class Readable:
     def _where(self) -> str:
         return f"search in collection {self.name!r}"
 
-    def _usual_effort(self, index: HnswIndex | None, k: int, where: str) -> Effort:
+    def _usual_effort(self, index: VectorIndex | None, k: int, where: str) -> Effort:
         """`check_effort` where the call says nothing; kept until recall is measured anew."""
         measured = None if index is None else index.calibration
+        if index is not None and measured is None:  # how hard to try goes with what is there now
+            return check_effort(self.options, index, k, where)
         known = self._efforts
         if known[0] is not measured:
             self._efforts = known = (measured, {})

@@ -1,4 +1,4 @@
-"""Runs a plan on a snapshot: the graph for what is indexed, exact scans for the rest, merged."""
+"""Runs a plan on a snapshot: the index for what is indexed, exact scans for the rest, merged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import HnswIndex, Metric, exact_search, marked_slots
+from vego.index import HnswIndex, IvfIndex, Metric, VectorIndex, exact_search, marked_slots
 from vego.planner import Effort, Plan, choose, walked
 from vego.queries import Limit
 from vego.table.slots import SlotView
@@ -28,11 +28,11 @@ MOST_WITHIN = 1_024  # from here on it scans
 
 
 class Searcher:
-    """Everything one search needs: arrays, graph (or None), metric. `index.rows` <= `view.rows`."""
+    """Everything one search needs: arrays, index (or None), metric. `index.rows` <= `view.rows`."""
 
     __slots__ = ("index", "metric", "view")
 
-    def __init__(self, view: SlotView, index: HnswIndex | None, metric: Metric) -> None:
+    def __init__(self, view: SlotView, index: VectorIndex | None, metric: Metric) -> None:
         self.view, self.index, self.metric = view, index, metric
 
     def plan(self, effort: Effort, matching: Mask | None) -> tuple[Plan, Mask | None]:
@@ -49,8 +49,9 @@ class Searcher:
             rows=view.live_count,
             matches=matches,
             indexed=0 if index is None else index.rows,
-            width=0 if index is None else index.code_width,
+            width=index.code_width if isinstance(index, HnswIndex) else 0,
             effort=effort,
+            lists=index.lists if isinstance(index, IvfIndex) else 0,
         )
         return plan, accept
 
@@ -78,7 +79,9 @@ class Searcher:
     def explained(self, query: Vector, k: int, plan: Plan, accept: Mask | None) -> Plan:
         """The plan with what it did for one query: how many rows were visited, and which walk it was."""
         view, index = self.view, self.index
-        if index is None or plan.strategy not in ("graph", "filtered graph", "codes"):
+        if plan.strategy == "lists" and isinstance(index, IvfIndex) and plan.ef < index.lists:
+            return plan
+        if not isinstance(index, HnswIndex) or plan.strategy not in ("graph", "filtered graph", "codes"):
             return plan._replace(visited=plan.matches)
         behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
         if plan.strategy == "codes":
@@ -155,7 +158,7 @@ class Searcher:
             k = min(8 * k, most, plan.matches)
 
     def _codes(
-        self, index: HnswIndex, query: Vector, k: int, plan: Plan, accept: Mask | None, limit: Limit | None
+        self, index: VectorIndex, query: Vector, k: int, plan: Plan, accept: Mask | None, limit: Limit | None
     ) -> Found:
         """Scan of the codes of the accepted slots that are indexed."""
         view = self.view

@@ -30,9 +30,10 @@ from vego.errors import (
     VegoError,
 )
 from vego.index.compaction_report import CompactionReport, report_of, summed
-from vego.index.hnsw import HnswIndex
 from vego.index.index_file import load_index, write_index
+from vego.index.kinds import empty_index
 from vego.index.metrics import Metric
+from vego.index.vector_index import VectorIndex
 from vego.maintenance import Maintenance
 from vego.options import AUTO_ROWS, DURABLE, Durability
 from vego.store import Store
@@ -64,7 +65,7 @@ class State:
     """
 
     snapshot: RowSnapshot
-    index: HnswIndex | None
+    index: VectorIndex | None
     filters: FilterColumns
 
 
@@ -268,7 +269,7 @@ class IndexedRows:
 
     def _wants_graph(self, rows: int) -> bool:
         kind = self.rows.options.index
-        return kind == "hnsw" or (kind == "auto" and rows >= AUTO_ROWS)
+        return kind != "flat" and (kind != "auto" or rows >= AUTO_ROWS)
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._store.now_us() / 1e6, UTC).isoformat(timespec="seconds")
@@ -277,10 +278,8 @@ class IndexedRows:
         """Seconds on a clock that never goes back."""
         return self._store.monotonic()
 
-    def _empty_index(self) -> HnswIndex:
-        options = self.rows.options
-        dimension = self.rows.manifest.dimension
-        return HnswIndex(self._metric, dimension, m=options.m, ef_construction=options.ef_construction)
+    def _empty_index(self) -> VectorIndex:
+        return empty_index(self.rows.options, self._metric, self.rows.manifest.dimension)
 
     def save_index(self) -> None:
         """Write the graph to a file and commit it; flushes the write buffer, whose slots the graph may cover."""
@@ -386,14 +385,14 @@ class IndexedRows:
                 self._remove(unfinished)
                 raise
 
-    def _written(self, index: HnswIndex, unfinished: set[str]) -> IndexEntry | None:
+    def _written(self, index: VectorIndex, unfinished: set[str]) -> IndexEntry | None:
         if not index.rows:
             return None
         name = names.index_file(self._store.new_id())
         unfinished.add(names.index_path(self.rows.collection, name))
         return write_index(self._store, self.rows.collection, index, name)
 
-    def _adopted(self, compaction: Compaction, index: HnswIndex | None, entry: IndexEntry | None) -> None:
+    def _adopted(self, compaction: Compaction, index: VectorIndex | None, entry: IndexEntry | None) -> None:
         """Show the rows after a compaction. Where slots have moved, the graph and the filters move with them."""
         if not compaction.moves_slots:
             return
@@ -588,8 +587,8 @@ class IndexedRows:
             self.rows.close()
 
 
-def _moved(index: HnswIndex, compaction: Compaction) -> HnswIndex:
-    """The graph over the slots that there are after a compaction."""
+def _moved(index: VectorIndex, compaction: Compaction) -> VectorIndex:
+    """The index over the slots that there are after a compaction."""
     removed = ~compaction.kept[: index.rows]
     order = compaction.order
     if order is not None:  # what the graph covers comes first before and after: see `choose`

@@ -74,8 +74,11 @@ class CodeScale:
         return short, np.maximum(lost, np.float32(0))
 
 
-def train_scale(metric: Metric, vectors: Vectors, rows: int) -> CodeScale:
-    """The scale with the least squared error over an even sample of the first `rows` rows."""
+def train_scale(metric: Metric, vectors: Vectors, rows: int, *, all_dimensions: bool = False) -> CodeScale:
+    """The scale with the least squared error over an even sample of the first `rows` rows.
+
+    With `all_dimensions` no axes are chosen.
+    """
 
     def rows_at(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         picked: npt.NDArray[np.float32] = vectors.take(slots)
@@ -90,7 +93,9 @@ def train_scale(metric: Metric, vectors: Vectors, rows: int) -> CodeScale:
     spread = sample - centre
     if not _codes_hold(spread):
         return CodeScale(centre, 1.0)
-    axes = None if metric is Metric.INNER_PRODUCT else choose_axes(rows_at, rows, centre)
+    axes = None
+    if metric is not Metric.INNER_PRODUCT and not all_dimensions:
+        axes = choose_axes(rows_at, rows, centre)
     lost = 0.0
     if axes is not None:
         whole = float(np.square(spread, dtype=np.float64).sum())

@@ -136,3 +136,13 @@ def result_arrays(queries: int, k: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     if k < 1:
         raise InvalidArgumentError(f"k: expected at least 1, found {k}")
     return np.empty((queries, k), np.int64), np.empty((queries, k), np.float32)
+
+
+def trimmed(
+    slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The results of one query without the padding at the end."""
+    if slots[-1] >= 0:
+        return slots, distances
+    size = int(np.count_nonzero(slots >= 0))
+    return slots[:size], distances[:size]

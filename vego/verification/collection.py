@@ -247,7 +247,7 @@ class CollectionCheck:
 
             holes = [np.full(one.rows, one.dropped) for one in newest.segments]
             known = np.flatnonzero(~np.concatenate(holes)[: index.rows])
-            what = sampled_codes(columns, metadata, vectors, known, path)
+            what = sampled_codes(columns, metadata, vectors, known, path) if index.kind == "hnsw" else ""
             if what:
                 self._add(Problem(path, 0, what))
             live = self._live(newest, masks, index.rows)

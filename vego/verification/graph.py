@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lance_fmt import Column
-from vego.index import HnswIndex, exact_search
+from vego.index import VectorIndex, exact_search
 from vego.index.hnsw.storage import read_graph
 from vego.index.metrics import Metric
 from vego.index.projection import LOST_SHARE
@@ -61,7 +61,7 @@ def sampled_codes(
     return f"the codes of {count} are not those of their vectors, first of row {picks[wrong][0]:,}"
 
 
-def sampled_recall(index: HnswIndex, vectors: NDArray[np.float32], live: NDArray[np.bool_]) -> float | None:
+def sampled_recall(index: VectorIndex, vectors: NDArray[np.float32], live: NDArray[np.bool_]) -> float | None:
     """The share of the true 10 nearest that the graph finds for a sample of live rows; None if none is live."""
     slots = np.flatnonzero(live).astype(np.uint32)
     if not len(slots):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,21 @@ from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import FLOAT32, accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
+from vego.index.views import (
+    FLOAT32,
+    accept_mask,
+    candidate_rows,
+    result_arrays,
+    trimmed,
+    vector_rows,
+    vectors_of,
+)
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
 DEFAULT_RERANK = 20
+USUAL_EF = 64  # of a graph that nobody has measured
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
@@ -50,6 +59,8 @@ class HnswIndex:
     Malkov and Yashunin, arXiv 1603.09320. The walk and the construction use the codes; the nearest `rerank`
     candidates are scored in float32 from the caller's vectors, so distances returned are exact.
     """
+
+    kind: ClassVar[str] = "hnsw"
 
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
@@ -135,6 +146,11 @@ class HnswIndex:
         codes, links = int(graph.codes.nbytes), int(graph.links.nbytes + graph.upper.nbytes)
         return {"codes": codes, "links": links, "other": graph.nbytes - codes - links}
 
+    def parameters(self) -> dict[str, int]:
+        """How it was built, by name."""
+        p = self.params
+        return {"m": p.m, "ef_construction": p.ef_construction, "seed": p.seed}
+
     def extend(
         self,
         vectors: Array | Vectors,
@@ -211,6 +227,14 @@ class HnswIndex:
         """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
         return None if self.calibration is None else self.calibration.effort(k, target)
 
+    def usual_effort(self, k: int) -> tuple[int, int]:
+        """`effort` where nobody has measured."""
+        return max(USUAL_EF, k), max(2 * k, k + 10)
+
+    def least_effort(self, k: int) -> int:
+        """The least ef that can find k: a walk holds all it finds."""
+        return k
+
     def search(
         self,
         vectors: Array | Vectors,
@@ -249,7 +273,7 @@ class HnswIndex:
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
-        return _trimmed(slots[0], distances[0])
+        return trimmed(slots[0], distances[0])
 
     def _prepared(self, vectors: Array | Vectors, inverse_norms: Array | None) -> _Ready:
         """What a search of one query needs of those arrays and of the graph there is; kept for the next one."""
@@ -304,7 +328,7 @@ class HnswIndex:
         search = self._search(known, max(ef, k), max(rerank, k))
         mask = accept_mask(accept, search.snapshot.rows)
         how, scored = search.settled(lambda one: one.filtered(queries, slots, distances, 1, mask))
-        return _trimmed(slots[0], distances[0]), int(how[0]), int(scored[0])
+        return trimmed(slots[0], distances[0]), int(how[0]), int(scored[0])
 
     def visited(
         self,
@@ -343,7 +367,7 @@ class HnswIndex:
         search = self._search(known, 1, max(rerank, k))
         candidates = candidate_rows(rows, search.snapshot.rows)
         search.settled(lambda one: one.scan(query[0], candidates, slots[0], distances[0]))
-        return _trimmed(slots[0], distances[0])
+        return trimmed(slots[0], distances[0])
 
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""
@@ -354,11 +378,3 @@ class HnswIndex:
         tables = vectors.kernel_tables()
         depth = snapshot.depth(ef, rerank)
         return Search(vectors, self.params.metric, *tables, snapshot, self._stamps, ef, depth)
-
-
-def _trimmed(slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> Found:
-    """Without the padding at the end."""
-    if slots[-1] >= 0:
-        return slots, distances
-    size = int(np.count_nonzero(slots >= 0))
-    return slots[:size], distances[:size]

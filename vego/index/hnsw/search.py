@@ -7,7 +7,6 @@ would take more: so k results come whenever k slots are accepted, at twice the c
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from vego.index.hnsw.graph import HnswGraph
 from vego.index.kernels.filter_costs import CONFIDENCE, PAST_NODES, SCAN, walk_budget
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
+from vego.index.threads import in_pieces
 from vego.index.views import kernel_view, marked_slots
 from vego.table.vectors import Vectors
 
@@ -27,7 +27,6 @@ Outcome = TypeVar("Outcome")
 
 SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
 DEEPER = 4  # times as many, where the codes are on axes and those could not tell the nearest apart
-TASK_QUERIES = 32  # queries a thread takes at a time
 
 
 class Snapshot(NamedTuple):
@@ -128,7 +127,7 @@ class Search(NamedTuple):
             if slots[0, at] >= 0:
                 return
         else:
-            _in_threads(task, len(queries), threads)
+            in_pieces(task, len(queries), threads)
         short = np.flatnonzero(slots[:, at] < 0)
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
@@ -195,7 +194,7 @@ class Search(NamedTuple):
             )  # fmt: skip
             self.stamps.give(stamps)
 
-        _in_threads(task, len(queries), threads)
+        in_pieces(task, len(queries), threads)
         return how, scored
 
     def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
@@ -223,15 +222,4 @@ class Search(NamedTuple):
             for i in which[first:last]:
                 deep.scan(queries[i], candidates, slots[i], distances[i])
 
-        _in_threads(task, len(which), threads)
-
-
-def _in_threads(task: Any, total: int, threads: int) -> None:
-    """Call task(first, last) over [0, total), in pieces if there is more than one thread for them."""
-    if threads == 1 or total <= TASK_QUERIES:
-        task(0, total)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        pieces = range(0, total, TASK_QUERIES)
-        for _ in pool.map(lambda first: task(first, min(first + TASK_QUERIES, total)), pieces):
-            pass
+        in_pieces(task, len(which), threads)

@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 import lance_fmt
 from lance_fmt import Column
-from vego.errors import CorruptionError, InvalidArgumentError, NewerVersionError
+from vego.errors import CorruptionError, InvalidArgumentError
+from vego.index.content import ContentChecker
 from vego.index.hnsw.graph import NONE, HnswGraph
 from vego.index.hnsw.params import MAX_LEVEL, MAX_ROWS, HnswParams
 from vego.index.metrics import Metric
@@ -85,13 +86,13 @@ def read_graph(
 
     Raises NewerVersionError for a later version, CorruptionError for anything that contradicts itself.
     """
-    check = _Checker(path)
+    check = ContentChecker(path)
     params = _read_params(metadata, check)
     scale = _read_scale(metadata, params, check)
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
-    links = check.array(columns, "links", np.uint32, (rows, params.link_width))
-    codes = check.array(columns, "codes", np.uint8, (rows, scale.code_width))
-    bias = check.array(columns, "bias", np.int32, (rows,))
+    links = _in_large_pages(check.array(columns, "links", np.uint32, (rows, params.link_width)))
+    codes = _in_large_pages(check.array(columns, "codes", np.uint8, (rows, scale.code_width)))
+    bias = _in_large_pages(check.array(columns, "bias", np.int32, (rows,)))
     levels, upper_start, upper = _read_layers(columns, params, rows, check)
     entry = check.number(metadata, "entry", 0, max(0, rows - 1))
     top = check.number(metadata, "top", 0, MAX_LEVEL)
@@ -125,61 +126,20 @@ def read_graph(
     return params, graph
 
 
-class _Checker:
-    """Reads pieces of one file's content and raises CorruptionError, naming the file, for what cannot be."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def that(self, holds: bool, what: str) -> None:
-        if not holds:
-            raise CorruptionError(self.path, 0, what, "The index can be built again from the rows.")
-
-    def text(self, metadata: Mapping[str, str], name: str) -> str:
-        self.that(name in metadata, f"metadata lacks {name!r}")
-        return metadata[name]
-
-    def number(self, metadata: Mapping[str, str], name: str, low: int, high: int) -> int:
-        text = self.text(metadata, name)
-        self.that(text.isascii() and text.isdigit() and len(text) <= 20, f"{name}: {text!r} is not a number")
-        self.that(low <= int(text) <= high, f"{name}: expected {low} to {high}, found {text}")
-        return int(text)
-
-    def array(
-        self, columns: Mapping[str, Column], name: str, dtype: type[np.generic], shape: tuple[int, ...]
-    ) -> Array:
-        self.that(name in columns, f"column {name!r} is missing")
-        column = columns[name]
-        self.that(column.offsets is None and column.validity is None, f"{name}: expected plain values")
-        array = column.array
-        self.that(
-            array.dtype == dtype and array.shape == shape,
-            f"{name}: expected {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}",
-        )
-        return _in_large_pages(array)
-
-
 def _in_large_pages(array: Array) -> Array:
     """A copy of a large array, but not of the largest, else the array.
 
     The small pages of a mapped file make a walk half as long again.
     """
-    if not LARGE_BYTES <= array.nbytes <= MOST_COPIED and array.flags.c_contiguous:
+    if not LARGE_BYTES <= array.nbytes <= MOST_COPIED:
         return array
     copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
 
 
-def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:
-    check.that(
-        check.text(metadata, "format") == FORMAT, f"format is {metadata.get('format')!r}, not {FORMAT!r}"
-    )
-    version = check.number(metadata, "version", 1, 1 << 31)
-    if version > VERSION:
-        raise NewerVersionError(
-            f"{check.path}: index version {version}, this Vego reads up to {VERSION}; update Vego"
-        )
+def _read_params(metadata: Mapping[str, str], check: ContentChecker) -> HnswParams:
+    check.format(metadata, FORMAT, VERSION)
     try:
         return HnswParams(
             metric=Metric(check.text(metadata, "metric")),
@@ -192,7 +152,7 @@ def _read_params(metadata: Mapping[str, str], check: _Checker) -> HnswParams:
         raise CorruptionError(check.path, 0, str(error)) from error
 
 
-def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: _Checker) -> CodeScale:
+def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: ContentChecker) -> CodeScale:
     try:
         step = float.fromhex(check.text(metadata, "code_step"))
         data = base64.b64decode(check.text(metadata, "code_centre"), validate=True)
@@ -206,7 +166,7 @@ def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: _Checker
     return CodeScale(centre, step, *_read_axes(metadata, params, check))
 
 
-def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: _Checker) -> tuple[Array, float]:
+def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: ContentChecker) -> tuple[Array, float]:
     try:
         lost = float.fromhex(check.text(metadata, "code_lost"))
         data = base64.b64decode(check.text(metadata, "code_axes"), validate=True)
@@ -221,7 +181,7 @@ def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: _Checker)
 
 
 def _read_layers(
-    columns: Mapping[str, Column], params: HnswParams, rows: int, check: _Checker
+    columns: Mapping[str, Column], params: HnswParams, rows: int, check: ContentChecker
 ) -> tuple[Array, Array, Array]:
     """Levels (rows,), upper_start (rows + 1,) and the links above layer 0, from the column `upper`."""
     check.that("upper" in columns, "column 'upper' is missing")
@@ -243,7 +203,7 @@ def _read_layers(
     return (lengths // params.m).astype(np.uint8), starts.astype(np.uint32), np.ascontiguousarray(upper)
 
 
-def _check_links(links: Array, cap: int, rows: int, name: str, check: _Checker) -> None:
+def _check_links(links: Array, cap: int, rows: int, name: str, check: ContentChecker) -> None:
     for first in range(0, len(links), CHECKED_ROWS):
         some = links[first : first + CHECKED_ROWS]
         used = some != NONE

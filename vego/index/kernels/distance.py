@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lance_fmt.kernels.decorator import distance_kernel
+from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.intrinsics import dot_codes
-from vego.index.kernels.rows import chunk_of, norm_at, vector_at
+from vego.index.kernels.rows import address_at, chunk_of, norm_at, vector_at
+from vego.index.kernels.scoring import as_written, row_sum
 
 L2, COSINE, INNER_PRODUCT = 0, 1, 2
 MOST_LEFT_OUT = 1 << 28  # in squared steps: a bias stays an int32
@@ -34,21 +35,25 @@ def inverse_norm(vector):
     return np.float32(0)
 
 
+@kernel
+def rank_value(metric, total, inverse_norm, query_inverse):
+    """What a row ranks by, of `row_sum`: the same bits from the same numbers, whatever kernel this becomes part of.
+
+    Three factors would be multiplied in one order here and in another there.
+    """
+    if metric == L2:
+        return total
+    if metric == COSINE:
+        return np.float32(1) - total * as_written(inverse_norm * query_inverse)
+    return -total
+
+
 @distance_kernel
 def distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse):
     """`exact_distance` where the array that the row is in is known."""
-    row = vector_at(vectors, chunk, slot, query.shape[0])
-    total = np.float32(0)
-    if metric == L2:
-        for j in range(query.shape[0]):
-            difference = row[j] - query[j]
-            total += difference * difference
-        return total
-    for j in range(query.shape[0]):
-        total += row[j] * query[j]
-    if metric == COSINE:
-        return np.float32(1) - total * (norm_at(vectors, inverse_norms, chunk, slot) * query_inverse)
-    return -total
+    total = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
+    inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
+    return rank_value(metric, total, inverse, query_inverse)
 
 
 @distance_kernel

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import COSINE, distance_within, inverse_norm, reported_distance
-from vego.index.kernels.rows import chunk_of
+from vego.index.kernels.distance import COSINE, L2, inverse_norm, rank_value, reported_distance
+from vego.index.kernels.rows import address_at, chunk_of, norm_at
+from vego.index.kernels.scoring import row_sum
 
 BLOCK_BYTES = 1 << 18
 UNFILLED = (1 << 63) - 1
@@ -72,7 +73,10 @@ def exact_scan(
                     continue
                 if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
                     chunk = chunk_of(vectors, slot)
-                value = distance_within(metric, vectors, inverse_norms, chunk, slot, query, inverses[i])
+                # `distance_within` written out: see kernels/scoring.py for what a call with arrays costs.
+                total = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
+                inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
+                value = rank_value(metric, total, inverse, inverses[i])
                 if value > heap_distances[0]:
                     continue
                 if np.isnan(value):  # a sum that overflowed is as far as can be

@@ -44,7 +44,7 @@ def vnni_lanes(features: str) -> int:
     return 8 if "+avxvnni" in enabled else 0
 
 
-def _row_pointer(context, builder, array_type, array, row_type, row):
+def row_pointer(context, builder, array_type, array, row_type, row):
     """Pointer to the first byte of a row of a 2-D array, or of an item of a 1-D one."""
     view = context.make_array(array_type)(context, builder, array)
     index = context.cast(builder, row, row_type, types.uint64)
@@ -58,7 +58,7 @@ def _prefetch(typingctx, array, row):  # noqa: ARG001
     """Ask for every cache line of `array[row]` ahead of its use."""
 
     def codegen(context, builder, signature, args):
-        view, pointer = _row_pointer(context, builder, signature.args[0], args[0], signature.args[1], args[1])
+        view, pointer = row_pointer(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         strides = cgutils.unpack_tuple(builder, view.strides, signature.args[0].ndim)
         lines = builder.udiv(builder.add(strides[0], INT64(CACHE_LINE - 1)), INT64(CACHE_LINE))
         signature_type = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
@@ -77,8 +77,8 @@ def _shift_up(typingctx, items, low, end):  # noqa: ARG001
 
     def codegen(context, builder, signature, args):
         kinds = signature.args
-        _, source = _row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
-        _, stop = _row_pointer(context, builder, kinds[0], args[0], kinds[2], args[2])
+        _, source = row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
+        _, stop = row_pointer(context, builder, kinds[0], args[0], kinds[2], args[2])
         size = builder.sub(builder.ptrtoint(stop, INT64), builder.ptrtoint(source, INT64))
         pointer, flag = INT8.as_pointer(), ir.IntType(1)
         function = cgutils.get_or_insert_function(
@@ -101,8 +101,8 @@ def _dot_codes(typingctx, codes, row, queries, query_row):  # noqa: ARG001
         if lanes == 0:
             return context.compile_internal(builder, dot_codes_loop, signature, args)
         kinds = signature.args
-        view, left = _row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
-        _, right = _row_pointer(context, builder, kinds[2], args[2], kinds[3], args[3])
+        view, left = row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
+        _, right = row_pointer(context, builder, kinds[2], args[2], kinds[3], args[3])
         vector = ir.VectorType(INT32, lanes)
         multiply = cgutils.get_or_insert_function(
             builder.module,

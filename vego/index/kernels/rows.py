@@ -111,10 +111,15 @@ else:
 
 
 @kernel
+def address_at(vectors, chunk, slot, dimension):
+    """The address of the vector (dimension,) of a slot that lies in array `chunk`."""
+    return vectors[chunk, 1] + (np.int64(slot) - vectors[chunk, 0]) * np.int64(4 * dimension)
+
+
+@kernel
 def vector_at(vectors, chunk, slot, dimension):
     """The vector (dimension,) of a slot that lies in array `chunk`."""
-    place = np.int64(slot) - vectors[chunk, 0]
-    return floats_at(vectors[chunk, 1] + place * np.int64(4 * dimension), dimension)
+    return floats_at(address_at(vectors, chunk, slot, dimension), dimension)
 
 
 @kernel
@@ -128,7 +133,7 @@ def prefetch_vector(vectors, slot, dimension):
     """Ask for the vector of a slot ahead of its use; notes where its block is not settled."""
     chunk = chunk_of(vectors, slot)
     place = np.int64(slot) - vectors[chunk, 0]
-    prefetch_bytes(vectors[chunk, 1] + place * np.int64(4 * dimension), 4 * dimension)
+    prefetch_bytes(address_at(vectors, chunk, slot, dimension), 4 * dimension)
     state = states_at(vectors[chunk, 2] + (place >> vectors[chunk, 3]), 1)
     if state[0] != SETTLED:
         state[0] = ASKED

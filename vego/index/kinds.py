@@ -1,0 +1,38 @@
+"""Which index an option or a file asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lance_fmt import Column
+from vego.index.hnsw import HnswIndex
+from vego.index.ivf import IvfIndex
+from vego.index.metrics import Metric
+from vego.index.vector_index import VectorIndex
+from vego.options import CollectionOptions
+
+# option -> code and number of lists (0: as many as go with the rows) of an IvfIndex
+IVF_KINDS = {
+    "ivf": ("flat", 0),
+    "ivf_sq8": ("sq8", 0),
+    "ivf_pq": ("pq", 0),
+    "ivf_rabitq": ("rabitq", 0),
+    "flat_sq8": ("sq8", 1),
+    "flat_pq": ("pq", 1),
+    "flat_rabitq": ("rabitq", 1),
+}
+
+
+def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> VectorIndex:
+    """An index without rows, of the kind that the options ask for, which is not "flat"."""
+    if options.index in IVF_KINDS:
+        code, lists = IVF_KINDS[options.index]
+        return IvfIndex(metric, dimension, code, lists)
+    return HnswIndex(metric, dimension, m=options.m, ef_construction=options.ef_construction)
+
+
+def index_from_columns(columns: Mapping[str, Column], metadata: Mapping[str, str], path: str) -> VectorIndex:
+    """The index that a file holds, by the format it names. Raises CorruptionError, NewerVersionError."""
+    if metadata.get("format") == IvfIndex.format:
+        return IvfIndex.from_columns(columns, metadata, path)
+    return HnswIndex.from_columns(columns, metadata, path)

@@ -1,0 +1,142 @@
+"""What a vector index is to the database: slots in, slots and exact distances out, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Event
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from lance_fmt import Column
+from vego.index.hnsw.calibration import Calibration
+from vego.index.metrics import Metric
+from vego.table.vectors import Vectors
+
+Array = npt.NDArray[Any]
+Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+@runtime_checkable
+class VectorIndex(Protocol):
+    """Covers the slots [0, rows) of vectors that stay with the caller; see HnswIndex and IvfIndex.
+
+    Searches may run in any number of threads, also while one thread extends. `ef` is how hard to look, in
+    candidates of a graph walk or in lists; `rerank` is how many rows are scored in float32, of which
+    a kind may need more. `kind` is the name in manifests.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def rows(self) -> int:
+        """Slots [0, rows) are indexed."""
+
+    @property
+    def metric(self) -> Metric:
+        """The metric the index was built for."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory or mapped file the index holds."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What recall it reaches at what effort; None: not measured."""
+
+    def memory(self) -> dict[str, int]:
+        """`nbytes` by part."""
+
+    def parameters(self) -> dict[str, int]:
+        """How it was built, by name."""
+
+    def copy(self) -> VectorIndex:
+        """An index of the same rows; the two grow apart."""
+
+    def extend(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        stop: int,
+        *,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | Event | None = None,
+    ) -> int:
+        """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards."""
+
+    def without(
+        self, removed: Array, *, order: Array | None = None, threads: int | None = None
+    ) -> VectorIndex:
+        """An index of the slots that `removed`, bool (rows,), does not mark, in the same order; this one stays.
+
+        `order`, int64: the slots that stay, each once, in the order in which they come instead.
+        """
+
+    def calibrate(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        when: str,
+        cancel: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Measure recall where that is of use to the kind and due; whether it was. `when`: ISO 8601."""
+
+    def effort(self, k: int, target: float) -> tuple[int, int] | None:
+        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
+
+    def usual_effort(self, k: int) -> tuple[int, int]:
+        """`effort` where nobody has measured."""
+
+    def least_effort(self, k: int) -> int:
+        """The least ef that can find k."""
+
+    def search(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        ef: int = ...,
+        rerank: int = ...,
+        accept: Array | None = None,
+    ) -> Found:
+        """The k nearest indexed slots of one query (d,), nearest first; k of them whenever k are accepted."""
+
+    def search_batch(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        queries: Array,
+        k: int,
+        ef: int = ...,
+        rerank: int = ...,
+        accept: Array | None = None,
+        threads: int | None = 1,
+    ) -> Found:
+        """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
+
+    def scan_codes(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        rerank: int,
+        rows: Array,
+    ) -> Found:
+        """`search` among the given indexed slots (uint32, no repeats), all of them looked at."""
+
+    def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
+        """Columns (one row per slot) and metadata for `lance_fmt.write`."""
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Column], metadata: Mapping[str, str], path: str = "index"
+    ) -> VectorIndex:
+        """The index that `to_columns` gave; CorruptionError, NewerVersionError for what cannot be one."""
