@@ -64,10 +64,9 @@ class Plan(NamedTuple):
             if self.partitions
             else ""
         )
-        place = "lists" if self.strategy == "lists" else "graph"
         return (
             f"{self.strategy}: {self.reason}\n"
-            f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots in the {place}\n"
+            f"  {self.matches:,} of {self.rows:,} rows match ({share:.1%}); {self.indexed:,} slots indexed\n"
             f"  {visited}ef={self.ef}, rerank={self.rerank}; {quality}{of_partitions}"
         )
 
@@ -90,13 +89,15 @@ def choose(
     if effort.exact:
         return plan(whole, "exact=True was asked for")
     if indexed == 0:
-        return plan(whole, "there is no graph (few rows, or index='flat')")
+        return plan(whole, "there is no index (few rows, or index='flat')")
     if matches <= GATHER_ROWS:
         return plan(whole, f"at most {GATHER_ROWS} rows match")
     if lists == 1:
         return plan("lists", "there is one list, of all rows: the codes of those that match are scanned")
     if lists:
-        return plan("lists", f"the nearest {min(effort.ef, lists):,} of {lists:,} lists are scanned")
+        return plan(
+            "lists", f"rows of the nearest lists are scanned, of {min(effort.ef, lists):,} of {lists:,} lists"
+        )
     if matches == slots:
         if scan_beats_walk(matches, width, effort.ef):
             return plan("codes", "scanning all codes costs less than a walk with so many candidates")

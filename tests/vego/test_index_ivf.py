@@ -247,6 +247,23 @@ def test_without_some_rows(code, share):
     assert smaller.rows == 800
 
 
+@pytest.mark.parametrize("code", CODE_KINDS)
+def test_what_stays_comes_in_the_order_asked_for(code):
+    vectors = clustered(800, 12)
+    index = built("l2", vectors, None, code=code)
+    rng = np.random.default_rng(1)
+    removed = rng.random(800) < 0.3
+    order = rng.permutation(np.flatnonzero(~removed))
+    moved = index.without(removed, order=order)
+    slots, distances = moved.search_batch(vectors[order], None, vectors[:30], 5, nprobe=1000, rerank=800)
+    old, same = index.search_batch(vectors, None, vectors[:30], 5, nprobe=1000, rerank=800, accept=~removed)
+    np.testing.assert_array_equal(order[slots], old)
+    np.testing.assert_array_equal(distances, same)
+    for wrong in (order[1:], np.append(order[1:], order[1]), np.arange(800)):
+        with pytest.raises(InvalidArgumentError, match="order"):
+            index.without(removed, order=wrong)
+
+
 def test_a_mask_of_another_length_is_refused():
     index = built("l2", clustered(100, 4), None)
     with pytest.raises(InvalidArgumentError, match="100 marks"):

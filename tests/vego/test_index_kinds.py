@@ -65,9 +65,100 @@ def test_the_life_of_a_collection(tmp_path, kind, metric):
 def test_every_option_has_an_index():
     for kind in INDEX_KINDS:
         if kind == "flat":
-            continue
+            continue  # has none
         index = empty_index(CollectionOptions(index=kind), Metric.L2, 5)
         assert isinstance(index, IvfIndex if kind in IVF_KINDS else HnswIndex)
         assert (index.metric, index.dimension, index.rows) == (Metric.L2, 5, 0)
     with pytest.raises(UnknownOptionError, match="ivf_pq"):
         CollectionOptions(index="ivfpq")
+
+
+@pytest.fixture(scope="module", params=["ivf", "ivf_pq", "flat_sq8"])
+def indexed(request, tmp_path_factory):
+    """A collection of ROWS rows, the last ten of them not in the index."""
+    path = tmp_path_factory.mktemp(request.param)
+    with vego.open(path, dimension=DIMENSION, metric="l2", index=request.param, background=False) as db:
+        docs = db.collection("docs")
+        vectors = clustered(ROWS)
+        ids = [str(i) for i in range(ROWS)]
+        docs.insert_batch(ids=ids[:-10], vectors=vectors[:-10], metadata={"n": list(range(ROWS - 10))})
+        docs.build_index()
+        docs.insert_batch(ids=ids[-10:], vectors=vectors[-10:], metadata={"n": list(range(ROWS - 10, ROWS))})
+        yield request.param, docs, vectors
+
+
+def test_the_plan_says_how_many_lists_are_scanned(indexed):
+    kind, docs, vectors = indexed
+    lists = docs.index_report().parameters["lists"]
+    assert lists == 1 if kind == "flat_sq8" else 64 < lists < 128
+    plan = docs.explain(vectors[0], K)
+    assert (plan.strategy, plan.exact, plan.indexed, plan.ef) == ("lists", False, ROWS - 10, 64)
+    assert "one list" in plan.reason if lists == 1 else f"64 of {lists} lists" in plan.reason
+    assert plan.visited == (ROWS if lists == 1 else None)
+    assert docs.explain(vectors[0], K, ef=lists, filter="n < 1000").visited == 1000
+    assert docs.explain(vectors[0], K, filter="n < 200").strategy == "gather"
+    assert docs.explain(vectors[0], K, exact=True).strategy == "exact"
+    assert docs.explain(vectors[0], K, target_recall=1.0).exact
+
+
+def test_how_many_lists_are_looked_at_has_nothing_to_do_with_k(indexed):
+    _, docs, vectors = indexed
+    for k in (1, 100):
+        plan = docs.explain(vectors[0], k, ef=2, rerank=200)
+        assert (plan.ef, plan.rerank) == (2, 200)
+        assert len(docs.search(vectors[0], k, ef=1)) == k
+
+
+def test_the_report_of_an_index_without_a_graph(indexed):
+    kind, docs, _ = indexed
+    report = docs.index_report()
+    assert (report.kind, report.indexed, report.ef, report.curve) == (kind, ROWS - 10, 64, ())
+    assert not report.reaches_target  # nobody knows
+    assert report.memory["vectors"] == 4 * DIMENSION * ROWS
+    assert (report.memory["codes"] > 0) == (kind != "ivf")
+    assert "recall of lists is not measured" in repr(report)
+    assert "recall of lists is not measured" in report._repr_html_()
+
+
+@pytest.mark.parametrize("radius", [0.5, 3.0, 100.0])
+def test_all_within_a_distance(indexed, radius):
+    _, docs, vectors = indexed
+    near = np.sqrt(((vectors - vectors[7]) ** 2).sum(1)) <= radius
+    hits = docs.search_range(vectors[7], max_distance=radius, limit=ROWS)
+    found = {int(name) for name in hits.ids}
+    assert found <= set(np.flatnonzero(near))
+    assert len(found) >= 0.95 * near.sum()
+
+
+def test_searches_stop_when_they_are_told_to(indexed):
+    _, docs, vectors = indexed
+    for search, queries in ((docs.search, vectors[0]), (docs.search_batch, vectors[:600])):
+        with pytest.raises(vego.SearchCancelledError):
+            search(queries, K, cancel=lambda: True)
+        with pytest.raises(vego.SearchTimeoutError):
+            search(queries, K, timeout=1e-9, filter="n < 2900")
+        search(queries, K, timeout=600, filter="n < 2900")
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivf_pq", "ivf_sq8"])
+def test_partitions_are_dropped_and_slots_come_in_another_order(tmp_path, kind):
+    vectors, queries = clustered(ROWS), clustered(ROWS + 40)[ROWS:]
+    with vego.open(
+        tmp_path, dimension=DIMENSION, metric="cosine", index=kind, partition_by="part", background=False
+    ) as db:
+        docs = db.collection("docs")
+        for first in range(0, ROWS, 500):
+            ids = [str(i) for i in range(first, first + 500)]
+            parts = [f"part{i % 4}" for i in range(first, first + 500)]
+            docs.insert_batch(ids=ids, vectors=vectors[first : first + 500], metadata={"part": parts})
+        docs.build_index()
+        docs.drop_partition("part1")
+        assert recall(docs, queries) >= 0.95
+        docs.compact(full=True)
+        docs.build_index()
+        assert docs.stats()["indexed_slots"] == ROWS - ROWS // 4
+        assert recall(docs, queries) >= 0.95
+        assert recall(docs, queries, filter="part = 'part2'") >= 0.95
+        assert all(int(hit.id) % 4 == 2 for hit in docs.search(queries[0], k=50, filter="part = 'part2'"))
+    report = vego.verify(tmp_path, deep=True)
+    assert report.ok, report

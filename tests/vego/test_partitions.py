@@ -18,7 +18,7 @@ import vego
 from tests.support.filter_strategies import expressions
 from vego import names
 from vego.backup import restore
-from vego.index import indexed_rows
+from vego.index import HnswIndex, indexed_rows
 from vego.query import Expr, fields_of, matches, residual
 from vego.salvaging import salvage_segments
 from vego.store import LocalStore
@@ -447,7 +447,7 @@ def test_the_graph_does_not_grow_over_holes(tmp_path: Path) -> None:
         docs = db.collection("c", partition_by="p")
         vectors = np.random.default_rng(1).normal(size=(4_000, 4))
         grown: list[int] = []
-        right = indexed_rows.HnswIndex.extend
+        right = HnswIndex.extend
 
         def extend(self: Any, vectors: Any, norms: Any, stop: int, **options: Any) -> int:
             grown.append(stop)
@@ -459,7 +459,7 @@ def test_the_graph_does_not_grow_over_holes(tmp_path: Path) -> None:
             docs.insert_batch(vectors=vectors[:2_000], metadata={"p": [1] * 2_000})
             docs.insert_batch(vectors=vectors[2_000:], metadata={"p": [2] * 2_000})
             assert docs.drop_partition(1) == 2_000
-        with patch.object(indexed_rows.HnswIndex, "extend", extend):
+        with patch.object(HnswIndex, "extend", extend):
             docs.insert_batch(vectors=vectors[:1_500], metadata={"p": [3] * 1_500})
             docs.build_index()
         assert grown and max(grown) == 3_500
