@@ -265,12 +265,14 @@ def test_damaged_axes_are_refused(case, change):
 def test_verification_sees_a_wrong_code_or_bias_on_axes(case):
     index, vectors = case
     columns, metadata = index.to_columns()
-    assert sampled_codes(columns, metadata, vectors, "index") == ""
+    assert sampled_codes(columns, metadata, vectors, np.arange(len(vectors)), "index") == ""
     for name, wrong in (("codes", 9), ("bias", 100_000)):
         array = columns[name].array.copy()
         array[0] = array[0] + wrong
         changed = columns | {name: type(columns[name]).from_numpy(array)}
-        assert "1 of 256 sampled rows" in sampled_codes(changed, metadata, vectors, "index")
+        assert "1 of 256 sampled rows" in sampled_codes(
+            changed, metadata, vectors, np.arange(len(vectors)), "index"
+        )
 
 
 def test_axes_are_chosen_again_when_rows_double(monkeypatch):
