@@ -6,6 +6,7 @@ options follow from the turn. Needs root.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 import time
@@ -78,6 +79,7 @@ def _cut(disk: CutDisk, rng: random.Random, turn: int, state: dict[str, int]) ->
         found = stored(path)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    gc.collect()  # a mapped file is in use until nothing refers to it, and so is the disk that it is on
     for count in range(len(later) + 1):
         if found in replay(known + later[:count], state):
             return found

@@ -233,15 +233,20 @@ class SlotMap:
 
     def get(self, name: str) -> int | None:
         """The slot of a live id; None if there is none. Raises CorruptionError where two slots have one id."""
-        table, recent = self._state
-        slot = recent.get(name)
-        if slot is not None:
-            return slot if self._owner.is_live(slot) else None
-        if table is None:
-            if not self._covered:
+        while True:
+            state = self._state
+            table, recent = state
+            slot = recent.get(name)
+            if slot is not None:
+                if self._owner.is_live(slot):
+                    return slot
+            elif table is not None or self._covered:
+                found = (table or self._made()).find(name, self._owner)
+                if found is not None:
+                    return found
+            # An id has its new slot before the old one dies, so what changed meanwhile may be where it is now.
+            if recent.get(name) == slot and self._state is state:
                 return None
-            table = self._made()
-        return table.find(name, self._owner)
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
