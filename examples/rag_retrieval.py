@@ -23,7 +23,7 @@ import vego
 ROOT = Path(__file__).resolve().parents[1]
 WORDS_OF_PASSAGE, WORDS_OF_PROMPT, DIMENSION = 90, 220, 96
 QUESTIONS = {  # and the documents that answer each
-    "What is lost when the process is killed in the middle of an insert?": "README.md tuning.md performance.md reliability.md",
+    "What is lost when the process is killed in the middle of an insert?": "README.md tuning.md reliability.md",
     "How do I save what is left of a damaged file?": "files.md command-line.md inspector.md backup.md",
     "How are documents found whose field is null?": "filters.md",
     "Which option keeps more candidates while searching?": "tuning.md searching.md",
