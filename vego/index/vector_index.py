@@ -10,12 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
+from vego.errors import InvalidArgumentError
 from vego.index.hnsw.calibration import Calibration
 from vego.index.metrics import Metric
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
+MAX_ROWS = (1 << 31) - 1  # a slot shares an int64 with its distance and one mark
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+def check_stop(rows: int, stop: int, available: int) -> None:
+    """Refuse to extend an index of `rows` to `stop`, of `available` vectors; InvalidArgumentError."""
+    if not rows <= stop <= available:
+        raise InvalidArgumentError(f"stop: expected {rows} to {available} rows, found {stop}")
+    if stop > MAX_ROWS:
+        raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows, found {stop:,}")
+
+
+def check_removed(removed: Array, order: Array | None, rows: int) -> npt.NDArray[np.bool_]:
+    """`removed` as bool (rows,), with `order` None or each slot that it does not mark once; InvalidArgumentError."""
+    removed = np.ascontiguousarray(removed, np.bool_)
+    if removed.shape != (rows,):
+        raise InvalidArgumentError(f"removed: expected {rows} marks, found shape {removed.shape}")
+    if order is not None and not np.array_equal(np.sort(order), np.flatnonzero(~removed)):
+        raise InvalidArgumentError(f"order: each of the slots that stay expected once, found {order}")
+    return removed
 
 
 @runtime_checkable

@@ -15,17 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.errors import DimensionMismatchError
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.calibration import GROWTH, Calibration, calibrate
 from vego.index.hnsw.graph import HnswGraph, empty_graph
-from vego.index.hnsw.params import MAX_ROWS, HnswParams
+from vego.index.hnsw.params import HnswParams
 from vego.index.hnsw.removal import without
 from vego.index.hnsw.search import Search, Snapshot
 from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
+from vego.index.vector_index import check_removed, check_stop
 from vego.index.views import (
     FLOAT32,
     accept_mask,
@@ -167,10 +168,7 @@ class HnswIndex:
         returns early, with all finished batches indexed. The graph does not depend on `threads`.
         """
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
-        if not self.rows <= stop <= len(known):
-            raise InvalidArgumentError(f"stop: expected {self.rows} to {len(known)} rows, found {stop}")
-        if stop > MAX_ROWS:
-            raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows, found {stop:,}")
+        check_stop(self.rows, stop, len(known))
         stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
         with self._extending:
             if stop <= self.rows:
@@ -190,12 +188,8 @@ class HnswIndex:
         built anew. `order`, int64: the slots that stay, each once, in the order in which they come instead. Raises
         InvalidArgumentError for a mask of another length, or an order of other slots.
         """
-        removed = np.ascontiguousarray(removed, np.bool_)
         graph = self._graph
-        if removed.shape != (graph.rows,):
-            raise InvalidArgumentError(f"removed: expected {graph.rows} marks, found shape {removed.shape}")
-        if order is not None and not np.array_equal(np.sort(order), np.flatnonzero(~removed)):
-            raise InvalidArgumentError(f"order: each of the slots that stay expected once, found {order}")
+        removed = check_removed(removed, order, graph.rows)
         p = self.params
         other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         other._adopt(without(graph, p, removed, threads, self._stamps, order))

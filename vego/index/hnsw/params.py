@@ -11,7 +11,6 @@ from vego.errors import InvalidArgumentError
 from vego.index.metrics import Metric
 
 MAX_DIMENSION = 32_768  # the int32 distances of codes are exact up to here
-MAX_ROWS = (1 << 31) - 1  # a slot shares an int64 with its distance and one mark
 MAX_LEVEL = 15
 LINKS_PER_LINE = 16  # uint32 in a cache line; link rows are whole lines
 

@@ -28,10 +28,11 @@ from lance_fmt import Column
 from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index.content import ContentChecker
 from vego.index.hnsw.graph import NONE, HnswGraph
-from vego.index.hnsw.params import MAX_LEVEL, MAX_ROWS, HnswParams
+from vego.index.hnsw.params import MAX_LEVEL, HnswParams
 from vego.index.metrics import Metric
 from vego.index.projection import STEP, WIDEST
 from vego.index.quantize import CodeScale
+from vego.index.vector_index import MAX_ROWS
 from vego.index.views import aligned_empty
 
 FORMAT = "vego-hnsw"

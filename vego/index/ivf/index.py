@@ -18,10 +18,11 @@ from vego.index.flat import exact_search
 from vego.index.hnsw.calibration import Calibration
 from vego.index.ivf.clustering import Run, nearest, train_centroids
 from vego.index.ivf.lists import InvertedLists
-from vego.index.ivf.params import MAX_ROWS, IvfParams
+from vego.index.ivf.params import IvfParams
 from vego.index.ivf.storage import FORMAT, read_lists, write_lists
 from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
+from vego.index.vector_index import check_removed, check_stop
 from vego.index.views import accept_mask, candidate_rows, result_arrays, trimmed, vector_rows, vectors_of
 from vego.table.vectors import Vectors
 
@@ -169,10 +170,7 @@ class IvfIndex:
         the call returns early, with what is finished indexed. The lists do not depend on `threads`.
         """
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        if not self.rows <= stop <= len(known):
-            raise InvalidArgumentError(f"stop: expected {self.rows} to {len(known)} rows, found {stop}")
-        if stop > MAX_ROWS:
-            raise InvalidArgumentError(f"stop: an index holds at most {MAX_ROWS:,} rows, found {stop:,}")
+        check_stop(self.rows, stop, len(known))
         stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
         workers = thread_count(threads)
         with self._extending, ThreadPoolExecutor(workers) as pool:
@@ -233,14 +231,8 @@ class IvfIndex:
         `order`, int64: the slots that stay, each once, in the order in which they come instead. Raises
         InvalidArgumentError for a mask of another length, or an order of other slots.
         """
-        removed = np.ascontiguousarray(removed, np.bool_)
-        if removed.shape != (self.rows,):
-            raise InvalidArgumentError(f"removed: expected {self.rows} marks, found shape {removed.shape}")
-        kept = np.flatnonzero(~removed)
-        if order is not None:
-            if not np.array_equal(np.sort(order), kept):
-                raise InvalidArgumentError(f"order: each of the slots that stay expected once, found {order}")
-            kept = np.asarray(order, np.int64)
+        removed = check_removed(removed, order, self.rows)
+        kept = np.flatnonzero(~removed) if order is None else np.asarray(order, np.int64)
         other = self.copy()
         if other._lists is not None:
             other._lists = other._lists.only(kept) if len(kept) else None

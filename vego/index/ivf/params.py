@@ -9,7 +9,6 @@ from vego.index.codes import CODE_KINDS
 from vego.index.metrics import Metric
 
 MAX_DIMENSION = 32_768
-MAX_ROWS = (1 << 31) - 1  # a slot shares an int64 with its distance
 MAX_LISTS = 1 << 20
 LIST_ROWS = 32  # the least average length of a list that is chosen for the caller: a block of 4-bit codes
 

@@ -27,9 +27,10 @@ from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index.codes import CODE_KINDS, coder_class
 from vego.index.content import ContentChecker
 from vego.index.ivf.lists import InvertedLists
-from vego.index.ivf.params import MAX_LISTS, MAX_ROWS, IvfParams
+from vego.index.ivf.params import MAX_LISTS, IvfParams
 from vego.index.metrics import Metric
 from vego.index.quantize import CodeScale
+from vego.index.vector_index import MAX_ROWS
 
 FORMAT = "vego-ivf"
 VERSION = 1
