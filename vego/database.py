@@ -30,6 +30,7 @@ from vego.maintenance import Maintenance
 from vego.options import CollectionOptions, Durability, check_dimension, check_durability
 from vego.progress import progress_of
 from vego.store import LocalStore, Store
+from vego.table.agreement import committed
 from vego.table.commit import create_collection
 from vego.table.manifest import versions
 from vego.table.marker import create_marker, load_marker
@@ -201,7 +202,8 @@ class Database:
                     f"collection {name!r} exists already; give another name, or drop it first"
                 )
             found._branch(name, version, timestamp, tag)
-            return self.collection(name, create=False)
+            with committed(f"collection {name!r}"):
+                return self.collection(name, create=False)
 
     def drop(self, name: str) -> None:
         """Delete a collection and its files; raises CollectionNotFoundError."""
@@ -411,7 +413,8 @@ class Database:
         except CommitConflictError:
             if not self._shared:
                 raise  # else another process was faster, and it is the same collection
-        rows = self._rows(name, lock)
+        with committed(f"collection {name!r}"):
+            rows = self._rows(name, lock)
         assert rows is not None
         return rows
 

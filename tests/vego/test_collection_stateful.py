@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import vego
+from tests.support.copies import copy_of_one_moment
 from tests.support.documents import IDS, METADATA, vectors
 from tests.support.model import Model, same_value
 
@@ -217,7 +218,7 @@ class CollectionMachine(RuleBasedStateMachine):
     def crash(self) -> None:
         """Open a copy of the files as they are: nothing was closed, nothing may be missing."""
         other = Path(tempfile.mkdtemp(prefix="vego-crashed-"))
-        shutil.copytree(self.directory, other, dirs_exist_ok=True)
+        copy_of_one_moment(Path(self.directory), other)
         with vego.open(other) as db:
             self.compare(db.collection("things"), self.model)
         shutil.rmtree(other)

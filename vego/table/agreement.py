@@ -59,9 +59,24 @@ class Agreement:
 
     @contextmanager
     def landed(self) -> Iterator[None]:
-        """Follows a commit: whatever goes wrong here, the disk is ahead of memory."""
+        """Follows a commit: whatever goes wrong here, the disk is ahead of memory. See `committed`."""
         try:
-            yield
+            with committed(self._what):
+                yield
         except BaseException:
             self._at_odds = True
             raise
+
+
+@contextmanager
+def committed(what: str) -> Iterator[None]:
+    """Follows a commit of `what`: an error must not say that nothing was changed, so it is CommitUncertainError."""
+    try:
+        yield
+    except CommitUncertainError:
+        raise
+    except VegoError as error:
+        raise CommitUncertainError(
+            f"{what}: a change is on the disk, and what it made could not be opened: {error}; close the database and "
+            "open it again to see it"
+        ) from error

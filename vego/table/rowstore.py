@@ -279,9 +279,10 @@ class RowStore:
                 if flushed is not None and flushed.order is not None:  # it has moved some of them
                     replaced = self._slots_of([*batch.ids, *deleted])
                 ids, first = in_order(written, batch.ids), 0
-                for segment in self._add_segments(written):
-                    stop = first + segment.rows
-                    self._slots.append_written(ids[first:stop], *self._layout.content(segment))
+                # All is read before anything is changed, so that readers go on where that fails.
+                for chunks, column in [self._layout.content(one) for one in self._add_segments(written)]:
+                    stop = first + column.rows
+                    self._slots.append_written(ids[first:stop], chunks, column)
                     first = stop
                 self._slots.kill(replaced)
                 self._publish()
@@ -348,9 +349,10 @@ class RowStore:
                         False  # a row that was dead is alive: the collection went back to an earlier version
                     )
                 killed.append(np.flatnonzero(here & dead) + first)
+        opened = [layout.opened(entry) for entry in new[len(old) :]]
         added = [
-            (layout.opened(entry), dead_rows(self._store, self.collection, entry))
-            for entry in new[len(old) :]
+            (segment, layout.content(segment), dead_rows(self._store, self.collection, segment.entry))
+            for segment in opened
         ]
         with self._agreement.whole(), self._agreement.landed(), self.publication.lock:
             if any(entry.dropped != before.dropped for entry, before in zip(new, old, strict=False)):
@@ -358,10 +360,10 @@ class RowStore:
                 self._close_dropped(new[: len(old)])
             else:
                 self._slots.kill(np.concatenate(killed).tolist())
-            for segment, dead in added:
+            for segment, content, dead in added:
                 layout.append(segment)
                 self._keys.update(segment.fields)
-                self._slots.append_opened(*layout.content(segment), dead)
+                self._slots.append_opened(*content, dead)
             self.manifest = manifest
             self.options = CollectionOptions.of(manifest.options)
             self._publish()
