@@ -64,7 +64,7 @@ def prepare(name: str, rows: int | None, queries: int | None) -> Dataset:
     metric, vectors, asked = _read(name, rows)
     vectors = np.ascontiguousarray(vectors[:rows], np.float32)
     asked = np.ascontiguousarray(asked[:queries], np.float32)
-    return Dataset(name, metric, vectors, asked, _limits(vectors, asked, metric))
+    return Dataset(name, metric, vectors, asked, limits(vectors, asked, metric))
 
 
 def _read(name: str, rows: int | None) -> tuple[str, np.ndarray, np.ndarray]:
@@ -106,7 +106,7 @@ def _scaled(rows: np.ndarray, metric: str) -> np.ndarray:
     )
 
 
-def _limits(vectors: np.ndarray, queries: np.ndarray, metric: str) -> np.ndarray:
+def limits(vectors: np.ndarray, queries: np.ndarray, metric: str) -> np.ndarray:
     """Candidates by float32 products, their distances in float64: (m,), the k-th smallest."""
     asked = _scaled(queries, metric)
     scale = np.ones(len(vectors), np.float32)
