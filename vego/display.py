@@ -164,17 +164,16 @@ def _index_facts(report: Any) -> list[str]:
     facts.append("built with " + ", ".join(f"{key}={value}" for key, value in report.parameters.items()))
     facts.append(f"target recall {report.target_recall:g}: ef={report.ef}, rerank={report.rerank} for k = 10")
     measured = report.calibration
-    if measured is None and report.kind != "hnsw":
-        return [*facts, "recall of lists is not measured: ef is the number of lists a search looks at"]
     if measured is None:
         return [
             *facts,
             "recall was not measured (an index of an earlier version); build_index() after inserts does",
         ]
     facts.append(f"recall measured {measured.when} on {measured.rows:,} rows, {measured.queries} queries")
-    return (
-        facts if report.reaches_target else [*facts, "the target was not reached: raise m or ef_construction"]
-    )
+    if report.reaches_target:
+        return facts
+    way_out = "raise m or ef_construction" if report.kind == "hnsw" else "take finer codes, or index='hnsw'"
+    return [*facts, f"the target was not reached: {way_out}"]
 
 
 def database_html(database: Any, *, closed: bool) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
-from vego.index.hnsw.calibration import Calibration
+from vego.index.calibration import Calibration
 from vego.index.metrics import Metric
 from vego.table.vectors import Vectors
 

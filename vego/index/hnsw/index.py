@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError
+from vego.index.calibration import Calibration, measured_anew
 from vego.index.hnsw.build import grow
-from vego.index.hnsw.calibration import GROWTH, Calibration, calibrate
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.hnsw.removal import without
@@ -36,11 +36,27 @@ from vego.index.views import (
     vector_rows,
     vectors_of,
 )
+from vego.options import MAX_EF
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
 DEFAULT_RERANK = 20
+STEPS = (
+    1.0,
+    1.6,
+    2.4,
+    3.2,
+    4.8,
+    6.4,
+    9.6,
+    12.8,
+    19.2,
+    25.6,
+    51.2,
+    102.4,
+)  # ef at which recall is measured, in k
+SPARE = 6  # candidates held besides the k, however easy the data
 USUAL_EF = 64  # of a graph that nobody has measured
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -205,21 +221,30 @@ class HnswIndex:
     ) -> bool:
         """Measure recall anew where the graph has grown since it was last measured; whether it was.
 
-        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/hnsw/calibration.py.
+        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/calibration.py.
         """
-        known = self.calibration
-        if known is not None and self.rows < GROWTH * known.rows:
-            return False
-        measured = calibrate(
-            self, vectors_of(vectors, inverse_norms, self.dimension, self.metric), when, cancel
-        )
+        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
+        measured = measured_anew(self, self.calibration, known, when, cancel)
         if measured is not None:
             self.calibration = measured
         return measured is not None
 
+    def efforts(self, k: int) -> list[int]:
+        """The ef at which recall is measured."""
+        efs = [int(step * k) for step in STEPS]
+        return efs[: 1 + sum(ef < self.rows for ef in efs)]
+
+    def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
+        """All that a walk finds can be scored exactly."""
+        return ef
+
     def effort(self, k: int, target: float) -> tuple[int, int] | None:
         """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
-        return None if self.calibration is None else self.calibration.effort(k, target)
+        if self.calibration is None:
+            return None
+        ef, rerank = self.calibration.effort(k, target)
+        ef = min(max(ef, k + SPARE), MAX_EF)
+        return ef, min(max(rerank, k), ef)
 
     def usual_effort(self, k: int) -> tuple[int, int]:
         """`effort` where nobody has measured."""

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.index.calibration import Calibration, measured_anew
 from vego.index.codes import coder_class
 from vego.index.codes.coder import Call
 from vego.index.flat import exact_search
-from vego.index.hnsw.calibration import Calibration
 from vego.index.ivf.clustering import Run, nearest, train_centroids
 from vego.index.ivf.lists import InvertedLists
 from vego.index.ivf.params import IvfParams
@@ -24,12 +24,14 @@ from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
 from vego.index.vector_index import check_removed, check_stop
 from vego.index.views import accept_mask, candidate_rows, result_arrays, trimmed, vector_rows, vectors_of
+from vego.options import MAX_EF
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 DEFAULT_EF = 64
+DEEPEST = 20  # rows scored exactly, in k, while recall by lists is measured
 USUAL_LISTS = 64  # looked at where nobody says how many, at least
 USUAL_SHARE = 8  # of so many lists one is looked at
 CHUNK = 8192  # rows encoded between two reports of progress
@@ -58,6 +60,7 @@ class IvfIndex:
         )
         self._extending = threading.Lock()
         self._lists: InvertedLists | None = None
+        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
 
     def copy(self) -> IvfIndex:
         """An index of the same rows; nothing is copied, as arrays are never changed."""
@@ -65,11 +68,15 @@ class IvfIndex:
         other.params = self.params
         other._extending = threading.Lock()
         other._lists = self._lists
+        other.calibration = self.calibration
         return other
 
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/ivf/storage.py."""
-        return write_lists(self._lists, self.params)
+        columns, metadata = write_lists(self._lists, self.params)
+        if self.calibration is not None:
+            metadata["calibration"] = self.calibration.to_text()
+        return columns, metadata
 
     @classmethod
     def from_columns(
@@ -83,6 +90,8 @@ class IvfIndex:
         params, lists = read_lists(columns, metadata, path)
         index = cls(params.metric, params.dimension, params.code, params.lists, params.seed)
         index._lists = lists
+        if "calibration" in metadata:
+            index.calibration = Calibration.from_text(metadata["calibration"], path)
         return index
 
     def __repr__(self) -> str:
@@ -115,11 +124,6 @@ class IvfIndex:
         """Bytes of memory the index holds."""
         return 0 if self._lists is None else self._lists.nbytes
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """None: what recall lists reach is not measured."""
-        return None
-
     def memory(self) -> dict[str, int]:
         """`nbytes` by part: "codes", and "other"."""
         codes = 0 if self._lists is None else sum(array.nbytes for array in self._lists.arrays.values())
@@ -131,17 +135,39 @@ class IvfIndex:
 
     def calibrate(
         self,
-        vectors: Array | Vectors,  # noqa: ARG002
-        inverse_norms: Array | None,  # noqa: ARG002
-        when: str,  # noqa: ARG002
-        cancel: Callable[[], bool] | None = None,  # noqa: ARG002
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        when: str,
+        cancel: Callable[[], bool] | None = None,
     ) -> bool:
-        """False: how many lists a search needs is not measured; see `usual_effort`."""
-        return False
+        """Measure recall anew where the lists have grown since it was last measured; whether it was.
 
-    def effort(self, k: int, target: float) -> tuple[int, int] | None:  # noqa: ARG002
-        """None: nobody has measured."""
-        return None
+        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/calibration.py.
+        """
+        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
+        measured = measured_anew(self, self.calibration, known, when, cancel)
+        if measured is not None:
+            self.calibration = measured
+        return measured is not None
+
+    def efforts(self, k: int) -> list[int]:  # noqa: ARG002
+        """The numbers of lists at which recall is measured: 1, 2, 3, 4, 6, 8, 12, ... and all."""
+        steps = sorted({1 << power for power in range(14)} | {3 << power for power in range(13)})
+        most = min(self.lists, MAX_EF)
+        return [*(step for step in steps if step < most), most]
+
+    def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
+        """How many rows the coarsest codes can make necessary to score exactly."""
+        lists = self._lists
+        exact = lists is None or lists.coder.default_rerank(k) <= k
+        return k if exact else DEEPEST * k
+
+    def effort(self, k: int, target: float) -> tuple[int, int] | None:
+        """The number of lists that reaches a recall of `target`, and how many rows to score exactly."""
+        if self.calibration is None or self._lists is None:
+            return None
+        nprobe, rerank = self.calibration.effort(k, target)
+        return min(nprobe, self.lists), max(rerank, self._lists.coder.default_rerank(k))
 
     def usual_effort(self, k: int) -> tuple[int, int]:
         """Lists looked at by a search that does not say how many, an eighth at least 64, and rows scored exactly."""

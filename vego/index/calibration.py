@@ -1,14 +1,15 @@
-"""What recall a graph reaches at what effort, measured on the graph itself when it is built and when it has grown.
+"""What recall an index reaches at what effort, measured on the index itself when it is built and when it has grown.
 
-Queries are made up: rows moved a third of the way towards another row, so that they are neither in the graph nor as
-easy as a row that is. For the ten nearest of real queries (text, images), recall was higher than these say.
-The outcome is kept in the metadata of the index file, and is what searches go by that name no `ef`.
+The effort `ef` is the candidates of a graph walk, or the lists looked at. Queries are made up: rows moved a third of
+the way towards another row, so that they are neither in the index nor as easy as a row that is. For the ten nearest of
+real queries (text, images), recall was higher than these say. The outcome is kept in the metadata of the index file,
+and is what searches go by that name no `ef`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -27,15 +28,14 @@ Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 QUERIES = 128
 TOWARDS = np.float32(0.35)
-STEPS = (1.0, 1.6, 2.4, 3.2, 4.8, 6.4, 9.6, 12.8, 19.2, 25.6, 51.2, 102.4)  # ef, in k
 DEPTHS = (1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # candidates scored exactly, in k
 NEIGHBOURS = (10, 100)  # the k that are measured; between them, and beyond, efforts are interpolated
 ENOUGH = 0.995  # a curve ends here
 LOSS = 0.002  # of recall, that scoring fewer candidates exactly may cost
 MOST_TEXT = 16_384  # characters of a stored calibration
 MARGIN = 0.25  # of the misses that a target allows are not made use of: queries differ
-SPARE = 6  # candidates held besides the k, however easy the data
-GROWTH = 1.5  # a graph that has grown by so much is measured again
+MOST_POINTS = 32
+GROWTH = 1.5  # an index that has grown by so much is measured again
 
 
 class Searchable(Protocol):
@@ -48,6 +48,12 @@ class Searchable(Protocol):
     @property
     def metric(self) -> Metric:
         """How vectors are compared."""
+
+    def efforts(self, k: int) -> Sequence[int]:
+        """Rising efforts that are worth measuring, at most MOST_POINTS; the last one finds what there is to find."""
+
+    def deepest(self, k: int, ef: int) -> int:
+        """How many candidates to score exactly where none that `ef` finds is to be lost."""
 
     def search_batch(
         self, vectors: Vectors, inverse_norms: None, queries: Array, k: int, ef: int, rerank: int
@@ -75,7 +81,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Curves measured at `when` (ISO 8601, UTC) on a graph of `rows` rows with `queries` made-up queries."""
+    """Curves measured at `when` (ISO 8601, UTC) on an index of `rows` rows with `queries` made-up queries."""
 
     rows: int
     when: str
@@ -95,8 +101,7 @@ class Calibration:
             rerank = low.rerank + share * (high.rerank - low.rerank)
         else:
             ef, rerank = high.ef(target) * k / high.k, high.rerank * k / high.k
-        least = min(max(int(np.ceil(ef)), k + SPARE), MAX_EF)
-        return least, min(max(int(np.ceil(rerank)), k), least)
+        return int(np.ceil(ef)), int(np.ceil(rerank))
 
     def to_text(self) -> str:
         """As kept in an index file."""
@@ -138,12 +143,12 @@ def _list(value: object, most: int) -> list[Any]:
 def _curve(stored: Any) -> Curve:
     k = _number(stored["k"], MAX_K)
     points = []
-    for ef, recall in _list(stored["points"], len(STEPS)):
+    for ef, recall in _list(stored["points"], MOST_POINTS):
         if type(recall) is not float or not 0 <= recall <= 1:
             raise ValueError(f"recall {recall!r:.40}")
         points.append((_number(ef, MAX_EF), recall))
-    if points[0][0] < k or any(first[0] >= second[0] for first, second in pairwise(points)):
-        raise ValueError("ef does not rise from k on")
+    if any(first[0] >= second[0] for first, second in pairwise(points)):
+        raise ValueError("ef does not rise")
     if any(first[1] > second[1] for first, second in pairwise(points)):
         raise ValueError("recall falls")
     return Curve(k, tuple(points), _number(stored["rerank"], MAX_EF))
@@ -159,23 +164,25 @@ def made_up_queries(metric: Metric, vectors: Vectors, rows: int) -> Array:
     return np.ascontiguousarray(some + TOWARDS * (others - some), np.float32)
 
 
-def calibrate(
+def measured_anew(
     index: Searchable,
+    known: Calibration | None,
     vectors: Vectors,
     when: str,
     stopped: Callable[[], bool] | None = None,
 ) -> Calibration | None:
-    """Measure an index over the first `index.rows` of `vectors`; None where it is empty or `stopped` says so.
+    """Measure an index over the first `index.rows` of `vectors`, of which `known` is known.
 
-    Costs QUERIES exact scans and a few hundred searches a step: some hundredths of what building the graph does.
+    None where it has not grown enough since, has too few rows, or `stopped` says so. Costs QUERIES exact scans and a
+    few hundred searches a step: some hundredths of what building a graph does.
     """
     rows = index.rows
-    if not rows:
+    if known is not None and rows < GROWTH * known.rows:
         return None
-    queries = made_up_queries(index.metric, vectors, rows)
     sizes = [k for k in NEIGHBOURS if k <= rows // 4]
     if not sizes:
         return None
+    queries = made_up_queries(index.metric, vectors, rows)
     _, truth = exact_search(index.metric, vectors, None, queries, sizes[-1], stop=rows)
     curves = []
     for k in sizes:
@@ -186,23 +193,25 @@ def calibrate(
             return float((found <= limits).mean())
 
         points: list[tuple[int, float]] = []
-        for step in STEPS:
+        for ef in index.efforts(k):
             if stopped is not None and stopped():
                 return None
-            ef = int(step * k)
             best = points[-1][1] if points else 0.0
-            points.append((ef, max(best, recall(ef, ef))))
-            if points[-1][1] >= ENOUGH or ef >= rows:
+            points.append((ef, max(best, recall(ef, index.deepest(k, ef)))))
+            if points[-1][1] >= ENOUGH:
                 break
-        curves.append(Curve(k, tuple(points), _rerank(k, points, recall)))
+        curves.append(Curve(k, tuple(points), _rerank(index, k, points, recall)))
     return Calibration(rows, when, QUERIES, tuple(curves))
 
 
-def _rerank(k: int, points: list[tuple[int, float]], recall: Callable[[int, int], float]) -> int:
+def _rerank(
+    index: Searchable, k: int, points: list[tuple[int, float]], recall: Callable[[int, int], float]
+) -> int:
     """How many candidates to score exactly, at the middle of the curve, without losing recall."""
     ef, full = points[len(points) // 2]
+    deepest = index.deepest(k, ef)
     for step in DEPTHS:
         depth = int(np.ceil(step * k))
-        if depth >= ef or recall(ef, depth) >= full - LOSS:
-            return max(depth, k)
-    return max(ef, k)
+        if depth >= deepest or recall(ef, depth) >= full - LOSS:
+            return max(min(depth, deepest), k)
+    return max(deepest, k)
