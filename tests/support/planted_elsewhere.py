@@ -11,7 +11,7 @@ import pytest
 from lance_fmt import column_pages
 from tests.support.checksums import AgreesWithAll
 from tests.support.planted_bugs import PLANTED, PlantedBug
-from vego import collection, names
+from vego import collection, database, names
 from vego.backup import restoring
 from vego.errors import CommitConflictError, CommitUncertainError, CorruptionError, StorageError
 from vego.index.indexed_rows import IndexedRows
@@ -19,8 +19,8 @@ from vego.store import LocalStore, files, local
 from vego.store.descriptor import DIRECTORY, Descriptor
 from vego.store.files import LocalAppendFile
 from vego.store.guard import Guard
+from vego.table import agreement, opening, rowstore
 from vego.table import commit as committing
-from vego.table import opening, rowstore
 from vego.table.garbage import Garbage
 from vego.table.manifest import load_version, versions
 from vego.table.rowstore import RowStore
@@ -123,6 +123,12 @@ def _uncertain_is_refused(patch: pytest.MonkeyPatch) -> None:
             raise StorageError(str(error)) from None
 
     patch.setattr(LocalStore, "put_if_absent", put_if_absent)
+
+
+def _after_a_commit_nothing_changed(patch: pytest.MonkeyPatch) -> None:
+    """What has landed and cannot be opened is reported as if nothing had been changed."""
+    patch.setattr(agreement, "committed", nullcontext)
+    patch.setattr(database, "committed", nullcontext)
 
 
 def _files_of_an_uncertain_commit_deleted(patch: pytest.MonkeyPatch) -> None:
@@ -297,6 +303,12 @@ ELSEWHERE = [
         "files of an uncertain commit deleted",
         _files_of_an_uncertain_commit_deleted,
         "work:segments:unlink:EIO:once",
+        harness="faults",
+    ),
+    PlantedBug(
+        "what cannot be opened after its commit reported as refused",
+        _after_a_commit_nothing_changed,
+        "work:branch:open:ENFILE:once",
         harness="faults",
     ),
     PlantedBug("log files never closed", _logs_never_closed, "work:log:fdatasync:EIO:once", harness="faults"),
