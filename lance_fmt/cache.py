@@ -18,6 +18,7 @@ from typing import Any
 from cachetools import LRUCache
 
 DEFAULT_BUDGET = 64 * 1024 * 1024
+OWNER_SHIFT = 80  # the bits of a key above are its owner
 _owners = itertools.count(1)
 
 
@@ -34,12 +35,25 @@ class CacheStats:
 
 
 class _Order(LRUCache[int, tuple[Any, int]]):
-    """Entries with their costs, in order of use; counts what it evicts."""
+    """Entries with their costs, in order of use; counts what it evicts. `keys_of` are the keys of each owner."""
 
     evicted = 0
 
     def __init__(self, budget: int) -> None:
         super().__init__(budget, getsizeof=_cost)
+        self.keys_of: dict[int, set[int]] = {}
+
+    def __setitem__(self, key: int, item: tuple[Any, int]) -> None:
+        super().__setitem__(key, item)
+        self.keys_of.setdefault(key >> OWNER_SHIFT, set()).add(key)
+
+    def __delitem__(self, key: int) -> None:
+        super().__delitem__(key)
+        owner = key >> OWNER_SHIFT
+        keys = self.keys_of[owner]
+        keys.discard(key)
+        if not keys:
+            del self.keys_of[owner]
 
     def popitem(self) -> tuple[int, tuple[Any, int]]:
         self.evicted += 1
@@ -64,9 +78,9 @@ class BlockCache:
         self._lock = threading.Lock()
 
     @staticmethod
-    def new_owner() -> int:
-        """A number no other file uses; the upper bits of a file's keys."""
-        return next(_owners)
+    def new_keys() -> int:
+        """The first of 2^OWNER_SHIFT keys that no other file uses."""
+        return next(_owners) << OWNER_SHIFT
 
     @property
     def used(self) -> int:
@@ -129,8 +143,13 @@ class BlockCache:
             self._order[key] = entry, cost
 
     def drop(self, first: int, last: int) -> None:
-        """Forget entries with keys in `first..last` (last excluded)."""
+        """Forget entries with keys in `first..last` (last excluded), all of one file."""
         with self._lock:
-            for key in [k for k in self._order if first <= k < last]:
+            keys = self._order.keys_of.get(first >> OWNER_SHIFT, ())
+            for key in [k for k in keys if first <= k < last]:
                 del self._order[key]
             self._fresh.clear()
+
+    def forget(self, keys: int) -> None:
+        """Forget all entries of the file whose `new_keys` these are."""
+        self.drop(keys, keys + (1 << OWNER_SHIFT))

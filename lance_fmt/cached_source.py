@@ -31,7 +31,7 @@ class CachedSource:
         self._cache = BlockCache() if cache is None else cache
         self._block_size = block_size
         self._size = source.size()
-        self._keys = BlockCache.new_owner() << 80
+        self._keys = BlockCache.new_keys()
         self._lock = threading.Lock()
         self._loading: dict[int, Future[bytes]] = {}
         self._background: ThreadPoolExecutor | None = None
@@ -143,7 +143,7 @@ class CachedSource:
             background, self._background = self._background, None
         if background is not None:
             background.shutdown(cancel_futures=True)
-        self._cache.drop(self._keys, self._keys + (1 << 80))
+        self._cache.forget(self._keys)
         self._source.close()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from typing import Protocol
 
 
-def _native() -> Callable[[bytes | bytearray | memoryview, int], int]:
+def _native() -> Checksum:
     """The function of the package crc32c, from its extension module alone where that can be found.
 
     The package itself looks up its own version among all that is installed, which takes longer than to open a file.
@@ -21,13 +21,15 @@ def _native() -> Callable[[bytes | bytearray | memoryview, int], int]:
         module = module_from_spec(extension)
         extension.loader.exec_module(module)
         found = module.crc32c
-    native: Callable[[bytes | bytearray | memoryview, int], int] = found
+    native: Checksum = found
     return native
 
 
-_crc32c = _native()
+class Checksum(Protocol):
+    """A checksum of bytes."""
+
+    def __call__(self, data: bytes | bytearray | memoryview, seed: int = 0, /) -> int:
+        """CRC32C of the contiguous buffer `data`, continuing from `seed` (the CRC of the bytes before it)."""
 
 
-def crc32c(data: bytes | bytearray | memoryview, seed: int = 0) -> int:
-    """CRC32C of the contiguous buffer `data`, continuing from `seed` (the CRC of the bytes before it)."""
-    return _crc32c(data, seed)
+crc32c: Checksum = _native()

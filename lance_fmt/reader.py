@@ -90,7 +90,7 @@ class File:
         self._source = source
         self._cache = cache
         self._threads = threads
-        self._keys = BlockCache.new_owner() << 80
+        self._keys = BlockCache.new_keys()
         self._readers: dict[str, ColumnReader] = {}
         self._plans: dict[tuple[str, ...] | None, Plan] = {}
         self._prefetcher = Prefetcher(source)
@@ -575,7 +575,7 @@ class File:
 
     def close(self) -> None:
         """Release the source and the cached blocks. Tables read before stay valid."""
-        self._cache.drop(self._keys, self._keys + (1 << 80))
+        self._cache.forget(self._keys)
         self._readers.clear()
         self._plans.clear()
         self._tail, self._tail_start = (

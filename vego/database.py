@@ -35,6 +35,7 @@ from vego.table.commit import create_collection
 from vego.table.manifest import versions
 from vego.table.marker import create_marker, load_marker
 from vego.table.opening import open_files
+from vego.table.replay import without_collector
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -419,22 +420,23 @@ class Database:
         return rows
 
     def _rows(self, name: str, lock: RLock | None = None) -> IndexedRows | None:
-        files = open_files(self._store, name)
-        if files is None:
-            return None
-        try:
-            return IndexedRows(
-                self._store,
-                name,
-                files,
-                durability=self._durability,
-                shared=self._shared,
-                lock=lock,
-                maintenance=self._maintenance,
-            )
-        except BaseException:
-            files.close()
-            raise
+        with without_collector():
+            files = open_files(self._store, name)
+            if files is None:
+                return None
+            try:
+                return IndexedRows(
+                    self._store,
+                    name,
+                    files,
+                    durability=self._durability,
+                    shared=self._shared,
+                    lock=lock,
+                    maintenance=self._maintenance,
+                )
+            except BaseException:
+                files.close()
+                raise
 
     def _check_same(
         self, found: Collection, dimension: int | None, metric: str | None, options: dict[str, Any]

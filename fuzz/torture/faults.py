@@ -192,8 +192,9 @@ class _Point:
         except vego.VegoError as error:
             if not words:
                 return f"it cannot be closed: {error!r}"
-        if session.system.descriptors:
-            gc.collect()  # an error may be in a cycle with the frame that holds a descriptor
+        for generation in range(3):  # an error may be in a cycle with the frame that holds a descriptor
+            if session.system.descriptors:
+                gc.collect(generation)
         if session.system.descriptors:
             return f"{session.system.descriptors} descriptors are still open"
         return ""

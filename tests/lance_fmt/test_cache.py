@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -139,8 +140,23 @@ def test_what_is_dropped_is_gone() -> None:
     assert (cache.used, len(cache), cache.evictions) == (20, 2, 0)
 
 
-def test_owners_differ() -> None:
-    assert len({BlockCache.new_owner() for _ in range(100)}) == 100
+def test_what_one_file_has_is_forgotten_alone() -> None:
+    cache, files = BlockCache(1000), [BlockCache.new_keys() for _ in range(3)]
+    for number in range(20):
+        for keys in files:
+            cache.put(keys + number, number, 10 + number)
+    kept = {keys: [number for number in range(20) if cache.get(keys + number) is not None] for keys in files}
+    assert cache.evictions > 0
+    cache.forget(files[1])
+    kept[files[1]] = []
+    for keys in files:
+        assert [number for number in range(20) if cache.get(keys + number) is not None] == kept[keys]
+    assert cache.used == sum(10 + number for numbers in kept.values() for number in numbers)
+
+
+def test_files_have_no_key_in_common() -> None:
+    firsts = sorted(BlockCache.new_keys() for _ in range(100))
+    assert all(second - first >= 1 << 64 for first, second in pairwise(firsts))
 
 
 def test_many_threads() -> None:

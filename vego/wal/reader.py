@@ -8,7 +8,8 @@ cannot be told apart: damage to the last batch of a segment that was neither sea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from lance_fmt import CorruptFileError, Cursor, crc32c
 from vego import names
@@ -27,18 +28,18 @@ from vego.wal.format import (
     batch_header_size,
     batch_seed,
     payload_crc,
+    stored_crc,
 )
 from vego.wal.record import Operation, decode
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Operations that happened together, at `time_us` (0: it is not known when); `payload` is how they were written."""
 
     lsn: int
     operations: tuple[Operation, ...]
     time_us: int = 0
-    payload: bytes = field(default=b"", compare=False, repr=False)
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _batches(
             )
         after = offset + header_size + batch.length + PAYLOAD_CRC_SIZE
         if batch.type == BatchType.SEAL:
-            if batch.length or batch.count or after != len(data):
+            if batch.length or batch.operations or after != len(data):
                 raise Cursor(b"", path=path, base=offset).fail(
                     f"{len(data) - after} bytes behind the seal, where none may be"
                 )
@@ -172,7 +173,7 @@ def _batches(
                 f"time {batch.time_us} of batch {batch.lsn} is before {time_us} of the one before"
             )
         time_us = batch.time_us
-        operations = decode(payload, batch.count, path=path, base=offset + header_size)
+        operations = decode(payload, batch.operations, path=path, base=offset + header_size)
         batches.append(Batch(batch.lsn, operations, time_us, payload))
         offset = after
     return tuple(batches), offset, False, None
@@ -189,8 +190,7 @@ def _checked_batch(
         cursor.take(batch.length, "payload")
         cursor.u32("payload checksum")
     payload = data[start:stop]
-    stored = int.from_bytes(view[stop : stop + PAYLOAD_CRC_SIZE], "little")
-    if stored != payload_crc(payload, batch.lsn, seed):
+    if stored_crc(data, stop) != payload_crc(payload, batch.lsn, seed):
         raise Cursor(b"", path=path, base=offset).fail(f"checksum of batch {batch.lsn} does not match")
     return batch, payload
 

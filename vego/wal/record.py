@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -117,13 +116,17 @@ def _utf8(name: str) -> bytes:
 def decode(payload: bytes | memoryview, count: int, *, path: str, base: int) -> tuple[Operation, ...]:
     """Inverse of `encode`; CorruptFileError if `payload`, at byte `base`, is not `count` operations."""
     if count == 1 and len(payload) >= _PER_OPERATION:  # the usual batch, in fewer steps
-        kind, *lengths_of_one = _ONE.unpack_from(payload)
-        first, second = _PER_OPERATION + lengths_of_one[0], lengths_of_one[1]
-        if kind == OperationType.PUT and first + second + lengths_of_one[2] == len(payload):
+        kind, name_length, vector_length, text_length = _ONE.unpack_from(payload)
+        first = _PER_OPERATION + name_length
+        second = first + vector_length
+        if kind == OperationType.PUT and second + text_length == len(payload):
             found = bytes(payload)
-            with suppress(UnicodeDecodeError):
+            try:
                 name = found[_PER_OPERATION:first].decode()
-                return (Put(name, found[first : first + second], found[first + second :]),)
+            except UnicodeDecodeError:
+                pass  # told below
+            else:
+                return (Put(name, found[first:second], found[second:]),)
     cursor = Cursor(payload, path=path, base=base)
     if count < 1 or count * _PER_OPERATION > cursor.remaining:
         raise cursor.fail(f"{count} operations do not fit in {cursor.remaining} bytes")
