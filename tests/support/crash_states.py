@@ -6,7 +6,8 @@ The model. A file is durable as of its last sync, a name as of the last sync of 
 * contents: each sector of 512 bytes is as it was after any of the changes to it, a sector never written is zeros, and
   the length is any that the file has had, or one at which the last growing write was torn. So there are sectors old and
   new in any mixture, lengths without data and data without lengths;
-* a failed sync makes nothing durable, and no later one of that file does (the system took its pages for clean).
+* a failed sync makes nothing durable, and no later one of that file does (the system took its pages for clean). Of a
+  directory a later one does: names go through the journal, and a file system that could not write that stops.
 
 A state is named by a `Crash`. Where there are more than `limit`, half of them lose nothing but the end of the names
 (prefixes, as of an ordered journal, with whatever contents), and the others are a seeded sample of representative ones
@@ -79,7 +80,8 @@ class Disk:
                 if inode not in self._failed:
                     self._sync(inode)
             case FailedSync(inode):
-                self._failed.add(inode)
+                if inode not in self._durable.names:
+                    self._failed.add(inode)
             case Write(inode, _, _) | Resize(inode, _) if inode in self._settled:
                 self._durable.contents[inode] = bytes(changed(self._durable.contents[inode], operation))
             case Write(inode, _, _) | Resize(inode, _):

@@ -243,6 +243,12 @@ def test_after_a_failed_sync_none_makes_durable() -> None:
     assert states([*log, FailedSync(2), Sync(2)]) == states(log) != states([*log, Sync(2)])
 
 
+def test_names_are_durable_by_the_sync_after_one_that_failed() -> None:
+    log: list[Operation] = [Enter(1, "a", 2, is_directory=False)]
+    assert states([*log, FailedSync(1)]) == {(), (("/a", b""),)}
+    assert states([*log, FailedSync(1), Sync(1)]) == {(("/a", b""),)}
+
+
 def test_moments_of_interest() -> None:
     log: list[Operation] = [Write(2, 0, b"a"), Sync(2), Write(2, 1, b"b"), Write(2, 2, b"c"), Sync(2)]
     assert moments_of_interest(log, [0, 3]) == [0, 1, 2, 3, 4, 5]
