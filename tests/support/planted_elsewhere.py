@@ -261,9 +261,9 @@ def _tag_without_flush(patch: pytest.MonkeyPatch) -> None:
 
 ELSEWHERE = [
     PlantedBug("checksums of pages ignored", _pages_believed, "*/data/*.lfmt~41", harness="flips"),
-    PlantedBug("checksums of log batches ignored", _batches_believed, "/disk/db/*.wal~3", harness="flips"),
+    PlantedBug("checksums of log batches ignored", _batches_believed, "/disk/db/*.wal~11", harness="flips"),
     PlantedBug(
-        "damage in the log taken for a torn tail", _damage_is_torn, "/disk/db/*.wal~3", harness="flips"
+        "damage in the log taken for a torn tail", _damage_is_torn, "/disk/db/*.wal~101", harness="flips"
     ),
     PlantedBug(
         "the version before served for a damaged one",
@@ -271,7 +271,7 @@ ELSEWHERE = [
         "/disk/db/collections/c/*6.manifest~37",
         harness="flips",
     ),
-    PlantedBug("restored without comparing hashes", _restored_unseen, "/disk/backup/*~53", harness="flips"),
+    PlantedBug("restored without comparing hashes", _restored_unseen, "/disk/backup/*~211", harness="flips"),
     PlantedBug(
         "short write taken for a whole one",
         _short_writes,
