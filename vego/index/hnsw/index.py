@@ -66,13 +66,29 @@ class HnswIndex:
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
     ) -> None:
-        self.params = HnswParams(
+        params = HnswParams(
             metric=Metric.parse(metric), dimension=dimension, m=m, ef_construction=ef_construction, seed=seed
         )
+        self._begin(params, empty_graph(params))
+
+    def _begin(self, params: HnswParams, graph: HnswGraph) -> None:
+        self.params = params
         self._stamps = StampPool()
         self._extending = threading.Lock()
         self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
-        self._adopt(empty_graph(self.params))
+        self._adopt(graph)
+
+    @classmethod
+    def of(cls, params: HnswParams, graph: HnswGraph | None = None) -> HnswIndex:
+        """An index of a graph that was built with these parameters; None: of no rows."""
+        index = cls.__new__(cls)
+        index._begin(params, empty_graph(params) if graph is None else graph)
+        return index
+
+    @property
+    def graph(self) -> HnswGraph:
+        """The graph as it is now."""
+        return self._graph
 
     def _adopt(self, graph: HnswGraph) -> None:
         self._graph = graph
@@ -81,11 +97,9 @@ class HnswIndex:
 
     def copy(self) -> HnswIndex:
         """An index of the same rows; arrays are shared until one of the two is extended."""
-        p = self.params
-        other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         with self._extending:
             self._adopt(replace(self._graph, shared=True))
-            other._adopt(self._graph)
+            other = HnswIndex.of(self.params, self._graph)
         other.calibration = self.calibration
         return other
 
@@ -105,9 +119,7 @@ class HnswIndex:
         Raises CorruptionError naming `path` where columns and metadata contradict each other or lead outside
         the graph, NewerVersionError for a later version.
         """
-        params, graph = read_graph(columns, metadata, path)
-        index = cls(params.metric, params.dimension, params.m, params.ef_construction, params.seed)
-        index._adopt(graph)
+        index = cls.of(*read_graph(columns, metadata, path))
         if "calibration" in metadata:
             index.calibration = Calibration.from_text(metadata["calibration"], path)
         return index
@@ -190,9 +202,9 @@ class HnswIndex:
         """
         graph = self._graph
         removed = check_removed(removed, order, graph.rows)
-        p = self.params
-        other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
-        other._adopt(without(graph, p, removed, threads, self._stamps, order))
+        other = HnswIndex.of(
+            self.params, without(graph, self.params, removed, threads, self._stamps, order)
+        )
         other.calibration = self.calibration
         return other
 
