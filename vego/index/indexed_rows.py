@@ -153,7 +153,7 @@ class IndexedRows:
             self._maintenance.due(self)
 
     def _after_write(self, progress: Progress | None, *, large: bool) -> None:
-        """What may follow a write. The write is in the log already, so a full disk here is no failure of it.
+        """What may follow a write. The write is in the log already, so a full disk or a damaged graph is no failure of it.
 
         Whether the graph is to be extended is seen in `wait`, when the rows are visible.
         """
@@ -163,7 +163,7 @@ class IndexedRows:
             if large and self._holes_behind_graph() < MIN_BATCH:
                 self.catch_up(progress)
             self.maintenance_error = None
-        except StorageError as error:
+        except (StorageError, CorruptionError) as error:
             self.maintenance_error = str(error)
         if self._segments_to_merge() or self._worth_saving():
             self._maintenance.due(self)
@@ -564,9 +564,9 @@ class IndexedRows:
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes; bytes are of the files the newest manifest names."""
-        return stats_of(self.rows, self.state.snapshot, self.state.index) | {
-            "maintenance_error": self.maintenance_error
-        }
+        state = self.state
+        error = {"maintenance_error": self.maintenance_error}
+        return stats_of(self.rows, state.snapshot, state.index) | error
 
     def close(self) -> None:
         """Save what is worth saving and close; acknowledged rows are safe with or without this."""

@@ -107,7 +107,7 @@ def read_parts(
     check = ContentChecker(path)
     check.format(metadata, FORMAT, VERSION)
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
-    count = check.number(metadata, "parts", 0, min(MAX_PARTS, rows))
+    count = check.number(metadata, "parts", min(1, rows), min(MAX_PARTS, rows))
     part_rows = check.number(metadata, "part_rows", 1, MAX_ROWS)
     check.that(all(name in columns for name in ("records", "codes", "bias", "upper")), "a column is missing")
     check.that(all(len(column) == rows for column in columns.values()), "columns of other lengths")
