@@ -2,8 +2,8 @@
 
 One process makes vectors of a low intrinsic dimension and builds a collection with `index="disk"`. Then the files are
 put out of the page cache, and a process with `--memory` bytes a vector for itself and for cached pages together (a
-memory control group, where one can be made; else nothing is limited, and the table says so) opens it and searches: queries it has
-not seen (cold), the same ones again, and, in a process without a limit, those it has just seen (hot).
+memory control group, where one can be made; else nothing is limited, and the table says so) opens it and searches:
+queries it has not seen (cold), the same ones again, and, in a process without a limit, those it has just seen (hot).
 """
 
 from __future__ import annotations
@@ -111,8 +111,14 @@ def search(options: argparse.Namespace) -> dict[str, Any]:
     start = perf_counter()
     db = vego.open(folder / "db", read_only=True)
     docs = db.collection("c")
-    out: dict[str, Any] = {"open_s": perf_counter() - start, "open_bytes": of_status("RssAnon"), "efforts": []}
-    docs.search(made_up(1, options.dimension, options.intrinsic, options.seed, 3)[0], k=K)  # kernels are loaded
+    out: dict[str, Any] = {
+        "open_s": perf_counter() - start,
+        "open_bytes": of_status("RssAnon"),
+        "efforts": [],
+    }
+    docs.search(
+        made_up(1, options.dimension, options.intrinsic, options.seed, 3)[0], k=K
+    )  # kernels are loaded
     share = len(queries) // len(EFS)
     for number, ef in enumerate(EFS):  # each effort has queries of its own: what was read for one is no help
         some, limits = (array[number * share : (number + 1) * share] for array in (queries, truth))
@@ -177,36 +183,44 @@ def put_out(folder: Path) -> None:
             os.close(descriptor)
 
 
-def child(
-    task: str, options: argparse.Namespace, enter: Callable[[], None] | None = None
-) -> dict[str, Any]:
+def child(task: str, options: argparse.Namespace, enter: Callable[[], None] | None = None) -> dict[str, Any]:
     """One task in a process of its own."""
     given = [f"--{name}={value}" for name, value in vars(options).items() if name not in ("task", "out")]
     command = [sys.executable, "-m", "benchmarks.disk_graph", *given, "--task", task]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, preexec_fn=enter)
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, preexec_fn=enter)
+    if done.returncode:
+        killed = ": it was killed, as where memory is short; `--memory` is the limit in bytes a vector"
+        raise SystemExit(f"{task} ended with {done.returncode}{killed if done.returncode == -9 else ''}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def mib(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / (1 << 20):,.0f} MiB"
 
 
 def table(outcome: dict[str, Any]) -> str:
     """What was measured, for people."""
     options, built, limited, free = (outcome[name] for name in ("options", "build", "limited", "unlimited"))
-    rows, mib = options["rows"], 1 << 20
+    rows, files = options["rows"], built["file_bytes"]
     lines = [
-        f"{rows:,} x {options['dimension']}, m={options['m']}: insert {built['insert_s']:.0f} s, build {built['build_s']:.0f} s "
-        f"({rows / built['build_s']:,.0f} rows/s), {built['build_bytes'] / mib:,.0f} MiB",
-        f"files: data {built['file_bytes']['data'] / mib:,.0f} MiB, index {built['file_bytes']['index'] / mib:,.0f} MiB; "
-        f"exact scan {built['exact_ms']:.0f} ms",
-        f"memory: limit {limited['limit'] / mib:,.0f} MiB ({limited['how']}), private after opening "
-        f"{limited['open_bytes'] / mib:,.0f}, at the end {limited['end_bytes'] / mib:,.0f} MiB; opened in {limited['open_s']:.1f} s",
+        f"{rows:,} x {options['dimension']}, m={options['m']}: insert {built['insert_s']:.0f} s, build "
+        f"{built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s), at most {mib(built['build_bytes'])}",
+        f"files: data {mib(files['data'])}, index {mib(files['index'])}; exact scan {built['exact_ms']:.0f} ms a query",
+        f"memory: limit {mib(limited['limit'])} ({limited['how']}); private after opening "
+        f"{mib(limited['open_bytes'])}, at the end {mib(limited['end_bytes'])}; opened in {limited['open_s']:.1f} s",
         "",
-        "| ef | recall@10 | reads | cold p50 / p99 ms | KiB read | again p50 / p99 ms | KiB read | hot, no limit p50 / p99 ms |",
+        "| ef | recall@10 | reads | cold p50 / p99 ms | KiB read | again p50 / p99 ms | KiB read | hot p50 / p99 ms |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for cold, hot in zip(limited["efforts"], free["efforts"], strict=True):
+        first, again = (
+            f"{cold[f'{name}_p50_ms']:.2f} / {cold[f'{name}_p99_ms']:.2f} | {cold[f'{name}_kb']:.0f}"
+            for name in ("first", "again")
+        )
         lines.append(
-            f"| {cold['ef']} | {cold['recall']:.3f} | {cold['reads']:.0f} | {cold['first_p50_ms']:.2f} / {cold['first_p99_ms']:.2f} "
-            f"| {cold['first_kb']:.0f} | {cold['again_p50_ms']:.2f} / {cold['again_p99_ms']:.2f} | {cold['again_kb']:.0f} "
+            f"| {cold['ef']} | {cold['recall']:.3f} | {cold['reads']:.0f} | {first} | {again} "
             f"| {hot['again_p50_ms']:.2f} / {hot['again_p99_ms']:.2f} |"
         )
     return "\n".join(lines)
@@ -217,7 +231,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     folder = Path(options.directory)
     outcome: dict[str, Any] = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "options": {name: value for name, value in vars(options).items() if name not in ("task", "out", "directory")},
+        "options": {
+            name: value for name, value in vars(options).items() if name not in ("task", "out", "directory")
+        },
         "build": json.loads((folder / "built.json").read_text())
         if (folder / "built.json").exists()
         else child("build", options),
@@ -248,7 +264,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--queries", type=int, default=1000, help="a fifth of them for each effort")
     parser.add_argument("--memory", type=float, default=160, help="bytes a vector that searching may take")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--directory", help="where to work, kept and used again if it holds a collection; default: removed at the end")
+    parser.add_argument(
+        "--directory",
+        help="where to work, kept, and used again if it is there; else a temporary one",
+    )
     parser.add_argument("--out", type=Path, help="the JSON file; default: in benchmarks/results")
     parser.add_argument("--task", choices=["build", "search"], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

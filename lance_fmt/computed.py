@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class ComputedColumn(Column):
-    """A column of numbers or vectors without nulls, of `rows` rows; `make(start, stop)` gives the array of some of them.
+    """A column of numbers or vectors without nulls, of `rows` rows; `make(start, stop)` gives the array of some.
 
-    What a column has made it keeps; its slices are columns of their own, so a writer, which takes a page at a time,
+    A column keeps what it has made. Its slices are columns of their own, so a writer, which takes a page at a time,
     never has all rows in memory. `make` may be called more than once for the same rows.
     """
 

@@ -103,7 +103,9 @@ def choose(
         if matches == slots:
             return plan("graph", "every slot is live and matches")
         if scan_beats_reads(matches, slots, width, effort.ef):
-            return plan("codes", "scanning the codes of the matches costs less than reading nodes that do not match")
+            return plan(
+                "codes", "scanning the codes of the matches costs less than reading nodes that do not match"
+            )
         return plan("filtered graph", "so many rows match that a walk reads few others")
     if matches <= GATHER_ROWS:
         return plan(whole, f"at most {GATHER_ROWS} rows match")

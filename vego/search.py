@@ -85,7 +85,11 @@ class Searcher:
             return plan
         if isinstance(index, DiskIndex) and plan.strategy == "filtered graph":
             return plan
-        if not isinstance(index, HnswIndex | DiskIndex) or plan.strategy not in ("graph", "filtered graph", "codes"):
+        if not isinstance(index, HnswIndex | DiskIndex) or plan.strategy not in (
+            "graph",
+            "filtered graph",
+            "codes",
+        ):
             return plan._replace(visited=plan.matches)
         behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
         if plan.strategy == "codes":

@@ -17,7 +17,9 @@ OPTIONS = {"dimension": DIMENSION, "metric": "cosine", "index": "disk", "backgro
 def surface(rows, seed=0):
     turn = np.random.default_rng(99).standard_normal((4, DIMENSION))
     rng = np.random.default_rng(seed)
-    values = np.tanh(rng.standard_normal((rows, 4)) @ turn * 0.5) + 0.05 * rng.standard_normal((rows, DIMENSION))
+    values = np.tanh(rng.standard_normal((rows, 4)) @ turn * 0.5) + 0.05 * rng.standard_normal(
+        (rows, DIMENSION)
+    )
     return values.astype(np.float32)
 
 
@@ -86,7 +88,9 @@ def test_a_graph_is_built_a_part_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(
         indexed_rows,
         "empty_index",
-        lambda options, metric, dimension: DiskIndex(metric, dimension, m=6, ef_construction=40, part_rows=1500),
+        lambda options, metric, dimension: DiskIndex(
+            metric, dimension, m=6, ef_construction=40, part_rows=1500
+        ),
     )
     with vego.open(tmp_path, **OPTIONS) as db:
         docs = db.collection("c")
@@ -146,7 +150,9 @@ def test_damage_is_seen_where_it_is_met_and_nowhere_else(damaged):
         docs = db.collection("c")
         with pytest.raises(CorruptionError, match="--drop-index") as caught:
             docs.search(vectors[150], K)
-        assert "the record of slot 1" in str(caught.value) and str(index_file(folder).name) in str(caught.value)
+        assert "the record of slot 1" in str(caught.value) and str(index_file(folder).name) in str(
+            caught.value
+        )
         with pytest.raises(CorruptionError):
             docs.search_batch(vectors[100:200], K, filter="n < 2000")
         assert docs.search(vectors[150], 1, exact=True)[0].id == "d150"

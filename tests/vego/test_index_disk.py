@@ -25,7 +25,9 @@ def surface(rows, dimension=DIMENSION, seed=0):
     """Rows near a surface of four dimensions, and the queries too."""
     turn = np.random.default_rng(99).standard_normal((4, dimension))
     rng = np.random.default_rng(seed)
-    values = np.tanh(rng.standard_normal((rows, 4)) @ turn * 0.5) + 0.05 * rng.standard_normal((rows, dimension))
+    values = np.tanh(rng.standard_normal((rows, 4)) @ turn * 0.5) + 0.05 * rng.standard_normal(
+        (rows, dimension)
+    )
     return values.astype(np.float32)
 
 
@@ -58,9 +60,7 @@ def recall(index, vectors, queries, k=10, ef=64, accept=None):
     norms = inverse_norms_of(vectors)
     slots, distances = index.search_batch(vectors, norms, queries, k, ef, 2 * k, accept)
     allowed = np.arange(index.rows) if accept is None else np.flatnonzero(accept[: index.rows])
-    true, exact = exact_search(
-        index.metric, vectors, norms, queries, k, rows=allowed.astype(np.uint32)
-    )
+    true, exact = exact_search(index.metric, vectors, norms, queries, k, rows=allowed.astype(np.uint32))
     count = min(k, len(allowed))
     assert (slots[:, :count] >= 0).all() and (slots[:, count:] == -1).all()
     for row in range(len(queries)):
@@ -441,7 +441,12 @@ def test_no_flipped_byte_changes_an_answer():
         changed[place] ^= 1 << place % 8
         try:
             found = answers(bytes(changed))
-        except (CorruptionError, NewerVersionError, lance_fmt.CorruptFileError, lance_fmt.UnsupportedVersionError):
+        except (
+            CorruptionError,
+            NewerVersionError,
+            lance_fmt.CorruptFileError,
+            lance_fmt.UnsupportedVersionError,
+        ):
             refused += 1
             continue
         for mine, others in zip(found, right, strict=True):

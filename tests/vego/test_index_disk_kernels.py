@@ -84,7 +84,9 @@ def test_distances_are_those_of_the_exact_scan(metric):
     expected = naive.rank_values(metric, vectors, norms, query)
     for node in range(0, ROWS, 37):
         assert record_at(base, words, node).tolist() == part.stored.array[node].tolist()
-        value = record_distance(Metric.parse(metric).code, base, words, width, node, query, np.float32(1 / length))
+        value = record_distance(
+            Metric.parse(metric).code, base, words, width, node, query, np.float32(1 / length)
+        )
         value = np.sqrt(value) if metric == "l2" else value
         assert abs(value - expected[node]) <= 1e-5 * (1 + abs(expected[node]))
 
@@ -155,8 +157,12 @@ def test_a_scan_is_the_plain_one(metric, rerank):
             candidates, query, rerank, slots, distances,
         )  # fmt: skip
         code = code_of(part, query)
-        by_code = sorted((naive.distance(graph.codes, graph.bias, slot, code), slot) for slot in candidates.tolist())
-        expected = naive.exact_search(metric, vectors, norms, query, 5, [slot for _, slot in by_code[:rerank]])
+        by_code = sorted(
+            (naive.distance(graph.codes, graph.bias, slot, code), slot) for slot in candidates.tolist()
+        )
+        expected = naive.exact_search(
+            metric, vectors, norms, query, 5, [slot for _, slot in by_code[:rerank]]
+        )
         assert damaged == -1 and (told or rerank < 300)
         assert slots.tolist() == [slot for slot, _ in expected] + [-1] * (5 - len(expected))
         np.testing.assert_allclose(distances[: len(expected)], [far for _, far in expected], 1e-4, 1e-5)
@@ -212,6 +218,10 @@ def test_a_damaged_record_is_named(metric):
     candidates = np.arange(ROWS, dtype=np.uint32)
     with pytest.raises(CorruptionError, match=f"slot {slots[0, 2]} is damaged"):
         part.scan(None, vectors[0], 5, 20, candidates)
-    for read in (part.stored.links, lambda: part.stored.vectors(np.arange(ROWS)), lambda: part.records(0, ROWS)):
+    for read in (
+        part.stored.links,
+        lambda: part.stored.vectors(np.arange(ROWS)),
+        lambda: part.records(0, ROWS),
+    ):
         with pytest.raises(CorruptionError, match=f"slot {slots[0, 2]} is damaged"):
             read()

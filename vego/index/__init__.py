@@ -1,4 +1,4 @@
-"""Vector indexes over slots: exact search, the HNSW graph, that on the disk, inverted lists. numba is imported on first use, not here."""
+"""Indexes over slots: exact search, graphs in memory and on the disk, inverted lists. numba comes with the first use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from vego.index.disk import DiskIndex
 from vego.index.flat import exact_search
 from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, Calibration, Curve, HnswIndex
 from vego.index.ivf import IvfIndex
-from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_reads, scan_beats_walk, walk_may_pay
+from vego.index.kernels.filter_costs import (
+    PAST,
+    SCAN,
+    THROUGH,
+    scan_beats_reads,
+    scan_beats_walk,
+    walk_may_pay,
+)
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.index.views import marked_slots

@@ -153,7 +153,7 @@ class IndexedRows:
             self._maintenance.due(self)
 
     def _after_write(self, progress: Progress | None, *, large: bool) -> None:
-        """What may follow a write. The write is in the log already, so a full disk or a damaged graph is no failure of it.
+        """What may follow a write. That is in the log already, so a full disk or a damaged graph is no failure of it.
 
         Whether the graph is to be extended is seen in `wait`, when the rows are visible.
         """

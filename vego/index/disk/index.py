@@ -215,10 +215,10 @@ class DiskIndex:
     def without(self, removed: Array, *, order: Array | None = None, threads: int | None = None) -> DiskIndex:
         """An index of slots that `removed`, bool (rows,), does not mark, in the same order; this one stays.
 
-        A part that loses slots is read into memory. `order`, int64: the slots that stay, each once, in the order in which
-        they come instead. Where that mixes slots of several parts, the outcome has only the rows before these: the
-        others are to be indexed anew. Raises CorruptionError, and InvalidArgumentError for a mask of another length, or
-        an order of other slots.
+        A part that loses slots is read into memory. `order`, int64: the slots that stay, each once, in the order in
+        which they come instead. Where that mixes slots of several parts, the outcome has only the rows before these:
+        the others are to be indexed anew. Raises CorruptionError, and InvalidArgumentError for a mask of another
+        length, or an order of other slots.
         """
         removed = check_removed(removed, order, self.rows)
         parts: list[Part] = []
@@ -287,9 +287,9 @@ class DiskIndex:
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
-        `ef` candidates are held on the walk (at least k), and each is scored exactly; `rerank` counts for parts that are
-        in memory, and where codes are scanned. With `accept` (bool, one per slot) only accepted slots are returned, k of
-        them whenever k are indexed. Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError;
+        `ef` candidates are held on the walk (at least k), and each is scored exactly; `rerank` counts for parts in
+        memory, and where codes are scanned. With `accept` (bool, one per slot) only accepted slots are returned, k
+        of them whenever k are indexed. Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError;
         CorruptionError where a record is damaged.
         """
         query = np.asarray(query, np.float32)

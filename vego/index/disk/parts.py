@@ -31,7 +31,9 @@ Source = Callable[[npt.NDArray[np.int64]], tuple[Array, Array]]
 BEAM = 8  # records asked for at once
 DEEPER = 8  # times as many scored exactly, where the codes could not tell the nearest apart
 MOST_READ = 4096  # records of one scan, after which its answer stands
-EXPECTED = 0.5  # share of the accepted nodes that a walk under a mask expects to meet, below which it was misled
+EXPECTED = (
+    0.5  # share of the accepted nodes that a walk under a mask expects to meet, below which it was misled
+)
 
 
 def layout_of(params: HnswParams) -> RecordLayout:

@@ -46,7 +46,9 @@ class RecordLayout:
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return (x ^ (x >> np.uint64(31))) | np.uint64(1)
 
-    def filled(self, links: Array, vectors: Array, inverse_norms: Array, first: int) -> npt.NDArray[np.uint32]:
+    def filled(
+        self, links: Array, vectors: Array, inverse_norms: Array, first: int
+    ) -> npt.NDArray[np.uint32]:
         """The records (n, words) of the nodes from `first` on; links (n, >= width), vectors (n, d), norms (n,)."""
         from vego.index.kernels.records import fill_records  # numba loads on first use
 
@@ -60,7 +62,8 @@ class RecordLayout:
 class Records:
     """The records uint32 (n, layout.words) of the nodes 0 to n - 1, which may be in a mapped file, `path`.
 
-    Node 0 is slot `first` of the index. None is looked at before it is needed, and each time it is, it is held against its checksum.
+    Node 0 is slot `first` of the index. None is looked at before it is needed, and each time one is, it is held
+    against its checksum.
     """
 
     def __init__(self, layout: RecordLayout, array: Array, path: str, first: int = 0) -> None:
@@ -84,11 +87,11 @@ class Records:
 
     def checked(self, first: int, stop: int) -> npt.NDArray[np.uint32]:
         """A view of some records that are intact; raises CorruptionError."""
-        from vego.index.kernels.addresses import advise  # numba loads on first use
-        from vego.index.kernels.records import first_damaged
+        from vego.index.kernels.records import ask_for, first_damaged  # numba loads on first use
 
         some = self.array[first:stop]
-        advise(address_of(some), some.nbytes)  # page by page a mapping is read slowly
+        # Page by page a mapping is read slowly.
+        ask_for(address_of(self.array), self.layout.words, first, stop - first)
         node = first_damaged(some, self.layout.keys, np.arange(first, stop))
         if node >= 0:
             raise self.damaged(node)

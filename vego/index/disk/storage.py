@@ -3,12 +3,12 @@
 | column  | type                   | meaning                                                                 |
 |---------|------------------------|-------------------------------------------------------------------------|
 | records | vector<uint32, words>  | links and vector of a node (vego/index/kernels/records.py)              |
-| codes   | vector<uint8, 64 i>    | as in vego/index/hnsw/storage.py; of a part with narrower ones, zeros follow |
+| codes   | vector<uint8, 64 i>    | as in vego/index/hnsw/storage.py; zeros behind those of a narrower part |
 | bias, upper |                    | as there; nodes are numbered within their part                          |
 
-Metadata names the format and its version, the number of rows and of parts, and `part_rows`; `<i>.<name>` are the metadata
-of the graph of part i as vego/index/hnsw/storage.py has them, and `<i>.code_width`. Without rows there is part 0 all the
-same.
+Metadata names the format and its version, the number of rows and of parts, and `part_rows`; `<i>.<name>` are the
+metadata of the graph of part i as vego/index/hnsw/storage.py has them, and `<i>.code_width`. Without rows there is
+part 0 all the same.
 
 Records are checked one by one when they are read, all else in `read_parts`: no content of the file can lead a kernel
 outside its arrays.

@@ -202,9 +202,7 @@ class HnswIndex:
         """
         graph = self._graph
         removed = check_removed(removed, order, graph.rows)
-        other = HnswIndex.of(
-            self.params, without(graph, self.params, removed, threads, self._stamps, order)
-        )
+        other = HnswIndex.of(self.params, without(graph, self.params, removed, threads, self._stamps, order))
         other.calibration = self.calibration
         return other
 

@@ -52,9 +52,7 @@ def write_graph(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column]
     return {"links": Column.from_numpy(graph.links[: graph.rows])} | columns, metadata
 
 
-def write_without_links(
-    graph: HnswGraph, params: HnswParams
-) -> tuple[dict[str, Column], dict[str, str]]:
+def write_without_links(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column], dict[str, str]]:
     """`write_graph` of all but the links on layer 0."""
     rows = graph.rows
     starts = graph.upper_start[: rows + 1].astype(np.int64)

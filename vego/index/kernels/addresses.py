@@ -36,13 +36,11 @@ def _words_at(typingctx, address):  # noqa: ARG001
 def _advise(typingctx, address, length):  # noqa: ARG001
     """Say that `length` bytes from `address` on, the start of a page of memory, are needed soon."""
 
-    def codegen(context, builder, signature, args):
+    def codegen(context, builder, signature, args):  # noqa: ARG001
         if ADVISES:
             kind = ir.FunctionType(INT32, [INT8.as_pointer(), INT64, INT32])
             function = cgutils.get_or_insert_function(builder.module, kind, "madvise")
-            builder.call(
-                function, [builder.inttoptr(args[0], INT8.as_pointer()), args[1], INT32(WILL_NEED)]
-            )
+            builder.call(function, [builder.inttoptr(args[0], INT8.as_pointer()), args[1], INT32(WILL_NEED)])
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen

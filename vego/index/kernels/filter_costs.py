@@ -39,5 +39,5 @@ def scan_beats_walk(rows: int, code_width: int, ef: int) -> bool:
 
 
 def scan_beats_reads(accepted: int, rows: int, code_width: int, ef: int) -> bool:
-    """Whether a scan of codes costs less than a walk that reads nodes from the disk until `ef` accepted ones were met."""
+    """Whether a scan of codes costs less than a walk that reads nodes from the disk until it met `ef` accepted ones."""
     return _scan(accepted, code_width) <= READ * ef * (rows / max(1, accepted) - 1)

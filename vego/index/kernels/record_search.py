@@ -81,7 +81,7 @@ def take_links(record, width, rows, stamps, stamp, codes, fresh):
 
 @kernel
 def pool_links(codes, bias, code, fresh, found, pool, count, current):
-    """Insert the nodes fresh[:found] into the pool; returns its new count, and the least of `current` and their places."""
+    """Insert the nodes fresh[:found] into the pool; returns its count, and the least of the places and `current`."""
     limit = pool.shape[0]
     worst = pool[count - 1] if count == limit else WORST
     for j in range(found):
@@ -125,7 +125,7 @@ def search_records(
             if asked == 0:
                 break
             for j in range(asked):
-                ask_for(base, words, nodes[j])
+                ask_for(base, words, nodes[j], 1)
             for j in range(asked):
                 node = nodes[j]
                 record = record_at(base, words, node)
@@ -179,13 +179,13 @@ def scan_records(
     inverse = encode_query(metric, query, frame, inverse_step, code[0])
     count = best_codes(codes, bias, code, candidates, pool)
     for i in range(min(ASKED, count)):
-        ask_for(base, words, pool[i] & SLOT_MASK)
+        ask_for(base, words, pool[i] & SLOT_MASK, 1)
     scale = np.float64(inverse_step) * np.float64(inverse_step) * (2 if metric == COSINE else 1)
     mean = squares = np.float64(0)
     taken = 0
     for i in range(count):
         if i + ASKED < count:
-            ask_for(base, words, pool[i + ASKED] & SLOT_MASK)
+            ask_for(base, words, pool[i + ASKED] & SLOT_MASK, 1)
         node = pool[i] & SLOT_MASK
         if not intact(record_at(base, words, node), keys, node):
             return np.int64(node), False

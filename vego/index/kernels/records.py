@@ -81,14 +81,14 @@ def record_at(base, words, node):
 
 
 @kernel
-def ask_for(base, words, node):
-    """Have the record of a node read from the disk."""
-    advise(base + np.int64(node) * np.int64(4 * words), np.int64(4 * words))
+def ask_for(base, words, node, count):
+    """Have `count` records from that of `node` on read from the disk."""
+    advise(base + np.int64(node) * np.int64(4 * words), np.int64(4 * words) * np.int64(count))
 
 
 @distance_kernel
 def record_distance(metric, base, words, width, node, query, query_inverse):
-    """Rank value of the vector in a node's record, the same as `exact_distance` gives; not a number becomes infinity."""
+    """Rank value of the vector in a node's record, as `exact_distance` gives it; what is not a number is infinity."""
     address = base + np.int64(node) * np.int64(4 * words)
     inverse = floats_at(address + np.int64(4 * NORM), 1)[0] if metric == COSINE else np.float32(1)
     total = row_sum(metric != L2, address + np.int64(4 * (HEADER_WORDS + width)), query)
