@@ -140,7 +140,7 @@ def search(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class MemoryGroup:
-    """A memory control group of the first or second version with a limit in bytes; `path` None where none can be made."""
+    """A memory control group (version 1 or 2) with a limit in bytes; `path` is None where none can be made."""
 
     def __init__(self, limit: int) -> None:
         self.path: Path | None = None

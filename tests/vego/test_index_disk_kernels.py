@@ -63,7 +63,7 @@ def test_no_changed_word_is_believed(data):
     records[row, word] ^= np.uint32(data.draw(st.integers(1, 2**32 - 1)))
     assert first_damaged(records, layout.keys, np.arange(3)) == row
     with pytest.raises(CorruptionError, match=f"slot {20 + row} is damaged"):
-        Records(layout, records, "index", 20).links()
+        Records(layout, records, "index", 20).links(3)
 
 
 def test_a_record_of_another_node_is_not_believed():
@@ -196,7 +196,15 @@ def test_links_that_lead_nowhere_are_not_followed(count, link):
     assert (distances[:, 1:] >= distances[:, :-1]).all() and (reads <= ROWS).all()
     if count and link >= ROWS:
         with pytest.raises(CorruptionError, match="slot 0 is damaged"):
-            part.in_memory()
+            part.in_memory(ROWS)
+
+
+@pytest.mark.parametrize("stop", [ROWS, ROWS + 100])
+def test_links_come_back_as_they_were(stop):
+    part, _, _ = stored_part("l2")
+    again = part.in_memory(stop).graph
+    np.testing.assert_array_equal(again.links[:ROWS], part.graph.links[:ROWS])
+    assert (again.rows, len(again.links), again.capacity) == (ROWS, stop, stop)
 
 
 def test_vectors_that_are_no_numbers_are_farthest():
@@ -219,7 +227,7 @@ def test_a_damaged_record_is_named(metric):
     with pytest.raises(CorruptionError, match=f"slot {slots[0, 2]} is damaged"):
         part.scan(None, vectors[0], 5, 20, candidates)
     for read in (
-        part.stored.links,
+        lambda: part.stored.links(ROWS),
         lambda: part.stored.vectors(np.arange(ROWS)),
         lambda: part.records(0, ROWS),
     ):

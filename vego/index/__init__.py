@@ -1,4 +1,4 @@
-"""Indexes over slots: exact search, graphs in memory and on the disk, inverted lists. numba comes with the first use."""
+"""Indexes over slots: exact search, graphs in memory and on the disk, inverted lists. numba comes with first use."""
 
 from __future__ import annotations
 

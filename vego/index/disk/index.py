@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
-from vego.index.disk.parts import FreshPart, Part, StoredPart, source_of
+from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
 from vego.index.hnsw.calibration import GROWTH, Calibration, calibrate
 from vego.index.hnsw.index import DEFAULT_EF, DEFAULT_RERANK, USUAL_EF, HnswIndex
@@ -210,7 +210,10 @@ class DiskIndex:
         if kept == len(self._parts):
             return parts, HnswIndex.of(self.params)
         last = self._parts[kept]
-        return parts, last.in_memory() if isinstance(last, StoredPart) else last.index
+        if isinstance(last, FreshPart):
+            return parts, last.index
+        room = min(stop - sum(part.rows for part in parts), self.part_rows)
+        return parts, last.in_memory(max(room, last.rows))
 
     def without(self, removed: Array, *, order: Array | None = None, threads: int | None = None) -> DiskIndex:
         """An index of slots that `removed`, bool (rows,), does not mark, in the same order; this one stays.

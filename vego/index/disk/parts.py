@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.disk.records import RecordLayout, Records
-from vego.index.hnsw.graph import HnswGraph
+from vego.index.hnsw.build import offsets_of_codes
+from vego.index.hnsw.graph import HnswGraph, with_room
 from vego.index.hnsw.index import HnswIndex
-from vego.index.hnsw.params import HnswParams
+from vego.index.hnsw.params import HnswParams, levels_of
 from vego.index.hnsw.search import SCANNED, Snapshot
 from vego.index.kernels.filter_costs import scan_beats_reads
 from vego.index.metrics import Metric
@@ -138,14 +139,22 @@ class StoredPart:
         """The records of the slots [first, stop); raises CorruptionError."""
         return self.stored.checked(first, stop)
 
-    def in_memory(self) -> HnswIndex:
-        """The graph with its links in memory; reads all records, and raises CorruptionError."""
-        return HnswIndex.of(self.params, replace(self.graph, links=self.stored.links(), shared=True))
+    def in_memory(self, stop: int) -> HnswIndex:
+        """The graph with its links in memory, with room for `stop` rows; reads all records, raises CorruptionError."""
+        graph = replace(
+            self.graph,
+            offset=offsets_of_codes(self.graph, self.params),
+            links=np.empty((self.rows, 0), np.uint32),  # they are read to where they stay
+            shared=True,
+        )
+        if stop > self.rows:
+            graph = with_room(graph, levels_of(self.params, self.rows, stop))
+        return HnswIndex.of(self.params, replace(graph, links=self.stored.links(stop)))
 
     def without(self, removed: Array, order: Array | None, threads: int | None) -> FreshPart:
         """The part without some slots; see `VectorIndex.without`. Raises CorruptionError."""
         kept = np.flatnonzero(~removed) if order is None else order
-        smaller = self.in_memory().without(removed, order=order, threads=threads)
+        smaller = self.in_memory(self.rows).without(removed, order=order, threads=threads)
         return FreshPart(smaller, self.stored.vectors, kept)
 
     def search(

@@ -97,15 +97,15 @@ class Records:
             raise self.damaged(node)
         return some
 
-    def links(self) -> npt.NDArray[np.uint32]:
-        """The links as a graph in memory has them, (n, width in whole cache lines), each row ended by NONE.
+    def links(self, capacity: int) -> npt.NDArray[np.uint32]:
+        """The links as a graph of `capacity` nodes has them, (capacity, width in whole cache lines), ended by NONE.
 
         Raises CorruptionError, also for a link past the last node.
         """
         width = self.layout.width
         room = -(-width // LINKS_PER_LINE) * LINKS_PER_LINE
-        links = aligned_empty((len(self), room), np.uint32)
-        links[...] = NONE
+        links = aligned_empty((capacity, room), np.uint32)
+        links[: len(self)] = NONE
         step = max(1, CHUNK // (4 * self.layout.words))
         for first in range(0, len(self), step):
             some = self.checked(first, min(first + step, len(self)))
