@@ -164,7 +164,7 @@ def _index_facts(report: Any) -> list[str]:
     facts.append("built with " + ", ".join(f"{key}={value}" for key, value in report.parameters.items()))
     facts.append(f"target recall {report.target_recall:g}: ef={report.ef}, rerank={report.rerank} for k = 10")
     measured = report.calibration
-    if measured is None and report.kind != "hnsw":
+    if measured is None and report.kind not in ("hnsw", "disk"):
         return [*facts, "recall of lists is not measured: ef is the number of lists a search looks at"]
     if measured is None:
         return [

@@ -229,6 +229,8 @@ class Vectors:
     def behind(self, start: int) -> Vectors:
         """The vectors of the slots from `start` on, numbered from 0; the same chunks, so what is settled stays so."""
         frozen = self._frozen
+        if start == 0:
+            return self
         if start >= frozen.rows:
             first = start - frozen.rows
             return Vectors(NOTHING_FROZEN, self._tail[first:], self._tail_norms[first:])
