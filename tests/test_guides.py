@@ -20,6 +20,7 @@ GUIDES = {  # and the libraries they are about
     "searching.md": (),
     "versions.md": (),
     "partitions.md": (),
+    "disk-index.md": (),
     "sharing.md": (),
     "migrate-from-parquet.md": ("pyarrow",),
     "migrate-from-chroma.md": ("chromadb",),

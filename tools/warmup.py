@@ -75,7 +75,7 @@ def _codes_on_axes() -> None:
 def _inverted_lists(database: vego.Database) -> None:
     """Build and search the kinds of which no other has all kernels."""
     vectors = np.random.default_rng(0).standard_normal((ROWS, DIMENSION)).astype(np.float32)
-    for kind in ("ivf", "ivf_sq8", "ivf_pq"):
+    for kind in ("ivf", "ivf_sq8", "ivf_pq", "disk"):
         documents = database.collection(kind, index=kind)
         documents.insert_batch(vectors=vectors)
         documents.search(vectors[0], 5)

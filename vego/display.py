@@ -172,7 +172,11 @@ def _index_facts(report: Any) -> list[str]:
     facts.append(f"recall measured {measured.when} on {measured.rows:,} rows, {measured.queries} queries")
     if report.reaches_target:
         return facts
-    way_out = "raise m or ef_construction" if report.kind == "hnsw" else "take finer codes, or index='hnsw'"
+    way_out = (
+        "raise m or ef_construction"
+        if report.kind in ("hnsw", "disk")
+        else "take finer codes, or index='hnsw'"
+    )
     return [*facts, f"the target was not reached: {way_out}"]
 
 

@@ -31,6 +31,7 @@ INDEX_KINDS = (
     "flat_sq8",
     "flat_pq",
     "flat_rabitq",
+    "disk",
 )
 AUTO_ROWS = 1_024  # with index="auto", collections of fewer rows have no graph: a scan takes microseconds
 
@@ -56,7 +57,7 @@ class CollectionOptions:
     index: "auto" (exact scans below AUTO_ROWS rows, a graph over 8-bit codes from there on), "hnsw" (the same, but
         `build_index` makes a graph of any number of rows), "flat" (always exact), "ivf" (inverted lists), or one of
         these two over codes, the best re-ranked exactly: "ivf_sq8", "ivf_pq", "ivf_rabitq", "flat_sq8", "flat_pq",
-        "flat_rabitq".
+        "flat_rabitq". "disk" is a graph that stays on the disk with its vectors, in bounded memory.
     target_recall: share of the true nearest that a search is to find where it does not say how hard to try. Recall of
         a graph is measured when it is built and when it has grown, and `ef` is chosen by it. 1.0: always exact.
     m: links per node of the graph; level 0 has twice as many.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vego.index import PAST, THROUGH, scan_beats_walk, walk_may_pay
+from vego.index import PAST, THROUGH, scan_beats_reads, scan_beats_walk, walk_may_pay
 
 GATHER_ROWS = 256  # up to here an exact float scan of the matches costs about what a scan of their codes does
 
@@ -72,11 +72,20 @@ class Plan(NamedTuple):
 
 
 def choose(
-    *, slots: int, rows: int, matches: int, indexed: int, width: int, effort: Effort, lists: int = 0
+    *,
+    slots: int,
+    rows: int,
+    matches: int,
+    indexed: int,
+    width: int,
+    effort: Effort,
+    lists: int = 0,
+    on_disk: bool = False,
 ) -> Plan:
     """Pick the cheapest strategy that keeps its promise of k results whenever k rows match.
 
     width: bytes of a code of the graph. lists: how many inverted lists there are instead of a graph; 0 where none are.
+    on_disk: whether the nodes of the graph are read from the disk.
     """
     whole = "exact" if matches == slots else "gather"
 
@@ -90,6 +99,14 @@ def choose(
         return plan(whole, "exact=True was asked for")
     if indexed == 0:
         return plan(whole, "there is no index (few rows, or index='flat')")
+    if on_disk:
+        if matches == slots:
+            return plan("graph", "every slot is live and matches")
+        if scan_beats_reads(matches, slots, width, effort.ef):
+            return plan(
+                "codes", "scanning the codes of the matches costs less than reading nodes that do not match"
+            )
+        return plan("filtered graph", "so many rows match that a walk reads few others")
     if matches <= GATHER_ROWS:
         return plan(whole, f"at most {GATHER_ROWS} rows match")
     if lists == 1:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import HnswIndex, IvfIndex, Metric, VectorIndex, exact_search, marked_slots
+from vego.index import DiskIndex, HnswIndex, IvfIndex, Metric, VectorIndex, exact_search, marked_slots
+from vego.index.views import merged
 from vego.planner import Effort, Plan, choose, walked
 from vego.queries import Limit
 from vego.table.slots import SlotView
@@ -49,9 +50,10 @@ class Searcher:
             rows=view.live_count,
             matches=matches,
             indexed=0 if index is None else index.rows,
-            width=index.code_width if isinstance(index, HnswIndex) else 0,
+            width=index.code_width if isinstance(index, HnswIndex | DiskIndex) else 0,
             effort=effort,
             lists=index.lists if isinstance(index, IvfIndex) else 0,
+            on_disk=isinstance(index, DiskIndex),
         )
         return plan, accept
 
@@ -74,20 +76,26 @@ class Searcher:
         if index.rows == view.rows:
             return slots, distances
         behind = self._exact(query[None], k, index.rows, accept, limit)
-        return _found(*_merge((slots[None], distances[None]), behind, k))
+        return _found(*merged(((slots[None], distances[None]), behind), k))
 
     def explained(self, query: Vector, k: int, plan: Plan, accept: Mask | None) -> Plan:
         """The plan with what it did for one query: how many rows were visited, and which walk it was."""
         view, index = self.view, self.index
         if plan.strategy == "lists" and isinstance(index, IvfIndex) and plan.ef < index.lists:
             return plan
-        if not isinstance(index, HnswIndex) or plan.strategy not in ("graph", "filtered graph", "codes"):
+        if isinstance(index, DiskIndex) and plan.strategy == "filtered graph":
+            return plan
+        if not isinstance(index, HnswIndex | DiskIndex) or plan.strategy not in (
+            "graph",
+            "filtered graph",
+            "codes",
+        ):
             return plan._replace(visited=plan.matches)
         behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
         if plan.strategy == "codes":
             return plan._replace(visited=plan.matches)
         arguments = view.vectors, None, query, k, plan.ef, plan.rerank
-        if plan.strategy == "graph" or accept is None:
+        if plan.strategy == "graph" or accept is None or isinstance(index, DiskIndex):
             return plan._replace(visited=index.visited(*arguments) + behind)
         _, way, scored = index.search_accepted(*arguments, accept)
         return walked(plan, way, scored + behind)
@@ -125,7 +133,7 @@ class Searcher:
         indexed = parts[0] if len(parts) == 1 else _stacked(parts)
         if index.rows == view.rows:
             return indexed
-        return _merge(indexed, self._exact(queries, k, index.rows, accept, limit), k)
+        return merged((indexed, self._exact(queries, k, index.rows, accept, limit)), k)
 
     def within(
         self,
@@ -189,7 +197,7 @@ class Searcher:
         for part in _pieces(rows, step):
             limit.check()
             found = exact_search(self.metric, view.vectors, None, queries, k, rows=part)
-            best = found if best is None else _merge(best, found, k)
+            best = found if best is None else merged((best, found), k)
         assert best is not None
         return best
 
@@ -221,11 +229,3 @@ def up_to(radius: float, slots: Slots, distances: Distances) -> Found:
 
 def _stacked(parts: list[Found]) -> Found:
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def _merge(some: Found, others: Found, k: int) -> Found:
-    """The k nearest of both, row by row; padding (-1, infinity) sorts last."""
-    slots = np.concatenate([some[0], others[0]], axis=1)
-    distances = np.concatenate([some[1], others[1]], axis=1)
-    order = np.lexsort((slots, distances), axis=1)[:, :k]
-    return np.take_along_axis(slots, order, 1), np.take_along_axis(distances, order, 1)

@@ -517,6 +517,18 @@ def _index(session: Session) -> None:
     session.close()
 
 
+def _disk_index(session: Session) -> None:
+    session.open()
+    session.create("d", index="disk")
+    session.put("d", *NAMES[:5])
+    session.build_index("d")
+    session.put("d", "k5", "k0")
+    session.delete("d", "k1")
+    session.build_index("d")
+    session.compact("d")
+    session.close()
+
+
 def _two(session: Session) -> None:
     session.open()
     for collection in ("a", "b"):
@@ -716,6 +728,7 @@ WORKLOADS = {
         Workload("flush", _flush, _few),
         Workload("segments", _segments, _few),
         Workload("index", _index, _few),
+        Workload("disk index", _disk_index),
         Workload("drop", _drop, _two),
         Workload("restarts", _restarts, _few),
         Workload("compact", _compact, _segments_with_deletes),

@@ -200,3 +200,28 @@ def reachable(links, rows, entry):
                 seen.add(slot)
                 waiting.append(slot)
     return len(seen)
+
+
+def record(links, width, vector, inverse_norm, words, keys, node):
+    """The words of the record of a node, in a list."""
+    bits = np.asarray(vector, np.float32).view(np.uint32).tolist()
+    norm = int(np.float32(inverse_norm).view(np.uint32))
+    body = [norm, len(links), *links, *[0] * (width - len(links)), *bits]
+    body += [0] * (words - 2 - len(body))
+    keys = [int(key) for key in keys]
+    total = keys[0] * (node + 1) + sum(key * word for key, word in zip(keys[2:], body, strict=True))
+    return [total % 2**32, total // 2**32 % 2**32, *body]
+
+
+def walk_records(codes, bias, links_of, query, seed, limit, beam):
+    """The nodes of layer 0 that a walk expands, `beam` at a time, in their order."""
+    pool, seen, expanded = [(distance(codes, bias, seed, query), seed)], {seed}, []
+    while True:
+        asked = [slot for _, slot in pool if slot not in expanded][:beam]
+        if not asked:
+            return expanded
+        expanded += asked
+        for node in asked:
+            fresh = [slot for slot in links_of(node) if slot < len(bias) and slot not in seen]
+            seen.update(fresh)
+            pool = sorted([*pool, *((distance(codes, bias, slot, query), slot) for slot in fresh)])[:limit]

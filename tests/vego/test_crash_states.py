@@ -39,6 +39,7 @@ STATES = {  # at each moment; where one state takes longer, fewer
     "flush": 6,
     "segments": 3,
     "index": 3,
+    "disk index": 2,
     "drop": 8,
     "restarts": 3,
     "compact": 2,

@@ -7,7 +7,7 @@ import pytest
 
 import vego
 from vego.errors import UnknownOptionError
-from vego.index import HnswIndex, IvfIndex, Metric
+from vego.index import DiskIndex, HnswIndex, IvfIndex, Metric
 from vego.index.kinds import IVF_KINDS, empty_index
 from vego.options import INDEX_KINDS, CollectionOptions
 
@@ -29,7 +29,7 @@ def recall(docs, queries, **options):
     return float((found <= exact[:, -1:] + 1e-4 * np.abs(exact[:, -1:]) + 1e-5).mean())
 
 
-@pytest.mark.parametrize("kind", sorted(IVF_KINDS))
+@pytest.mark.parametrize("kind", [*sorted(IVF_KINDS), "disk"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_life_of_a_collection(tmp_path, kind, metric):
     vectors, queries = clustered(ROWS), clustered(ROWS + 40)[ROWS:]
@@ -67,7 +67,8 @@ def test_every_option_has_an_index():
         if kind == "flat":
             continue  # has none
         index = empty_index(CollectionOptions(index=kind), Metric.L2, 5)
-        assert isinstance(index, IvfIndex if kind in IVF_KINDS else HnswIndex)
+        expected = DiskIndex if kind == "disk" else IvfIndex if kind in IVF_KINDS else HnswIndex
+        assert isinstance(index, expected)
         assert (index.metric, index.dimension, index.rows) == (Metric.L2, 5, 0)
     with pytest.raises(UnknownOptionError, match="ivf_pq"):
         CollectionOptions(index="ivfpq")
@@ -140,7 +141,7 @@ def test_searches_stop_when_they_are_told_to(indexed):
         search(queries, K, timeout=600, filter="n < 2900")
 
 
-@pytest.mark.parametrize("kind", ["ivf", "ivf_pq", "ivf_sq8"])
+@pytest.mark.parametrize("kind", ["ivf", "ivf_pq", "ivf_sq8", "disk"])
 def test_partitions_are_dropped_and_slots_come_in_another_order(tmp_path, kind):
     vectors, queries = clustered(ROWS), clustered(ROWS + 40)[ROWS:]
     with vego.open(

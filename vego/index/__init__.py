@@ -1,16 +1,25 @@
-"""Vector indexes over slots: exact search, the HNSW graph, inverted lists. numba is imported on first use, not here."""
+"""Indexes over slots: exact search, graphs in memory and on the disk, inverted lists. numba comes with first use."""
 
 from __future__ import annotations
 
+from vego.index.disk import DiskIndex
 from vego.index.flat import exact_search
 from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, Calibration, Curve, HnswIndex
 from vego.index.ivf import IvfIndex
-from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk, walk_may_pay
+from vego.index.kernels.filter_costs import (
+    PAST,
+    SCAN,
+    THROUGH,
+    scan_beats_reads,
+    scan_beats_walk,
+    walk_may_pay,
+)
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.index.views import marked_slots
 
 __all__ = [
-    "DEFAULT_EF", "DEFAULT_RERANK", "PAST", "SCAN", "THROUGH", "Calibration", "Curve", "HnswIndex", "IvfIndex",
-    "Metric", "VectorIndex", "exact_search", "marked_slots", "scan_beats_walk", "walk_may_pay",
+    "DEFAULT_EF", "DEFAULT_RERANK", "PAST", "SCAN", "THROUGH", "Calibration", "Curve", "DiskIndex", "HnswIndex",
+    "IvfIndex", "Metric", "VectorIndex", "exact_search", "marked_slots", "scan_beats_reads", "scan_beats_walk",
+    "walk_may_pay",
 ]  # fmt: skip

@@ -30,9 +30,10 @@ from vego.errors import (
     VegoError,
 )
 from vego.index.compaction_report import CompactionReport, report_of, summed
-from vego.index.index_file import load_index, write_index
+from vego.index.index_file import at_rest, load_index, write_index
 from vego.index.kinds import empty_index
 from vego.index.metrics import Metric
+from vego.index.stats import stats_of
 from vego.index.vector_index import VectorIndex
 from vego.maintenance import Maintenance
 from vego.options import AUTO_ROWS, DURABLE, Durability
@@ -152,7 +153,7 @@ class IndexedRows:
             self._maintenance.due(self)
 
     def _after_write(self, progress: Progress | None, *, large: bool) -> None:
-        """What may follow a write. The write is in the log already, so a full disk here is no failure of it.
+        """What may follow a write. That is in the log already, so a full disk or a damaged graph is no failure of it.
 
         Whether the graph is to be extended is seen in `wait`, when the rows are visible.
         """
@@ -162,7 +163,7 @@ class IndexedRows:
             if large and self._holes_behind_graph() < MIN_BATCH:
                 self.catch_up(progress)
             self.maintenance_error = None
-        except StorageError as error:
+        except (StorageError, CorruptionError) as error:
             self.maintenance_error = str(error)
         if self._segments_to_merge() or self._worth_saving():
             self._maintenance.due(self)
@@ -264,6 +265,9 @@ class IndexedRows:
                 if now.snapshot.numbering is not state.snapshot.numbering or covered >= extended.rows:
                     return  # slots have moved, or somebody was faster
                 self._state = State(now.snapshot, extended, now.filters)
+            if covered < extended.rows < stop and not (cancel is not None and cancel()):
+                self.save_index()  # as much as is built in memory at a time
+                self.catch_up(progress, all_rows=all_rows, cancel=cancel)
         if self._worth_saving():
             self.save_index()
 
@@ -289,6 +293,7 @@ class IndexedRows:
             return
         with self.rows.garbage.unfinished() as unfinished:
             entry = self._written(index, unfinished)
+            rested = at_rest(self._store, self.rows.collection, index, entry)
             try:
                 with self.lock, self.turns.ours():
                     if (
@@ -298,6 +303,10 @@ class IndexedRows:
                         raise CommitConflictError(f"slots of {self.rows.collection!r} have moved")
                     self.rows.flush("index", entry)
                     self._saved_rows = index.rows
+                    with self.rows.publication.lock:
+                        now = self.state
+                        if now.index is index:
+                            self._state = State(now.snapshot, rested, now.filters)
             except CommitConflictError:  # whoever was faster has a graph of its own
                 self._remove(unfinished)
 
@@ -371,6 +380,7 @@ class IndexedRows:
                 if compaction.moves_slots and index is not None:
                     index = _moved(index, compaction)
                     entry = self._written(index, unfinished)
+                    index = at_rest(self._store, rows.collection, index, entry)
             except BaseException:
                 self._remove(unfinished)
                 raise
@@ -554,27 +564,9 @@ class IndexedRows:
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes; bytes are of the files the newest manifest names."""
-        rows, snapshot, manifest = self.rows, self.state.snapshot, self.rows.manifest
-        view = snapshot.view
-        return {
-            "documents": view.live_count,
-            "dimension": manifest.dimension,
-            "metric": manifest.metric,
-            "version": manifest.version,
-            "dead_slots": view.rows - view.live_count,
-            "partition_by": manifest.partition_by,
-            "partitions": len({e.partition for e in manifest.segments if e.partition and not e.dropped}),
-            "segments": sum(not entry.dropped for entry in manifest.segments),
-            "segment_bytes": sum(entry.length for entry in manifest.segments),
-            "buffered_rows": view.rows - snapshot.sources[-1][0],  # those under way are not there yet
-            "buffered_bytes": rows.buffered_bytes,
-            "index": rows.options.index,
-            "indexed_slots": 0 if self.state.index is None else self.state.index.rows,
-            "index_bytes": 0 if manifest.index is None else manifest.index.length,
-            "metadata_keys": sorted(rows.keys),
-            "options": rows.options.to_json(),
-            "maintenance_error": self.maintenance_error,
-        }
+        state = self.state
+        error = {"maintenance_error": self.maintenance_error}
+        return stats_of(self.rows, state.snapshot, state.index) | error
 
     def close(self) -> None:
         """Save what is worth saving and close; acknowledged rows are safe with or without this."""

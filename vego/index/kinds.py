@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lance_fmt import Column
+from vego.index.disk import DiskIndex
 from vego.index.hnsw import HnswIndex
 from vego.index.ivf import IvfIndex
 from vego.index.metrics import Metric
@@ -28,11 +29,13 @@ def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> V
     if options.index in IVF_KINDS:
         code, lists = IVF_KINDS[options.index]
         return IvfIndex(metric, dimension, code, lists)
-    return HnswIndex(metric, dimension, m=options.m, ef_construction=options.ef_construction)
+    kind = DiskIndex if options.index == DiskIndex.kind else HnswIndex
+    return kind(metric, dimension, m=options.m, ef_construction=options.ef_construction)
 
 
 def index_from_columns(columns: Mapping[str, Column], metadata: Mapping[str, str], path: str) -> VectorIndex:
     """The index that a file holds, by the format it names. Raises CorruptionError, NewerVersionError."""
-    if metadata.get("format") == IvfIndex.format:
-        return IvfIndex.from_columns(columns, metadata, path)
+    for kind in (IvfIndex, DiskIndex):
+        if metadata.get("format") == kind.format:
+            return kind.from_columns(columns, metadata, path)
     return HnswIndex.from_columns(columns, metadata, path)

@@ -51,13 +51,17 @@ def principal_axes(rows: Array, width: int) -> Array:
     return axes
 
 
-def choose_axes(rows_at: Rows, count: int, centre: Array) -> Array | None:
+def choose_axes(rows_at: Rows, count: int, centre: Array, widest: int = 0) -> Array | None:
     """The axes (d, width) to keep, exact in float16, or None where all dimensions are needed.
 
     `rows_at(slots)` gives rows (len(slots), d) as float32, of length 1 under cosine; `count` is how many there are.
+    Where `widest` is not 0, no more than that are kept, also where they do not tell neighbours apart.
     """
     dimension = len(centre)
-    widths = [width for width in range(STEP, WIDEST + 1, STEP) if 2 * width <= -(-dimension // STEP) * STEP]
+    lines = -(-dimension // STEP) * STEP
+    widths = [width for width in range(STEP, WIDEST + 1, STEP) if 2 * width <= lines]
+    if widest:
+        widths = [width for width in range(STEP, widest + 1, STEP) if width < lines]
     if count < LEAST_ROWS or not widths:
         return None
     fitted = rows_at(_even(count, SAMPLE_VALUES // dimension)) - centre
@@ -67,7 +71,7 @@ def choose_axes(rows_at: Rows, count: int, centre: Array) -> Array | None:
             if not np.isfinite(axes).all():
                 return None
             for width, share in zip(some, neighbours_kept(rows_at, count, centre, axes, some), strict=True):
-                if share >= ENOUGH:
+                if share >= ENOUGH or width == widest:
                     return np.ascontiguousarray(axes[:, :width])
     return None
 

@@ -74,10 +74,12 @@ class CodeScale:
         return short, np.maximum(lost, np.float32(0))
 
 
-def train_scale(metric: Metric, vectors: Vectors, rows: int, *, all_dimensions: bool = False) -> CodeScale:
+def train_scale(
+    metric: Metric, vectors: Vectors, rows: int, widest: int = 0, *, all_dimensions: bool = False
+) -> CodeScale:
     """The scale with the least squared error over an even sample of the first `rows` rows.
 
-    With `all_dimensions` no axes are chosen.
+    With `all_dimensions` no axes are chosen; `widest` is that of `choose_axes`.
     """
 
     def rows_at(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -95,7 +97,7 @@ def train_scale(metric: Metric, vectors: Vectors, rows: int, *, all_dimensions: 
         return CodeScale(centre, 1.0)
     axes = None
     if metric is not Metric.INNER_PRODUCT and not all_dimensions:
-        axes = choose_axes(rows_at, rows, centre)
+        axes = choose_axes(rows_at, rows, centre, widest)
     lost = 0.0
     if axes is not None:
         whole = float(np.square(spread, dtype=np.float64).sum())

@@ -7,6 +7,7 @@ unless the caller made it; writing to a mapped file would end the process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from vego.index.metrics import Metric
 from vego.table.vectors import Vectors
 
 CACHE_LINE = 64  # bytes
+LARGEST = (1 << 63) - 1
 
 Array = npt.NDArray[Any]
 
@@ -146,3 +148,15 @@ def trimmed(
         return slots, distances
     size = int(np.count_nonzero(slots >= 0))
     return slots[:size], distances[:size]
+
+
+def merged(
+    found: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]], k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The k nearest of all results, row by row; padding (-1, infinity) comes last, behind slots at infinity."""
+    if len(found) == 1:
+        return found[0]
+    slots = np.concatenate([part[0] for part in found], axis=1)
+    distances = np.concatenate([part[1] for part in found], axis=1)
+    order = np.lexsort((slots & LARGEST, distances), axis=1)[:, :k]
+    return np.take_along_axis(slots, order, 1), np.take_along_axis(distances, order, 1)

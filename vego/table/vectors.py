@@ -226,6 +226,21 @@ class Vectors:
         out[inside] = self._tail_norms[slots[inside] - self._frozen.rows]
         return out
 
+    def behind(self, start: int) -> Vectors:
+        """The vectors of the slots from `start` on, numbered from 0; the same chunks, so what is settled stays so."""
+        frozen = self._frozen
+        if start == 0:
+            return self
+        if start >= frozen.rows:
+            first = start - frozen.rows
+            return Vectors(NOTHING_FROZEN, self._tail[first:], self._tail_norms[first:])
+        skip = bisect_right(frozen.firsts, start) - 1  # slots of the first chunk may be below 0
+        lines = frozen.lines[skip:].copy()
+        lines[:, 0] -= start
+        firsts = [first - start for first in frozen.firsts[skip:]]
+        moved = Frozen(frozen.chunks[skip:], firsts, lines, frozen.norms[skip:])
+        return Vectors(moved, self._tail, self._tail_norms)
+
     # -- for kernels -----------------------------------------------------------------------------
 
     def kernel_tables(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -71,7 +71,7 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: in
         lost = _encode(graph, params, vectors, graph.rows, stop)
         if lost <= DRIFT * graph.scale.lost + 0.01 or stop < graph.scale_rows * 5 // 4:
             return graph
-    scale = train_scale(params.metric, vectors, stop)
+    scale = train_scale(params.metric, vectors, stop, params.widest_code)
     graph = replace(
         graph,
         scale=scale,

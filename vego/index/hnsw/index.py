@@ -82,13 +82,29 @@ class HnswIndex:
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
     ) -> None:
-        self.params = HnswParams(
+        params = HnswParams(
             metric=Metric.parse(metric), dimension=dimension, m=m, ef_construction=ef_construction, seed=seed
         )
+        self._begin(params, empty_graph(params))
+
+    def _begin(self, params: HnswParams, graph: HnswGraph) -> None:
+        self.params = params
         self._stamps = StampPool()
         self._extending = threading.Lock()
         self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
-        self._adopt(empty_graph(self.params))
+        self._adopt(graph)
+
+    @classmethod
+    def of(cls, params: HnswParams, graph: HnswGraph | None = None) -> HnswIndex:
+        """An index of a graph that was built with these parameters; None: of no rows."""
+        index = cls.__new__(cls)
+        index._begin(params, empty_graph(params) if graph is None else graph)
+        return index
+
+    @property
+    def graph(self) -> HnswGraph:
+        """The graph as it is now."""
+        return self._graph
 
     def _adopt(self, graph: HnswGraph) -> None:
         self._graph = graph
@@ -97,11 +113,9 @@ class HnswIndex:
 
     def copy(self) -> HnswIndex:
         """An index of the same rows; arrays are shared until one of the two is extended."""
-        p = self.params
-        other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
         with self._extending:
             self._adopt(replace(self._graph, shared=True))
-            other._adopt(self._graph)
+            other = HnswIndex.of(self.params, self._graph)
         other.calibration = self.calibration
         return other
 
@@ -121,9 +135,7 @@ class HnswIndex:
         Raises CorruptionError naming `path` where columns and metadata contradict each other or lead outside
         the graph, NewerVersionError for a later version.
         """
-        params, graph = read_graph(columns, metadata, path)
-        index = cls(params.metric, params.dimension, params.m, params.ef_construction, params.seed)
-        index._adopt(graph)
+        index = cls.of(*read_graph(columns, metadata, path))
         if "calibration" in metadata:
             index.calibration = Calibration.from_text(metadata["calibration"], path)
         return index
@@ -206,9 +218,7 @@ class HnswIndex:
         """
         graph = self._graph
         removed = check_removed(removed, order, graph.rows)
-        p = self.params
-        other = HnswIndex(p.metric, p.dimension, p.m, p.ef_construction, p.seed)
-        other._adopt(without(graph, p, removed, threads, self._stamps, order))
+        other = HnswIndex.of(self.params, without(graph, self.params, removed, threads, self._stamps, order))
         other.calibration = self.calibration
         return other
 
@@ -231,8 +241,7 @@ class HnswIndex:
 
     def efforts(self, k: int) -> list[int]:
         """The ef at which recall is measured."""
-        efs = [int(step * k) for step in STEPS]
-        return efs[: 1 + sum(ef < self.rows for ef in efs)]
+        return walk_efforts(k, self.rows)
 
     def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
         """All that a walk finds can be scored exactly."""
@@ -240,11 +249,7 @@ class HnswIndex:
 
     def effort(self, k: int, target: float) -> tuple[int, int] | None:
         """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
-        if self.calibration is None:
-            return None
-        ef, rerank = self.calibration.effort(k, target)
-        ef = min(max(ef, k + SPARE), MAX_EF)
-        return ef, min(max(rerank, k), ef)
+        return None if self.calibration is None else walk_effort(self.calibration, k, target)
 
     def usual_effort(self, k: int) -> tuple[int, int]:
         """`effort` where nobody has measured."""
@@ -397,3 +402,16 @@ class HnswIndex:
         tables = vectors.kernel_tables()
         depth = snapshot.depth(ef, rerank)
         return Search(vectors, self.params.metric, *tables, snapshot, self._stamps, ef, depth)
+
+
+def walk_efforts(k: int, rows: int) -> list[int]:
+    """The ef of a walk at which recall is measured."""
+    efs = [int(step * k) for step in STEPS]
+    return efs[: 1 + sum(ef < rows for ef in efs)]
+
+
+def walk_effort(calibration: Calibration, k: int, target: float) -> tuple[int, int]:
+    """The ef of a walk that reaches a recall of `target`, and how many to score exactly."""
+    ef, rerank = calibration.effort(k, target)
+    ef = min(max(ef, k + SPARE), MAX_EF)
+    return ef, min(max(rerank, k), ef)

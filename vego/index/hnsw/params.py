@@ -20,7 +20,8 @@ class HnswParams:
     """Construction parameters; raises InvalidArgumentError for one out of its bounds.
 
     `m` links per node and layer are chosen (2 m may be kept on layer 0); `ef_construction` candidates are
-    looked at to choose them; `seed` decides the layers.
+    looked at to choose them; `seed` decides the layers. `widest_code`: codes of so many bytes are the widest, whatever
+    that loses, where the metric lets dimensions be left out at all; 0: as wide as neighbours need.
     """
 
     metric: Metric
@@ -28,6 +29,7 @@ class HnswParams:
     m: int = 16
     ef_construction: int = 128
     seed: int = 0
+    widest_code: int = 0
 
     def __post_init__(self) -> None:
         bounds = {
@@ -35,6 +37,7 @@ class HnswParams:
             "m": (2, 512),
             "ef_construction": (1, 65_536),
             "seed": (0, (1 << 64) - 1),
+            "widest_code": (0, MAX_DIMENSION),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)

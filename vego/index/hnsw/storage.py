@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,16 @@ Array = npt.NDArray[Any]
 
 def write_graph(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column], dict[str, str]]:
     """Columns and metadata of a graph; the columns are views of it where they can be."""
+    columns, metadata = write_without_links(graph, params)
+    return {"links": Column.from_numpy(graph.links[: graph.rows])} | columns, metadata
+
+
+def write_without_links(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column], dict[str, str]]:
+    """`write_graph` of all but the links on layer 0."""
     rows = graph.rows
     starts = graph.upper_start[: rows + 1].astype(np.int64)
     layers = Column(lance_fmt.uint32(), graph.upper[: starts[-1]].reshape(-1))
     columns = {
-        "links": Column.from_numpy(graph.links[:rows]),
         "codes": Column.from_numpy(graph.codes[:rows]),
         "bias": Column.from_numpy(graph.bias[:rows]),
         "upper": Column(lance_fmt.list_(lance_fmt.uint32()), layers, starts * params.m),
@@ -87,11 +93,21 @@ def read_graph(
 
     Raises NewerVersionError for a later version, CorruptionError for anything that contradicts itself.
     """
+    params, graph = read_without_links(columns, metadata, path)
+    check = ContentChecker(path)
+    links = _in_large_pages(check.array(columns, "links", np.uint32, (graph.rows, params.link_width)))
+    _check_links(links, 2 * params.m, graph.rows, "links", check)
+    return params, replace(graph, links=links)
+
+
+def read_without_links(
+    columns: Mapping[str, Column], metadata: Mapping[str, str], path: str
+) -> tuple[HnswParams, HnswGraph]:
+    """`read_graph` of what `write_without_links` wrote: `links` has no rows."""
     check = ContentChecker(path)
     params = _read_params(metadata, check)
     scale = _read_scale(metadata, params, check)
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
-    links = _in_large_pages(check.array(columns, "links", np.uint32, (rows, params.link_width)))
     codes = _in_large_pages(check.array(columns, "codes", np.uint8, (rows, scale.code_width)))
     bias = _in_large_pages(check.array(columns, "bias", np.int32, (rows,)))
     levels, upper_start, upper = _read_layers(columns, params, rows, check)
@@ -100,7 +116,6 @@ def read_graph(
     check.that(
         rows == 0 or int(levels[entry]) == top == int(levels.max()), "the entry is not on the top layer"
     )
-    _check_links(links, 2 * params.m, rows, "links", check)
     _check_links(upper, params.m, rows, "upper", check)
     layers = np.arange(len(upper)) - np.repeat(upper_start[:-1].astype(np.int64), levels)
     source, column = np.nonzero(upper != NONE)
@@ -114,7 +129,7 @@ def read_graph(
         codes=codes,
         bias=bias,
         offset=np.empty(0, np.int32),  # construction alone needs it, and completes it
-        links=links,
+        links=aligned_empty((0, params.link_width), np.uint32),
         levels=levels,
         upper_start=upper_start,
         upper=upper,

@@ -14,12 +14,17 @@ CONFIDENCE = 0.6  # share of the budget that a walk may be expected to take
 MOST_NODES = (
     600  # for each candidate held: a walk that takes more was misjudged, however large the collection
 )
+READ = 20_000.0  # one of several records read at once from a disk that answers in 100 us
 PAST, THROUGH, SCAN = 0, 1, 2  # how a query was answered
+
+
+def _scan(rows: int, code_width: int) -> float:
+    return rows * (3.0 + 0.075 * code_width)
 
 
 def walk_budget(accepted: int, code_width: int, ef: int) -> int:
     """Scored nodes for which a walk costs what a scan of `accepted` codes of `code_width` bytes does."""
-    scan = accepted * (3.0 + 0.075 * code_width)
+    scan = _scan(accepted, code_width)
     return min(int(scan / (55.0 + 0.12 * code_width)), MOST_NODES * ef)
 
 
@@ -31,3 +36,8 @@ def walk_may_pay(accepted: int, code_width: int, ef: int) -> bool:
 def scan_beats_walk(rows: int, code_width: int, ef: int) -> bool:
     """Whether a scan of all codes costs less than half of what a walk that holds `ef` candidates is taken to cost."""
     return 2 * walk_budget(rows, code_width, ef) <= PAST_NODES * ef
+
+
+def scan_beats_reads(accepted: int, rows: int, code_width: int, ef: int) -> bool:
+    """Whether a scan of codes costs less than a walk that reads nodes from the disk until it met `ef` accepted ones."""
+    return _scan(accepted, code_width) <= READ * ef * (rows / max(1, accepted) - 1)

@@ -1,0 +1,235 @@
+"""The kernels of the graph on the disk against plain ones, and records that are not what was written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import naive_index as naive
+from vego.errors import CorruptionError
+from vego.index import HnswIndex, Metric
+from vego.index.disk.parts import StoredPart, layout_of
+from vego.index.disk.records import RecordLayout, Records
+from vego.index.kernels.record_search import scan_records, search_records
+from vego.index.kernels.records import first_damaged, intact, record_at, record_distance
+from vego.table.vectors import inverse_norms_of
+
+METRICS = [metric.value for metric in Metric]
+ROWS, DIMENSION = 700, 10
+NONE = 0xFFFFFFFF
+
+
+def stored_part(metric, rows=ROWS, dimension=DIMENSION, m=4, seed=0):
+    """A graph with its records, and the vectors of these."""
+    vectors = np.random.default_rng(seed).standard_normal((rows, dimension)).astype(np.float32)
+    norms = inverse_norms_of(vectors)
+    index = HnswIndex(metric, dimension, m=m, ef_construction=30)
+    index.extend(vectors, norms, rows, threads=1)
+    layout = layout_of(index.params)
+    records = layout.filled(index.graph.links[:rows], vectors, norms, 0)
+    return StoredPart.of(index.params, index.graph, Records(layout, records, "index")), vectors, norms
+
+
+@pytest.mark.parametrize("dimension", [1, 3, 8, 24])
+@pytest.mark.parametrize("width", [1, 8, 9])
+def test_a_record_is_what_its_description_says(dimension, width):
+    rng = np.random.default_rng(dimension)
+    layout = RecordLayout(dimension, width)
+    assert layout.words % 16 == 0 and layout.words - 16 < 4 + width + dimension <= layout.words
+    vectors = rng.standard_normal((5, dimension)).astype(np.float32)
+    norms = inverse_norms_of(vectors)
+    links = np.full((5, width + 2), NONE, np.uint32)
+    counts = [0, 1, width, width // 2, width]
+    for row, count in enumerate(counts):
+        links[row, :count] = rng.integers(0, 1000, count)
+    records = layout.filled(links, vectors, norms, 100)
+    for row, count in enumerate(counts):
+        own = links[row, :count].tolist()
+        expected = naive.record(own, width, vectors[row], norms[row], layout.words, layout.keys, 100 + row)
+        assert records[row].tolist() == expected
+    assert (layout.keys % np.uint64(2) == 1).all() and len(set(layout.keys.tolist())) == layout.words
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_changed_word_is_believed(data):
+    layout = RecordLayout(6, 4)
+    vectors = np.arange(18, dtype=np.float32).reshape(3, 6)
+    records = layout.filled(np.full((3, 4), NONE, np.uint32), vectors, inverse_norms_of(vectors), 0)
+    assert first_damaged(records, layout.keys, np.arange(3)) == -1
+    row, word = data.draw(st.integers(0, 2)), data.draw(st.integers(0, layout.words - 1))
+    records[row, word] ^= np.uint32(data.draw(st.integers(1, 2**32 - 1)))
+    assert first_damaged(records, layout.keys, np.arange(3)) == row
+    with pytest.raises(CorruptionError, match=f"slot {20 + row} is damaged"):
+        Records(layout, records, "index", 20).links(3)
+
+
+def test_a_record_of_another_node_is_not_believed():
+    layout = RecordLayout(6, 4)
+    vectors = np.ones((3, 6), np.float32)
+    records = layout.filled(np.full((3, 4), NONE, np.uint32), vectors, inverse_norms_of(vectors), 0)
+    assert all(intact(records[node], layout.keys, node) for node in range(3))
+    assert not intact(records[1], layout.keys, 0)
+    assert not intact(np.zeros(layout.words, np.uint32), layout.keys, 0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_distances_are_those_of_the_exact_scan(metric):
+    part, vectors, norms = stored_part(metric)
+    query = np.random.default_rng(5).standard_normal(DIMENSION).astype(np.float32)
+    base, words, width, _ = part.stored.place
+    length = np.linalg.norm(query)
+    expected = naive.rank_values(metric, vectors, norms, query)
+    for node in range(0, ROWS, 37):
+        assert record_at(base, words, node).tolist() == part.stored.array[node].tolist()
+        value = record_distance(
+            Metric.parse(metric).code, base, words, width, node, query, np.float32(1 / length)
+        )
+        value = np.sqrt(value) if metric == "l2" else value
+        assert abs(value - expected[node]) <= 1e-5 * (1 + abs(expected[node]))
+
+
+def found_by(part, queries, k, ef, beam, accept=None, rows=ROWS):
+    slots, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+    reads, met = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)
+    s = part.snapshot
+    damaged = search_records(
+        part.params.metric.code, *part.stored.place, s.codes, s.bias, s.upper, s.upper_start, s.frame,
+        s.inverse_step, s.rows, s.entry, s.top, queries, ef, beam,
+        np.empty(0, np.bool_) if accept is None else accept, np.zeros(rows + 64, np.uint8),
+        slots, distances, reads, met,
+    )  # fmt: skip
+    return damaged, slots, distances, reads, met
+
+
+def code_of(part, query):
+    """The signed code of a query, by the formula."""
+    scale, metric = part.graph.scale, part.params.metric
+    if metric is Metric.COSINE:
+        query = query * (np.float32(1) / np.linalg.norm(query).astype(np.float32))
+    step = scale.inverse_step
+    if metric is Metric.INNER_PRODUCT:
+        step = np.float32(127) / np.abs(query).max()
+    levels = np.clip(np.rint((query - scale.centre) * step), -128, 127)
+    return np.pad(levels, (0, scale.code_width - len(query))).astype(np.int8)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("ef", "beam"), [(1, 1), (12, 1), (40, 4), (40, 8), (200, 16)])
+def test_a_search_is_the_plain_one(metric, ef, beam):
+    part, vectors, norms = stored_part(metric)
+    graph = part.graph
+    queries = np.random.default_rng(6).standard_normal((8, DIMENSION)).astype(np.float32)
+    accept = np.random.default_rng(7).random(ROWS) < 0.5
+    for mask in (None, accept):
+        damaged, slots, distances, reads, met = found_by(part, queries, 5, ef, beam, mask)
+        assert damaged == -1
+        for row, query in enumerate(queries):
+            code = code_of(part, query)
+            seed = naive.descend(
+                graph.codes, graph.bias, graph.upper, graph.upper_start, code, graph.entry, graph.top, 0
+            )
+            links_of = lambda node: naive.neighbours(graph.links, node)  # noqa: E731
+            bias = graph.bias[:ROWS]
+            expanded = naive.walk_records(graph.codes, bias, links_of, code, seed, ef, beam)
+            taken = [slot for slot in expanded if mask is None or mask[slot]]
+            assert (reads[row], met[row]) == (len(expanded), len(taken))
+            expected = naive.exact_search(metric, vectors, norms, query, 5, taken)
+            count = len(expected)
+            assert slots[row, :count].tolist() == [slot for slot, _ in expected]
+            np.testing.assert_allclose(distances[row, :count], [far for _, far in expected], 1e-4, 1e-5)
+            assert (slots[row, count:] == -1).all() and np.isinf(distances[row, count:]).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("rerank", [1, 5, 30, 1000])
+def test_a_scan_is_the_plain_one(metric, rerank):
+    part, vectors, norms = stored_part(metric)
+    graph, s = part.graph, part.snapshot
+    rng = np.random.default_rng(8)
+    for query in rng.standard_normal((5, DIMENSION)).astype(np.float32):
+        candidates = rng.choice(ROWS, 300, replace=False).astype(np.uint32)
+        slots, distances = np.empty(5, np.int64), np.empty(5, np.float32)
+        damaged, told = scan_records(
+            part.params.metric.code, *part.stored.place, s.codes, s.bias, s.frame, s.inverse_step,
+            candidates, query, rerank, slots, distances,
+        )  # fmt: skip
+        code = code_of(part, query)
+        by_code = sorted(
+            (naive.distance(graph.codes, graph.bias, slot, code), slot) for slot in candidates.tolist()
+        )
+        expected = naive.exact_search(
+            metric, vectors, norms, query, 5, [slot for _, slot in by_code[:rerank]]
+        )
+        assert damaged == -1 and (told or rerank < 300)
+        assert slots.tolist() == [slot for slot, _ in expected] + [-1] * (5 - len(expected))
+        np.testing.assert_allclose(distances[: len(expected)], [far for _, far in expected], 1e-4, 1e-5)
+        if told:
+            true = naive.exact_search(metric, vectors, norms, query, 5, candidates.tolist())
+            assert slots.tolist() == [slot for slot, _ in true]
+
+
+def sealed(part, node):
+    """Give the record of a node, which the test has changed, the right checksum."""
+    record, keys = part.stored.array[node], part.stored.layout.keys
+    total = int(keys[0]) * (node + 1) + sum(
+        int(key) * int(word) for key, word in zip(keys[2:], record[2:], strict=True)
+    )
+    record[0], record[1] = total % 2**32, total // 2**32 % 2**32
+
+
+@pytest.mark.parametrize("count", [0, 8, 9, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("link", [0, ROWS - 1, ROWS, 2**31, NONE - 1, NONE])
+def test_links_that_lead_nowhere_are_not_followed(count, link):
+    """Records with good checksums that say what no index says: any slots may be found, but slots."""
+    part, _, _ = stored_part("l2")
+    for node in range(0, ROWS, 2):
+        part.stored.array[node, 3] = count
+        part.stored.array[node, 4:12] = link
+        sealed(part, node)
+    queries = np.random.default_rng(6).standard_normal((20, DIMENSION)).astype(np.float32)
+    damaged, slots, distances, reads, _ = found_by(part, queries, 5, 40, 8)
+    assert damaged == -1
+    assert ((slots >= -1) & (slots < ROWS)).all()
+    assert (distances[:, 1:] >= distances[:, :-1]).all() and (reads <= ROWS).all()
+    if count and link >= ROWS:
+        with pytest.raises(CorruptionError, match="slot 0 is damaged"):
+            part.in_memory(ROWS)
+
+
+@pytest.mark.parametrize("stop", [ROWS, ROWS + 100])
+def test_links_come_back_as_they_were(stop):
+    part, _, _ = stored_part("l2")
+    again = part.in_memory(stop).graph
+    np.testing.assert_array_equal(again.links[:ROWS], part.graph.links[:ROWS])
+    assert (again.rows, len(again.links), again.capacity) == (ROWS, stop, stop)
+
+
+def test_vectors_that_are_no_numbers_are_farthest():
+    part, _, _ = stored_part("cosine")
+    part.stored.array[:, 12:22] = np.float32(np.nan).view(np.uint32)
+    for node in range(ROWS):
+        sealed(part, node)
+    query = np.ones((1, DIMENSION), np.float32)
+    damaged, slots, distances, _, _ = found_by(part, query, 5, 40, 8)
+    assert damaged == -1 and (slots >= 0).all() and np.isinf(distances).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_damaged_record_is_named(metric):
+    part, vectors, _ = stored_part(metric)
+    _, slots, _, _, _ = found_by(part, vectors[:1], 5, 40, 8)
+    part.stored.array[slots[0, 2], 15] ^= 1
+    assert found_by(part, vectors[:1], 5, 40, 8)[0] == slots[0, 2]
+    candidates = np.arange(ROWS, dtype=np.uint32)
+    with pytest.raises(CorruptionError, match=f"slot {slots[0, 2]} is damaged"):
+        part.scan(None, vectors[0], 5, 20, candidates)
+    for read in (
+        lambda: part.stored.links(ROWS),
+        lambda: part.stored.vectors(np.arange(ROWS)),
+        lambda: part.records(0, ROWS),
+    ):
+        with pytest.raises(CorruptionError, match=f"slot {slots[0, 2]} is damaged"):
+            read()
