@@ -24,7 +24,7 @@ from vego.errors import (
     ReadOnlyError,
     StorageError,
 )
-from vego.index import Metric
+from vego.index import Metric, check_kind
 from vego.index.indexed_rows import IndexedRows
 from vego.maintenance import Maintenance
 from vego.options import CollectionOptions, Durability, check_dimension, check_durability
@@ -56,7 +56,7 @@ def open(
 ) -> Database:
     """Open the database in the directory `path`, creating it where there is nothing yet.
 
-    dimension, metric ("cosine", "l2", "ip") and the options of `vego.options.CollectionOptions` are defaults for
+    dimension, metric ("cosine", "l2", "ip", "l1") and the options of `vego.options.CollectionOptions` are defaults for
     the collections created later. read_only: no lock is taken and nothing is written; what another process writes
     afterwards shows after `refresh()`. durability: "sync" (a call returns when its data is on the disk), "interval"
     (when the operating system has it; a thread puts it on the disk within `interval_ms` milliseconds, 100 unless
@@ -380,6 +380,7 @@ class Database:
         chosen = CollectionOptions.of(self._options.to_json() | options)
         width = dimension if dimension is not None else self._dimension
         kind = self._metric if metric is None else Metric.parse(metric)
+        check_kind(chosen.index, kind)
         first = None if width is None else self._create(name, check_dimension(width), kind, chosen)
         return self._make(name, first, kind, chosen)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lance_fmt import Column
+from vego.errors import InvalidArgumentError
 from vego.index.hnsw import HnswIndex
 from vego.index.ivf import IvfIndex
+from vego.index.ivf.params import IVF_METRICS
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
-from vego.options import CollectionOptions
+from vego.options import INDEX_KINDS, CollectionOptions
 
 # option -> code and number of lists (0: as many as go with the rows) of an IvfIndex
 IVF_KINDS = {
@@ -21,6 +23,15 @@ IVF_KINDS = {
     "flat_pq": ("pq", 1),
     "flat_rabitq": ("rabitq", 1),
 }
+
+
+def check_kind(kind: str, metric: Metric) -> None:
+    """Refuse an option `index` that has no index for the metric; InvalidArgumentError."""
+    if kind in IVF_KINDS and metric not in IVF_METRICS:
+        works = ", ".join(repr(other) for other in INDEX_KINDS if other not in IVF_KINDS)
+        raise InvalidArgumentError(
+            f"index={kind!r} does not work with metric {metric.value!r}; with it use one of {works}"
+        )
 
 
 def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> VectorIndex:

@@ -2,7 +2,8 @@
 
 A common shift per dimension changes no distance, so the centre is free and spares the levels that a dimension
 with a large mean would cost. Under inner product it would change the order, so there the centre is 0 and all
-dimensions are kept. The formulas that use the scale are in vego/index/kernels/distance.py.
+dimensions are kept, as they are under l1, whose distances a rotation changes. The formulas that use the scale are
+in vego/index/kernels/distance.py.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def train_scale(metric: Metric, vectors: Vectors, rows: int, *, all_dimensions: 
     if not _codes_hold(spread):
         return CodeScale(centre, 1.0)
     axes = None
-    if metric is not Metric.INNER_PRODUCT and not all_dimensions:
+    if metric in (Metric.L2, Metric.COSINE) and not all_dimensions:
         axes = choose_axes(rows_at, rows, centre)
     lost = 0.0
     if axes is not None:

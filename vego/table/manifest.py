@@ -23,7 +23,7 @@ from vego.store import Store
 from vego.table.envelope import HEADER_SIZE, opened, parsed, sealed
 from vego.table.partition import Partition
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4  # 2: tags; 3: partitions; 4: metrics and types of vectors that versions before do not know
 MAGIC = b"VMAN"
 
 _Entry = TypeVar("_Entry")
@@ -187,6 +187,8 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format version that can say this."""
+        if self.metric not in ("l2", "cosine", "ip"):
+            return 4
         if self.partition_by is not None:
             return 3
         return 2 if self.tags else 1

@@ -238,7 +238,7 @@ class Vectors:
 
     def _made_tables(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         frozen = self._frozen
-        last = [frozen.rows, address_of(self._tail), _DONE_AT, _WHOLE, self.rows, 0, 0, 0]
+        last = [frozen.rows, address_of(self._tail), _DONE_AT, _WHOLE, self.rows, 0, 0, 4 * self.dimension]
         table = np.array(last, np.int64).reshape(2, WIDTH)
         norms = np.array([address_of(self._tail_norms)], np.int64)
         if frozen.chunks:

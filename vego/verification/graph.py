@@ -42,14 +42,17 @@ def sampled_codes(
         short = rows - scale.centre
     else:
         short, left_out = scale.reduced(rows)
-    levels = np.rint(short * scale.inverse_step) + np.float32(128)
-    expected = np.clip(levels, 0, 255).astype(np.int64)
+    zero = 0 if params.metric is Metric.L1 else 128
+    levels = np.rint(short * scale.inverse_step) + np.float32(zero)
+    expected = np.clip(levels, zero - 128, zero + 127).astype(np.int64)
     found = graph.codes[picks].astype(np.int64)
     # A compiler may fuse multiplication and subtraction, so a value halfway between two levels may go either way.
     wrong = (np.abs(found[:, : short.shape[1]] - expected) > 1).any(axis=1)
     wrong |= found[:, short.shape[1] :].any(axis=1)
     bias = np.zeros(len(picks), np.int64)
-    if params.metric is not Metric.INNER_PRODUCT:
+    if params.metric is Metric.L1:
+        bias = found.sum(axis=1)
+    elif params.metric is not Metric.INNER_PRODUCT:
         bias = (found * (found - 256)).sum(axis=1)
     # What the axes left out is a difference of sums; a last bit of those is not an error.
     rest = np.minimum(LOST_SHARE * left_out * scale.inverse_step**2, float(1 << 28))

@@ -45,8 +45,11 @@ class HnswParams:
 
     @property
     def strictness(self) -> int:
-        """Sixteenths in the choice of links (kernels/hnsw_build.py); products have signs and get no slack."""
-        return 16 if self.metric is Metric.INNER_PRODUCT else 14
+        """Sixteenths in the choice of links (kernels/hnsw_build.py), of squared distances under l2 and cosine.
+
+        Products have signs and get no slack.
+        """
+        return {Metric.INNER_PRODUCT: 16, Metric.L1: 15}.get(self.metric, 14)
 
     @property
     def link_width(self) -> int:
