@@ -24,6 +24,7 @@ def test_codes_are_those_of_the_kernels():
         Metric.COSINE: distance.COSINE,
         Metric.INNER_PRODUCT: distance.INNER_PRODUCT,
         Metric.L1: distance.L1,
+        Metric.HAMMING: distance.HAMMING,
     }
 
 

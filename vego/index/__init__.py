@@ -6,12 +6,12 @@ from vego.index.flat import exact_search
 from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, Calibration, Curve, HnswIndex
 from vego.index.ivf import IvfIndex
 from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk, walk_may_pay
-from vego.index.kinds import check_kind
+from vego.index.kinds import check_options
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.index.views import marked_slots
 
 __all__ = [
     "DEFAULT_EF", "DEFAULT_RERANK", "PAST", "SCAN", "THROUGH", "Calibration", "Curve", "HnswIndex", "IvfIndex",
-    "Metric", "VectorIndex", "check_kind", "exact_search", "marked_slots", "scan_beats_walk", "walk_may_pay",
+    "Metric", "VectorIndex", "check_options", "exact_search", "marked_slots", "scan_beats_walk", "walk_may_pay",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from vego.index.ivf.params import IVF_METRICS
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.options import INDEX_KINDS, CollectionOptions
+from vego.vector_type import Element
 
 # option -> code and number of lists (0: as many as go with the rows) of an IvfIndex
 IVF_KINDS = {
@@ -25,8 +26,15 @@ IVF_KINDS = {
 }
 
 
-def check_kind(kind: str, metric: Metric) -> None:
-    """Refuse an option `index` that has no index for the metric; InvalidArgumentError."""
+def check_options(options: CollectionOptions, metric: Metric) -> None:
+    """Refuse options that do not go with the metric; InvalidArgumentError."""
+    bits = options.dtype == Element.BIT.value
+    if bits != (metric is Metric.HAMMING):
+        works = "metric 'hamming'" if bits else f"dtype={Element.BIT.value!r}"
+        raise InvalidArgumentError(
+            f"dtype={options.dtype!r} does not go with metric {metric.value!r}; use {works}"
+        )
+    kind = options.index
     if kind in IVF_KINDS and metric not in IVF_METRICS:
         works = ", ".join(repr(other) for other in INDEX_KINDS if other not in IVF_KINDS)
         raise InvalidArgumentError(

@@ -78,11 +78,13 @@ class CodeScale:
 def train_scale(metric: Metric, vectors: Vectors, rows: int, *, all_dimensions: bool = False) -> CodeScale:
     """The scale with the least squared error over an even sample of the first `rows` rows.
 
-    With `all_dimensions` no axes are chosen.
+    With `all_dimensions` no axes are chosen. Under hamming there is nothing to scale: the centre has one zero a byte.
     """
+    if metric is Metric.HAMMING:
+        return CodeScale(np.zeros(vectors.width, np.float32), 1.0)
 
     def rows_at(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        picked: npt.NDArray[np.float32] = vectors.take(slots)
+        picked = vectors.floats(slots)
         return picked * vectors.inverse_norms(slots)[:, None] if metric is Metric.COSINE else picked
 
     dimension = vectors.dimension

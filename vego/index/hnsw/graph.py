@@ -58,7 +58,7 @@ class HnswGraph:
 
 def code_type(metric: Metric) -> np.dtype[Any]:
     """What codes are made of, which says how two are compared (kernels/agreement.py)."""
-    return np.dtype({Metric.L1: np.int8}.get(metric, np.uint8))
+    return np.dtype({Metric.L1: np.int8, Metric.HAMMING: np.uint64}.get(metric, np.uint8))
 
 
 def code_rows(metric: Metric, scale: CodeScale, rows: int) -> npt.NDArray[Any]:
@@ -69,7 +69,7 @@ def code_rows(metric: Metric, scale: CodeScale, rows: int) -> npt.NDArray[Any]:
 
 def empty_graph(params: HnswParams) -> HnswGraph:
     """A graph of no nodes."""
-    scale = CodeScale(np.zeros(params.dimension, np.float32), 1.0)
+    scale = CodeScale(np.zeros(params.row_width, np.float32), 1.0)
     return HnswGraph(
         scale=scale,
         scale_rows=0,

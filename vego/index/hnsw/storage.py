@@ -5,6 +5,7 @@
 | links  | vector<uint32, 16 i>      | links on layer 0, at most 2 m, then 2^32 - 1 to the end        |
 | codes  | vector<uint8, 64 i>       | the 8-bit code, then zeros (version 2: on the axes)            |
 |        | vector<int8, 64 i>        | under l1: the signed code, then zeros (version 3)              |
+|        | vector<uint64, 8 i>       | under hamming: the bits, then zeros (version 3)                |
 | bias   | int32                     | what the walk adds to the distance (kernels/distance.py)       |
 | upper  | list<uint32>              | m entries for each layer above 0, filled up as in `links`      |
 
@@ -167,7 +168,7 @@ def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: ContentC
         data = base64.b64decode(check.text(metadata, "code_centre"), validate=True)
     except (ValueError, OverflowError, binascii.Error) as error:
         raise CorruptionError(check.path, 0, f"scale of the codes: {error}") from error
-    check.that(len(data) == 4 * params.dimension, "code_centre: wrong length")
+    check.that(len(data) == 4 * params.row_width, "code_centre: wrong length")
     centre = np.frombuffer(data, "<f4").astype(np.float32)
     check.that(1e-38 < step < 1e38 and bool(np.isfinite(centre).all()), "scale of the codes: not finite")
     scale = CodeScale(centre, step)
