@@ -23,9 +23,14 @@ OPERATIONS = {
 
 
 @kernel
+def _sums(operation, kind, address, stride, query, out):
+    for i in range(out.shape[0]):
+        out[i] = scoring.row_sum(operation, kind, address + i * stride, query)
+
+
 def sums(operation, kind, rows, query, out):
-    for i in range(rows.shape[0]):
-        out[i] = scoring.row_sum(operation, kind, scoring.row_address(rows, np.uint32(i)), query)
+    """Compiled once for all kinds of rows; numba knows no float16."""
+    _sums(operation, kind, rows.ctypes.data, rows.strides[0], query, out)
 
 
 def rows_of(element, dimension, seed=0):
@@ -50,7 +55,7 @@ def test_sums(element, operation, dimension):
         scoring.row_sum_loop(operation, element.code, scoring.address_of_row(rows, i), query) for i in range(9)
     ]
     terms = OPERATIONS[operation](rows.astype(np.float64), query.astype(np.float64))
-    spread = np.abs(terms).sum(axis=1) * 1e-6
+    spread = np.abs(terms).sum(axis=1) * 1e-6 + 1e-42  # a few of the smallest float32
     assert (np.abs(out - terms.sum(axis=1)) <= spread).all()
     assert (np.abs(plain - terms.sum(axis=1)) <= spread).all()
 

@@ -21,7 +21,7 @@ from vego.table import ids as ids_module
 from vego.table.ids import IdColumn, SlotMap, SlotTable, hashes_of
 from vego.table.slots import Slots, SlotView
 from vego.table.vectors import NOTHING_FROZEN, SETTLED, Chunk, Vectors, inverse_norms_of
-from vego.vector_type import VectorType
+from vego.vector_type import Element, VectorType
 
 NAMES = [f"{'é' * (n % 3)}id{n}" for n in range(12)] + ["x", "\U0001f600", "a b"]
 WIDTH = 3
@@ -270,7 +270,11 @@ def test_kernels_see_the_same_in_one_array_and_in_many(metric: Metric) -> None:
     array = rng.standard_normal((700, 24)).astype(np.float32)
     norms = inverse_norms_of(array)
     queries = rng.standard_normal((9, 24)).astype(np.float32)
-    index = HnswIndex(metric, 24, m=4, ef_construction=30)
+    dimension = 24
+    if metric is Metric.HAMMING:
+        array, queries = (rng.integers(0, 256, (rows, 24), np.uint8) for rows in (700, 9))
+        dimension = 8 * 24
+    index = HnswIndex(metric, dimension, m=4, ef_construction=30)
     index.extend(array, norms, 700, threads=1)
     rows = rng.permutation(700)[:150].astype(np.uint32)
     accept = np.zeros(700, np.bool_)
@@ -291,10 +295,10 @@ def test_kernels_see_the_same_in_one_array_and_in_many(metric: Metric) -> None:
 
     expected = answers(lambda: array)
     for cuts in ([0, 700], [0, 1, 699, 700], [0, 64, 128, 500], [0]):
-        for found, wanted in zip(answers(lambda cuts=cuts: cut(array, cuts)), expected, strict=True):
+        for found, wanted in zip(answers(lambda cuts=cuts: cut(array, cuts, metric=metric)), expected, strict=True):
             assert found.tobytes() == wanted.tobytes()
-    other = HnswIndex(metric, 24, m=4, ef_construction=30)
-    other.extend(cut(array, [0, 300, 600]), None, 700, threads=1)
+    other = HnswIndex(metric, dimension, m=4, ef_construction=30)
+    other.extend(cut(array, [0, 300, 600], metric=metric), None, 700, threads=1)
     assert file_of(other) == file_of(index)
 
 
@@ -305,7 +309,9 @@ def file_of(index: HnswIndex) -> bytes:
     return file.getvalue()
 
 
-def cut(array: NDArray[np.float32], cuts: list[int], damaged: frozenset[int] = frozenset()) -> Vectors:
+def cut(
+    array: NDArray[Any], cuts: list[int], damaged: frozenset[int] = frozenset(), metric: Metric = Metric.L2
+) -> Vectors:
     """Mapped chunks that begin at `cuts`; what is behind the last is in memory."""
     parts = [
         Chunk.mapped(
@@ -314,7 +320,8 @@ def cut(array: NDArray[np.float32], cuts: list[int], damaged: frozenset[int] = f
         for low, high in pairwise(cuts)
     ]
     tail = array[cuts[-1] :]
-    return Vectors(NOTHING_FROZEN.and_also(parts), tail, inverse_norms_of(tail))
+    element = Element.BIT if metric is Metric.HAMMING else Element.FLOAT32
+    return Vectors(NOTHING_FROZEN.and_also(parts), tail, inverse_norms_of(tail), element)
 
 
 def test_what_is_damaged_is_never_an_answer_and_the_rest_goes_on() -> None:

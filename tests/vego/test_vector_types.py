@@ -352,9 +352,9 @@ def test_damage_is_found_and_what_is_whole_is_saved(tmp_path: Path, dtype: str, 
             docs.search(rows[0], 3)
     assert not vego.verify(path, deep=True).ok
     salvaged = salvage_segments(path, "docs")
-    assert 2_000 < salvaged.rows < 3_000, salvaged
+    assert 0 < salvaged.lost_rows < 1_000, salvaged
     assert vego.verify(path, deep=True).ok
     with vego.open(path) as db:
         docs = db.collection("docs")
-        assert len(docs) == salvaged.rows
+        assert len(docs) == 3_000 - salvaged.lost_rows
         np.testing.assert_array_equal(docs.search(rows[7], 1)[0].document.vector, rows[7])
