@@ -53,7 +53,9 @@ class Readable:
     @property
     def vector_type(self) -> VectorType:
         """What its vectors are made of, and how many components they have, as far as that is known."""
-        return VectorType(Element(self.options.dtype), self.dimension)
+        if self._rows is None:
+            return VectorType(Element(self.options.dtype))
+        return self._rows.rows.manifest.vectors
 
     def __len__(self) -> int:
         state = self._state()

@@ -171,6 +171,21 @@ def test_rows_take_their_own_size_in_segments_and_log(tmp_path: Path, dtype: str
         assert report.memory["vectors"] == 4_000 * 256 * size
 
 
+@pytest.mark.parametrize(
+    ("index", "dtype", "metric"),
+    [("ivf", "uint8", "l2"), ("ivf_sq8", "float16", "cosine"), ("ivf_pq", "int8", "l2"), ("flat_rabitq", "float16", "ip")],
+)
+def test_lists_and_codes_over_rows_of_every_type(tmp_path: Path, index: str, dtype: str, metric: str) -> None:
+    rows, queries = some(dtype, 2_000, 48), some(dtype, 2_030, 48)[2_000:]
+    with vego.open(tmp_path / "db", metric=metric, dtype=dtype, index=index, background=False) as db:
+        docs = db.collection("docs")
+        even = [row % 2 == 0 for row in range(2_000)]
+        docs.insert_batch(ids=[str(row) for row in range(2_000)], vectors=rows, metadata={"even": even})
+        docs.build_index()
+        assert docs.explain(queries[0]).strategy == "lists"
+        check(docs, dtype, metric, {str(row): rows[row] for row in range(2_000)}, queries)
+
+
 @given(
     kind=st.sampled_from(KINDS),
     rows=st.integers(0, 40),

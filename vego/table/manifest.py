@@ -197,7 +197,7 @@ class Manifest:
             return 3
         return 2 if self.tags else 1
 
-    @property
+    @cached_property
     def vectors(self) -> VectorType:
         """What the vectors are made of."""
         return VectorType(Element(self.options.get("dtype", "float32")), self.dimension)
