@@ -39,6 +39,7 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that names it
     {
         "vego.errors",
         "vego.options",
+        "vego.vector_type",
         "vego.names",
         "vego.document",
         "vego.progress",

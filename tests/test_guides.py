@@ -18,6 +18,7 @@ GUIDES = {  # and the libraries they are about
     "format-guide.md": (),
     "performance.md": (),
     "searching.md": (),
+    "vectors.md": (),
     "versions.md": (),
     "partitions.md": (),
     "disk-index.md": (),

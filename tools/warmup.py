@@ -59,7 +59,24 @@ def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
         lambda: [documents.search(query, 1, filter=text, ef=ef) for text, ef in FILTERED.values()],
     )
     yield from _timed("putting codes on axes", _codes_on_axes)
+    for metric, rows in (("l1", vectors), ("hamming", np.packbits(vectors > 0, axis=1))):
+        yield from _timed(
+            f"graphs under {metric}",
+            lambda metric=metric, rows=rows: _of_metric(database, metric, rows, columns),
+        )
     yield from _timed("reading documents", lambda: documents.get_batch(ids[:3]))
+
+
+def _of_metric(
+    database: vego.Database, metric: str, vectors: np.ndarray[Any, Any], columns: dict[str, list[Any]]
+) -> None:
+    """What kernels are compiled for anew where codes are of another kind."""
+    documents = database.collection(metric, metric=metric)
+    documents.insert_batch(vectors=vectors, metadata=columns)
+    documents.search_batch(vectors[:3], 5)
+    documents.search(vectors[0], 5, exact=True)
+    for text, ef in FILTERED.values():
+        documents.search(vectors[0], 1, filter=text, ef=ef)
 
 
 def _codes_on_axes() -> None:

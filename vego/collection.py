@@ -154,7 +154,7 @@ class Collection(Readable):
         where = f"{self.name}.insert_valid"
         key = self.options.partition_by
         given = Given(documents, ids, vectors, metadata, id_column, vector_column, key)
-        batch, numbers, rejected = valid_rows(given, self.dimension, where, self._new_id)
+        batch, numbers, rejected = valid_rows(given, self.vector_type, where, self._new_id)
 
         def put(rows: IndexedRows | None) -> Outcome:
             kept, known = list[int](), list[Rejected]()
@@ -217,7 +217,7 @@ class Collection(Readable):
             if rows is None or newest is None or slot is None:
                 raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
             given = np.asarray(newest.view.vectors.row(slot) if vector is None else vector)
-            new = check_vectors(given[None], self._width(), where, [])
+            new = check_vectors(given[None], self.vector_type, where, [])
             rows.put(RowBatch([id], new, rows=[newest.metadata(slot) | changed]))
 
         self._change(update)
@@ -395,7 +395,7 @@ class Collection(Readable):
         existing = self._rows
         if existing is not None and document is None and not existing.shared:
             known = existing.rows
-            batch = usual_row(name, vector, metadata, known.manifest.dimension, known.known_keys)
+            batch = usual_row(name, vector, metadata, known.manifest.vectors, known.known_keys)
             if batch is not None:
                 with self._writing() as rows:
                     there = _there(rows)
@@ -404,7 +404,7 @@ class Collection(Readable):
                     there.put(batch)
                 return batch.ids[0]
         given = Given.one(document, name, vector, metadata)
-        batch = given.rows(self.dimension, f"{self.name}.{verb}", self._new_id)
+        batch = given.rows(self.vector_type, f"{self.name}.{verb}", self._new_id)
         self._put_rows(batch, verb, replace=replace)
         return batch.ids[0]
 
@@ -414,7 +414,7 @@ class Collection(Readable):
         where = f"{self.name}.{verb}"
         if self.options.partition_by is not None:
             given = replace_fields(given, partition_by=self.options.partition_by)
-        batch = given.rows(self.dimension, where, self._new_id)
+        batch = given.rows(self.vector_type, where, self._new_id)
         if len(batch) == 0:
             return []
         with progress_of(progress, "indexing") as report:
@@ -444,9 +444,12 @@ class Collection(Readable):
         """Insert or replace, under the writers' lock; the first batch makes the collection."""
         rows = existing
         if rows is None:
-            rows = self._rows = self._create(batch.vectors.shape[1], self._lock)
-        if batch.vectors.shape[1] != self._width():  # another's first insert fixed the dimension
-            check_vectors(batch.vectors, self._width(), where, batch.ids)
+            dimension = self.vector_type.like(batch.vectors).dimension
+            assert dimension is not None
+            rows = self._rows = self._create(dimension, self._lock)
+        kind = rows.rows.manifest.vectors
+        if batch.vectors.shape[1] != kind.width:  # another's first insert fixed the dimension
+            check_vectors(batch.vectors, kind, where, batch.ids)
         rows.put(batch, progress, deleted)
 
     def _change(self, change: Callable[[IndexedRows | None], Changed]) -> Changed:

@@ -24,7 +24,7 @@ from vego.errors import (
     ReadOnlyError,
     StorageError,
 )
-from vego.index import Metric
+from vego.index import Metric, check_options
 from vego.index.indexed_rows import IndexedRows
 from vego.maintenance import Maintenance
 from vego.options import CollectionOptions, Durability, check_dimension, check_durability
@@ -36,6 +36,7 @@ from vego.table.manifest import versions
 from vego.table.marker import create_marker, load_marker
 from vego.table.opening import open_files
 from vego.table.replay import without_collector
+from vego.vector_type import Element, VectorType
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,9 +59,10 @@ def open(
 ) -> Database:
     """Open the database in the directory `path`, creating it where there is nothing yet.
 
-    dimension, metric ("cosine", "l2", "ip") and the options of `vego.options.CollectionOptions` are defaults for
-    the collections created later. read_only: no lock is taken and nothing is written; what another process writes
-    afterwards shows after `refresh()`. durability: "sync" (a call returns when its data is on the disk), "interval"
+    dimension, metric ("cosine", "l2", "ip", "l1", "hamming") and the options of `vego.options.CollectionOptions` are
+    defaults for the collections created later. read_only: no lock is taken and nothing is written; what another
+    process writes afterwards shows after `refresh()`. durability: "sync" (a call returns when its data is on the
+    disk), "interval"
     (when the operating system has it; a thread puts it on the disk within `interval_ms` milliseconds, 100 unless
     given, so a power cut costs no more than that) or "none" (when the operating system has it: survives a killed
     process, not a power cut). background: extend graphs and
@@ -380,10 +382,19 @@ class Database:
             return self._make(name, rows, Metric.parse(rows.rows.manifest.metric), rows.rows.options)
         if self.read_only or not create:
             raise CollectionNotFoundError(self._no_collection(name))
-        chosen = CollectionOptions.of(self._options.to_json() | options)
-        width = dimension if dimension is not None else self._dimension
         kind = self._metric if metric is None else Metric.parse(metric)
-        first = None if width is None else self._create(name, check_dimension(width), kind, chosen)
+        given = self._options.to_json() | options
+        # Bits and hamming come together: either says both.
+        if kind is Metric.HAMMING:
+            given.setdefault("dtype", Element.BIT.value)
+        chosen = CollectionOptions.of(given)
+        if metric is None and chosen.dtype == Element.BIT.value:
+            kind = Metric.HAMMING
+        check_options(chosen, kind)
+        width = dimension if dimension is not None else self._dimension
+        if width is not None:
+            VectorType(Element(chosen.dtype), width).checked()
+        first = None if width is None else self._create(name, width, kind, chosen)
         return self._make(name, first, kind, chosen)
 
     def _make(

@@ -1,7 +1,7 @@
 """A document, and the rules for ids, vectors and metadata; nothing invalid gets past this file.
 
 Metadata values: None, bool, int, float, str, bytes, datetime, date, and lists and dicts of them. NumPy
-scalars become the Python value they hold; NumPy arrays become lists. Vectors are kept as float32.
+scalars become the Python value they hold; NumPy arrays become lists. Vectors are kept as `vego.vector_type` says.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from vego import display
 from vego.errors import DimensionMismatchError, InvalidIdError, InvalidMetadataError, InvalidVectorError
 from vego.options import MAX_ID_BYTES, MAX_METADATA_DEPTH, MAX_METADATA_KEYS
+from vego.vector_type import BITS, Element, VectorType
 
-Vector = NDArray[np.float32]
+Vector = NDArray[Any]  # of the type that the collection keeps
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -27,7 +28,7 @@ class Document:
     """One row of a collection.
 
     id: a string of 1 to 512 bytes of UTF-8; None asks for a generated one.
-    vector: float32 array of shape (dimension,); any sequence of numbers is accepted.
+    vector: array of shape (dimension,), any sequence of numbers; of bits, `numpy.packbits` of them will do.
     metadata: top-level keys become typed columns.
     """
 
@@ -72,51 +73,101 @@ def check_id(value: object, where: str) -> str:
     return value
 
 
-def _numeric(value: object, where: str) -> NDArray[Any]:
+def _numeric(value: object, where: str, kinds: str = "fiu") -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError:
         raise DimensionMismatchError(
             f"{where}: vectors of different lengths; each needs the same dimension"
         ) from None
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in kinds:
         raise InvalidVectorError(
             f"{where}: a vector needs numbers, got {array.dtype} ({type(value).__name__})"
         )
     return array
 
 
-def check_vectors(value: object, dimension: int, where: str, ids: Sequence[str]) -> Vector:
-    """`value` as a finite C-contiguous float32 array of shape (n, dimension).
+def check_vectors(value: object, kind: VectorType, where: str, ids: Sequence[str]) -> Vector:
+    """`value` (n, dimension) as a C-contiguous array (n, width) of what is stored; `kind` has a dimension.
 
+    Floats are rounded to those stored, and must be finite in them; integers must be whole and within bounds. Bits
+    are given as (n, dimension) of 0 and 1 or of bool, or (n, dimension / 8) bytes as `numpy.packbits` makes them.
     Raises DimensionMismatchError or InvalidVectorError naming the first bad row (and its id from `ids`).
     """
-    array = _numeric(value, where)
+    assert kind.dimension is not None
+    bits = kind.element is Element.BIT
+    array = _numeric(value, where, "fiub" if bits else "fiu")
     if array.ndim == 1 and array.size == 0:
-        array = array.reshape(0, dimension)
+        array = array.reshape(0, kind.dimension)
     if array.ndim != 2:
         raise DimensionMismatchError(
-            f"{where}: expected vectors of shape (n, {dimension}), got shape {array.shape}"
+            f"{where}: expected vectors of shape (n, {kind.dimension}), got shape {array.shape}"
         )
-    if array.shape[1] != dimension:
+    if bits:
+        return _bits(array, kind, where, ids)
+    if array.shape[1] != kind.dimension:
         raise DimensionMismatchError(
-            f"{where}: vector has dimension {array.shape[1]}, the collection has {dimension}"
+            f"{where}: vector has dimension {array.shape[1]}, the collection has {kind.dimension}"
         )
+    if kind.element in (Element.UINT8, Element.INT8):
+        return _whole(array, kind.element, where, ids)
     with np.errstate(over="ignore", invalid="ignore"):
-        result = np.ascontiguousarray(array, dtype=np.float32)
-        total = result.sum()
+        result = np.ascontiguousarray(array, dtype=kind.element.stored)
+        total = result.sum(dtype=np.float32)
     # One pass: the sum is finite unless a component is not (or the sum overflows, which the row check settles).
     if not np.isfinite(total):
-        bad = np.flatnonzero(~np.isfinite(result).all(axis=1))
-        if len(bad):
-            row = int(bad[0])
-            column = int(np.flatnonzero(~np.isfinite(result[row]))[0])
-            name = f" (id {ids[row]!r})" if row < len(ids) else ""
-            raise InvalidVectorError(
-                f"{where}, row {row}{name}: vector component {column} is {array[row, column]}; "
-                "every component must be finite in float32"
-            )
+        expected = f"every component must be finite in {kind.element.value}"
+        _refuse_first(~np.isfinite(result), array, expected, where, ids)
     return result
+
+
+def _whole(array: NDArray[Any], element: Element, where: str, ids: Sequence[str]) -> Vector:
+    """Numbers (n, d) as integers of the element."""
+    if array.dtype != element.stored:
+        bounds = np.iinfo(element.stored)
+        with np.errstate(invalid="ignore"):
+            wrong = (array < bounds.min) | (array > bounds.max)
+            if array.dtype.kind == "f":
+                wrong |= array != np.rint(array)  # also of NaN
+        expected = f"{element.value} needs whole numbers from {bounds.min} to {bounds.max}"
+        _refuse_first(wrong, array, expected, where, ids)
+    return np.ascontiguousarray(array, element.stored)
+
+
+def _bits(array: NDArray[Any], kind: VectorType, where: str, ids: Sequence[str]) -> Vector:
+    """Bits (n, d), or bytes (n, d / 8), as bytes."""
+    kind.checked()
+    if array.shape[1] == kind.width and array.dtype != np.bool_:
+        return _whole(array, Element.UINT8, where, ids)
+    if array.shape[1] != kind.dimension:
+        raise DimensionMismatchError(
+            f"{where}: expected {kind.dimension} bits, or {kind.width} bytes as numpy.packbits makes them, "
+            f"found vectors of shape {array.shape} of {array.dtype}"
+        )
+    _refuse_first((array != 0) & (array != 1), array, "a bit is 0 or 1", where, ids)
+    return np.packbits(array != 0, axis=1)
+
+
+def _refuse_first(
+    wrong: NDArray[np.bool_], array: NDArray[Any], expected: str, where: str, ids: Sequence[str]
+) -> None:
+    """InvalidVectorError for the first component (n, d) that is `wrong`, if one is."""
+    bad = np.flatnonzero(wrong.any(axis=1))
+    if len(bad):
+        row = int(bad[0])
+        column = int(np.flatnonzero(wrong[row])[0])
+        name = f" (id {ids[row]!r})" if row < len(ids) else ""
+        raise InvalidVectorError(
+            f"{where}, row {row}{name}: vector component {column} is {array[row, column]}; {expected}"
+        )
+
+
+def type_of_first(kind: VectorType, first: object) -> VectorType:
+    """The type with the dimension that a vector (d,), or the rows (n, d) of a batch, have; bool counts bits."""
+    array = np.asarray(first)
+    width = array.shape[-1] if array.ndim else 1
+    packed = kind.element is Element.BIT and array.dtype != np.bool_
+    return VectorType(kind.element, width * BITS if packed else width)
 
 
 def check_metadata(metadata: object, where: str) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego import display
-from vego.document import Document
+from vego.document import Document, Vector
 from vego.index import Metric
 from vego.table.slots import Slots
 from vego.table.snapshot import RowSnapshot
+from vego.vector_type import VectorType
 
 
 class BatchResult(NamedTuple):
@@ -40,9 +41,9 @@ class Hit:
         return self._rows.metadata(self._slot)
 
     @property
-    def vector(self) -> NDArray[np.float32]:
-        """The document's vector, float32 (d,), a copy."""
-        vector: NDArray[np.float32] = self._rows.view.vectors.row(self._slot).copy()
+    def vector(self) -> Vector:
+        """The document's vector, as stored, a copy."""
+        vector: Vector = self._rows.view.vectors.row(self._slot).copy()
         return vector
 
     @property
@@ -77,7 +78,7 @@ class Hits(Sequence[Hit]):
     @classmethod
     def empty(cls, metric: Metric) -> Hits:
         """No answers, from a collection without rows."""
-        slots = Slots(1)
+        slots = Slots(VectorType(dimension=1))
         return cls(
             RowSnapshot(0, slots.view(), slots.slot_of, ()),
             np.empty(0, np.int64),

@@ -69,7 +69,7 @@ def report_of(name: str, metric: Metric, options: CollectionOptions, state: Stat
     if state is not None:
         view = state.snapshot.view
         documents, slots = view.live_count, view.rows
-        memory["vectors"] = 4 * view.vectors.dimension * view.rows
+        memory["vectors"] = view.vectors.row_bytes * view.rows
         if index is not None:
             memory |= index.memory()
     kind = "none"

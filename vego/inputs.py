@@ -12,11 +12,13 @@ import numpy as np
 from lance_fmt import Column, Field, InvalidDataError, Table
 from vego.document import (
     Document,
+    Vector,
     check_id,
     check_key,
     check_metadata,
     check_value,
     check_vectors,
+    type_of_first,
 )
 from vego.errors import DuplicateIdError, InvalidArgumentError, InvalidIdError, InvalidMetadataError
 from vego.options import MAX_ID_BYTES, MAX_METADATA_KEYS
@@ -24,6 +26,7 @@ from vego.table.attributes import NONE, NULL_MEANING, build_column, column_from_
 from vego.table.batch import RowBatch
 from vego.table.partitioned import shares_of
 from vego.table.values import dump_plain
+from vego.vector_type import Element, VectorType
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -64,7 +67,7 @@ class Given:
         if isinstance(self.documents, str | bytes | Document | Mapping) or not isinstance(
             self.documents, Iterable
         ):
-            self._rows(None, where, str)  # says what is wrong
+            self._rows(VectorType(), where, str)  # says what is wrong
         return replace(self, documents=list(self.documents))
 
     def count(self, where: str) -> int:
@@ -116,32 +119,32 @@ class Given:
             found = document.get("id") if isinstance(document, Mapping) else getattr(document, "id", None)
         return found if isinstance(found, str) else None
 
-    def rows(self, dimension: int | None, where: str, new_id: NewId) -> RowBatch:
-        """The rows, all of them valid; `dimension` None takes that of the first."""
-        batch = self._rows(dimension, where, new_id)
+    def rows(self, kind: VectorType, where: str, new_id: NewId) -> RowBatch:
+        """The rows, all of them valid; without a dimension, `kind` gets that of the first."""
+        batch = self._rows(kind, where, new_id)
         if self.partition_by is not None:
             shares_of(batch, self.partition_by, where)  # refuses what cannot be partitioned
         return batch
 
-    def _rows(self, dimension: int | None, where: str, new_id: NewId) -> RowBatch:
+    def _rows(self, kind: VectorType, where: str, new_id: NewId) -> RowBatch:
         documents = self.documents
         if documents is None:
-            return from_columns(self.ids, self.vectors, self.metadata, dimension, where, new_id)
+            return from_columns(self.ids, self.vectors, self.metadata, kind, where, new_id)
         if self.ids is not None or self.vectors is not None or self.metadata is not None:
             raise InvalidArgumentError(
                 f"{where}: give either documents or columns (ids, vectors, metadata), not both"
             )
         if hasattr(documents, "column_names") or hasattr(documents, "columns"):
-            return from_table(documents, self.id_column, self.vector_column, dimension, where, new_id)
+            return from_table(documents, self.id_column, self.vector_column, kind, where, new_id)
         if isinstance(documents, str | bytes | Document | Mapping) or not isinstance(documents, Iterable):
             raise InvalidArgumentError(
                 f"{where}: expected a list of documents, a DataFrame or an Arrow table, got {type(documents).__name__}"
             )
-        return from_documents(documents, dimension, where, new_id)
+        return from_documents(documents, kind, where, new_id)
 
 
 def usual_row(
-    name: object, vector: object, metadata: object, dimension: int | None, known: set[str]
+    name: object, vector: object, metadata: object, kind: VectorType, known: set[str]
 ) -> RowBatch | None:
     """One document given as most are, checked in few steps; None for any other, be it right or wrong.
 
@@ -149,7 +152,9 @@ def usual_row(
     """
     if type(name) is not str or not 0 < len(name) <= MAX_ID_BYTES or not name.isascii():
         return None
-    if type(vector) is not np.ndarray or vector.dtype is not FLOAT32 or vector.shape != (dimension,):
+    if type(vector) is not np.ndarray or vector.dtype is not FLOAT32 or vector.shape != (kind.dimension,):
+        return None
+    if kind.element is not Element.FLOAT32:
         return None
     own = {} if metadata is None else metadata.copy() if type(metadata) is dict else None
     if own is None or len(own) > MAX_METADATA_KEYS or not known.issuperset(own):
@@ -182,7 +187,7 @@ class Outcome:
 
 
 def valid_rows(
-    given: Given, dimension: int | None, where: str, new_id: NewId
+    given: Given, kind: VectorType, where: str, new_id: NewId
 ) -> tuple[RowBatch, list[int], list[Rejected]]:
     """The rows that are valid, their numbers, and those that are not; of an id that occurs twice, the first counts.
 
@@ -198,7 +203,7 @@ def valid_rows(
         single = stop - start == 1
         place = f"{where} (row {start} of the batch)" if single else where
         try:
-            batch = given.part(start, stop).rows(dimension, place, new_id)
+            batch = given.part(start, stop).rows(kind, place, new_id)
         except InvalidArgumentError as error:
             if single:
                 rejected.append(Rejected(start, given.id_of(start), error))
@@ -207,13 +212,13 @@ def valid_rows(
                 pending += [(middle, stop), (start, middle)]
             continue
         if len(batch):
-            dimension = batch.vectors.shape[1]
+            kind = kind.like(batch.vectors)
             batches.append((start, batch))
-    return _first_of_each(batches, dimension, where, rejected)
+    return _first_of_each(batches, kind, where, rejected)
 
 
 def _first_of_each(
-    batches: Sequence[tuple[int, RowBatch]], dimension: int | None, where: str, rejected: list[Rejected]
+    batches: Sequence[tuple[int, RowBatch]], kind: VectorType, where: str, rejected: list[Rejected]
 ) -> tuple[RowBatch, list[int], list[Rejected]]:
     if len(batches) == 1 and not rejected:
         ((start, batch),) = batches
@@ -231,12 +236,12 @@ def _first_of_each(
             vectors.append(batch.vectors[offset])
             rows.append(metadata)
             numbers.append(row)
-    stacked = np.stack(vectors) if vectors else np.empty((0, dimension or 0), np.float32)
+    stacked = np.stack(vectors) if vectors else kind.empty()
     return RowBatch(list(seen), stacked, rows=rows), numbers, sorted(rejected, key=lambda one: one.row)
 
 
 def from_documents(
-    documents: Iterable[Document | Mapping[str, Any]], dimension: int | None, where: str, new_id: NewId
+    documents: Iterable[Document | Mapping[str, Any]], kind: VectorType, where: str, new_id: NewId
 ) -> RowBatch:
     """A list of Documents, or of dicts with the keys id, vector, metadata."""
     ids: list[str] = []
@@ -251,7 +256,7 @@ def from_documents(
         vectors.append(document.vector)
         rows.append(check_metadata(document.metadata, f"{place} (id {document.id!r})"))
     _check_distinct(ids, where)
-    return RowBatch(ids, _stack(vectors, dimension, where, ids), rows=rows)
+    return RowBatch(ids, _stack(vectors, kind, where, ids), rows=rows)
 
 
 def _document_of(given: object, where: str) -> Document:
@@ -265,13 +270,14 @@ def _document_of(given: object, where: str) -> Document:
     return Document(given.get("id"), given.get("vector"), given.get("metadata") or {})
 
 
-def _stack(vectors: Sequence[Any], dimension: int | None, where: str, ids: Sequence[str]) -> Any:
+def _stack(vectors: Sequence[Any], kind: VectorType, where: str, ids: Sequence[str]) -> Vector:
     """Vectors one by one, so that a wrong one is named by its row."""
     if not vectors:
-        return np.empty((0, dimension or 0), np.float32)
-    expected = dimension or len(np.asarray(vectors[0]).reshape(-1))
-    if all(
-        type(vector) is np.ndarray and vector.dtype is FLOAT32 and vector.shape == (expected,)
+        return kind.empty()
+    if kind.dimension is None:
+        kind = type_of_first(kind, np.asarray(vectors[0]).reshape(-1))
+    if kind.element is Element.FLOAT32 and all(
+        type(vector) is np.ndarray and vector.dtype is FLOAT32 and vector.shape == (kind.dimension,)
         for vector in vectors
     ):
         whole = np.array(vectors)
@@ -279,11 +285,11 @@ def _stack(vectors: Sequence[Any], dimension: int | None, where: str, ids: Seque
             total = whole.sum()
         if np.isfinite(total):  # else the rows are looked at one by one, as all others are
             return whole
-    result = np.empty((len(vectors), expected), np.float32)
+    result = kind.empty(len(vectors))
     for row, vector in enumerate(vectors):
         place = f"{where}, row {row} (id {ids[row]!r})"
         array = np.asarray(vector) if not isinstance(vector, np.ndarray) else vector
-        result[row] = check_vectors(array[None] if array.ndim == 1 else array, expected, place, [])
+        result[row] = check_vectors(array[None] if array.ndim == 1 else array, kind, place, [])
     return result
 
 
@@ -291,19 +297,20 @@ def from_columns(
     ids: Any,
     vectors: Any,
     metadata: Mapping[str, Any] | None,
-    dimension: int | None,
+    kind: VectorType,
     where: str,
     new_id: NewId,
 ) -> RowBatch:
     """Columns: `ids` of n strings (or None), `vectors` (n, d), `metadata` a dict of n values a key."""
-    array = vectors if isinstance(vectors, np.ndarray) else _as_matrix(vectors, dimension, where)
+    array = vectors if isinstance(vectors, np.ndarray) else _as_matrix(vectors, kind, where)
     rows = len(array)
     names = [new_id() for _ in range(rows)] if ids is None else _id_list(ids, where)
     if len(names) != rows:
         raise InvalidArgumentError(f"{where}: {len(names)} ids for {rows} vectors")
     _check_distinct(names, where)
-    width = dimension if dimension is not None else (array.shape[1] if array.ndim == 2 else 0)
-    checked = check_vectors(array, width, where, names)
+    if kind.dimension is None:
+        kind = type_of_first(kind, array) if array.ndim == 2 else VectorType(kind.element, 0)
+    checked = check_vectors(array, kind, where, names)
     columns: dict[str, tuple[Field, Column]] = {}
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidMetadataError(
@@ -315,11 +322,11 @@ def from_columns(
     return RowBatch(names, checked, columns=columns)
 
 
-def _as_matrix(vectors: Any, dimension: int | None, where: str) -> Any:
+def _as_matrix(vectors: Any, kind: VectorType, where: str) -> Vector:
     if vectors is None:
         raise InvalidArgumentError(f"{where}: vectors are missing")
     vectors = list(vectors)
-    return _stack(vectors, dimension, where, [str(row) for row in range(len(vectors))])
+    return _stack(vectors, kind, where, [str(row) for row in range(len(vectors))])
 
 
 def _id_list(ids: Any, where: str) -> list[str]:
@@ -366,11 +373,11 @@ def _column(key: str, values: Any, rows: int, where: str) -> tuple[Field, Column
 
 
 def from_table(
-    table: Any, id_column: str, vector_column: str, dimension: int | None, where: str, new_id: NewId
+    table: Any, id_column: str, vector_column: str, kind: VectorType, where: str, new_id: NewId
 ) -> RowBatch:
     """A pandas DataFrame or a pyarrow Table with a vector column; every other column is metadata."""
     if hasattr(table, "column_names"):
-        return _from_arrow(table, id_column, vector_column, dimension, where, new_id)
+        return _from_arrow(table, id_column, vector_column, kind, where, new_id)
     names = [str(name) for name in table.columns]
     if vector_column not in names:
         raise InvalidArgumentError(
@@ -380,7 +387,7 @@ def from_table(
     metadata = {
         name: _series_values(table[name]) for name in table.columns if name not in (id_column, vector_column)
     }
-    return from_columns(ids, list(table[vector_column]), metadata, dimension, where, new_id)
+    return from_columns(ids, list(table[vector_column]), metadata, kind, where, new_id)
 
 
 def _series_values(series: Any) -> Any:
@@ -391,7 +398,7 @@ def _series_values(series: Any) -> Any:
 
 
 def _from_arrow(
-    table: Any, id_column: str, vector_column: str, dimension: int | None, where: str, new_id: NewId
+    table: Any, id_column: str, vector_column: str, kind: VectorType, where: str, new_id: NewId
 ) -> RowBatch:
     names = list(table.column_names)
     if vector_column not in names:
@@ -399,7 +406,7 @@ def _from_arrow(
             f"{where}: the table has no column {vector_column!r}; columns: {', '.join(names)}"
         )
     ids = table.column(id_column).to_pylist() if id_column in names else None
-    batch = from_columns(ids, _arrow_vectors(table.column(vector_column)), None, dimension, where, new_id)
+    batch = from_columns(ids, _arrow_vectors(table.column(vector_column)), None, kind, where, new_id)
     columns: dict[str, tuple[Field, Column]] = {}
     for name in names:
         if name not in (id_column, vector_column):

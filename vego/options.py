@@ -33,6 +33,7 @@ INDEX_KINDS = (
     "flat_rabitq",
     "disk",
 )
+DTYPES = ("float32", "float16", "uint8", "int8", "bit")
 AUTO_ROWS = 1_024  # with index="auto", collections of fewer rows have no graph: a scan takes microseconds
 
 
@@ -68,6 +69,8 @@ class CollectionOptions:
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
     retain_seconds: what is needed to go back to any moment of this time stays, however many versions there are.
     partition_by: a metadata key; documents with different values of it never share a segment file. None: no such key.
+    dtype: what vectors are made of, in files and in memory: "float32", "float16" (half as large; given numbers are
+        rounded), "uint8" or "int8" (a quarter; whole numbers), or "bit" (metric "hamming").
     """
 
     index: str = "auto"
@@ -79,6 +82,7 @@ class CollectionOptions:
     retain_versions: int = 10
     retain_seconds: int = 0
     partition_by: str | None = None
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         _one_of("index", self.index, INDEX_KINDS)
@@ -91,6 +95,7 @@ class CollectionOptions:
         check_retained(self.retain_versions)
         _bounded("retain_seconds", self.retain_seconds, 0, 10 * 365 * 86_400)
         _check_partition_by(self.partition_by)
+        _one_of("dtype", self.dtype, DTYPES)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> CollectionOptions:
@@ -108,6 +113,8 @@ class CollectionOptions:
         options = asdict(self)
         if self.partition_by is None:
             del options["partition_by"]
+        if self.dtype == "float32":
+            del options["dtype"]
         return options
 
 

@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vego.document import Vector, check_vectors
+from vego.document import Vector, check_vectors, type_of_first
 from vego.errors import (
     InvalidArgumentError,
     InvalidVectorError,
@@ -20,6 +20,7 @@ from vego.errors import (
 from vego.index import HnswIndex, VectorIndex
 from vego.options import MAX_EF, MAX_K, CollectionOptions, check_target
 from vego.planner import Effort
+from vego.vector_type import Element, VectorType
 
 DEFAULT_EF = 64  # where nobody has measured what the graph needs
 SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
@@ -72,23 +73,28 @@ def check_effort(
     return Effort(width, depth, scanned, exact or target == 1)
 
 
-def check_query(value: ArrayLike, dimension: int | None, where: str) -> tuple[Vector, bool]:
-    """One query as float32 (d,), and whether it is all zeros; as `check_queries`."""
+def check_query(value: ArrayLike, kind: VectorType, where: str) -> tuple[Vector, bool]:
+    """One query, and whether it is all zeros; as `check_queries`."""
     # The usual call, in fewer steps: the largest component tells zeros and what is not finite.
     if (
         type(value) is np.ndarray
         and value.dtype is FLOAT32
-        and value.shape == (dimension,)
+        and value.shape == (kind.dimension,)
+        and kind.element is Element.FLOAT32
         and value.flags.c_contiguous
         and 0 < float(abs(value).max(initial=0)) < math.inf
     ):
         return value, False
-    query = check_queries(value, 1, dimension, where)[0]
+    query = check_queries(value, 1, kind, where)[0]
     return query, not query.any()
 
 
-def check_queries(value: ArrayLike, ndim: int, dimension: int | None, where: str) -> Vector:
-    """Queries as float32 (m, d); `ndim` is 1 for one query (d,), 2 for a batch. `dimension` None allows any d."""
+def check_queries(value: ArrayLike, ndim: int, kind: VectorType, where: str) -> Vector:
+    """Queries as kernels take them: float32 (m, d), or bits as uint8 (m, d / 8).
+
+    `ndim` is 1 for one query (d,), 2 for a batch. Without a dimension any d is right. Integers must be whole and within
+    the bounds of those stored; what is asked of float16 is not rounded to it.
+    """
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -96,8 +102,12 @@ def check_queries(value: ArrayLike, ndim: int, dimension: int | None, where: str
     if array.ndim != ndim:
         shape = "(d,)" if ndim == 1 else "(m, d)"
         raise InvalidVectorError(f"{where}: expected a query of shape {shape}, got {array.shape}")
-    width = array.shape[-1] if dimension is None else dimension
-    return check_vectors(array[None] if ndim == 1 else array, width, where, [])
+    if kind.dimension is None:
+        kind = type_of_first(kind, array)
+    if kind.element is Element.FLOAT16:
+        kind = VectorType(Element.FLOAT32, kind.dimension)
+    found = check_vectors(array[None] if ndim == 1 else array, kind, where, [])
+    return found if kind.element is Element.BIT else found.astype(np.float32, copy=False)
 
 
 def check_distance(value: object, where: str) -> float:

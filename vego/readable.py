@@ -25,6 +25,7 @@ from vego.table.export import schema_of, table_of
 from vego.table.partition import PartitionInfo
 from vego.table.pruning import PartitionFilter, partitions_of
 from vego.table.snapshot import RowSnapshot
+from vego.vector_type import Element, VectorType
 
 Filter = Expr | str | Mapping[str, Any] | None
 
@@ -48,6 +49,13 @@ class Readable:
     def dimension(self) -> int | None:
         """Components of every vector; None until the first insert where it was not given."""
         return None if self._rows is None else self._rows.rows.manifest.dimension
+
+    @property
+    def vector_type(self) -> VectorType:
+        """What its vectors are made of, and how many components they have, as far as that is known."""
+        if self._rows is None:
+            return VectorType(Element(self.options.dtype))
+        return self._rows.rows.manifest.vectors
 
     def __len__(self) -> int:
         state = self._state()
@@ -73,7 +81,7 @@ class Readable:
     # -- reading ---------------------------------------------------------------------------------
 
     def get(self, id: str) -> Document | None:
-        """The document of that id exactly as inserted (its vector as float32), or None."""
+        """The document of that id as inserted, its vector an array of what is stored (`dtype`), or None."""
         if type(id) is not str:
             check_id(id, f"{self.name}.get")
         found = self._find(id)
@@ -116,7 +124,7 @@ class Readable:
         """
         state, where = self._state(), self._where
         check_k(k, where)
-        query, blank = check_query(vector, self.dimension, where)
+        query, blank = check_query(vector, self.vector_type, where)
         if max_distance is not None:
             max_distance = check_distance(max_distance, where)
         index = None if state is None else state.index
@@ -159,7 +167,7 @@ class Readable:
         Other arguments and errors as for `search`.
         """
         state, where = self._state(), self._where
-        query, blank = check_query(vector, self.dimension, where)
+        query, blank = check_query(vector, self.vector_type, where)
         radius = check_distance(max_distance, where)
         if limit is not None:
             check_k(limit, f"{where}: limit")
@@ -202,7 +210,7 @@ class Readable:
         """
         state, where = self._state(), self._where
         check_k(k, where)
-        queries = check_queries(vectors, 2, self.dimension, where)
+        queries = check_queries(vectors, 2, self.vector_type, where)
         index = None if state is None else state.index
         effort = check_effort(
             self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
@@ -238,7 +246,7 @@ class Readable:
         """How `search` with these arguments is answered, why, and how many rows it visits; it carries it out."""
         state, where = self._state(), self._where
         check_k(k, where)
-        query, blank = check_query(vector, self.dimension, where)
+        query, blank = check_query(vector, self.vector_type, where)
         index = None if state is None else state.index
         effort = check_effort(
             self.options, index, k, where, ef=ef, rerank=rerank, exact=exact, target_recall=target_recall
@@ -280,7 +288,7 @@ class Readable:
     def schema(self) -> lance_fmt.Schema:
         """The columns of `to_table`: `id`, `vector`, and the metadata keys with their types."""
         state = self._state()
-        return lance_fmt.Schema([]) if state is None else schema_of(state.snapshot, self._width())
+        return lance_fmt.Schema([]) if state is None else schema_of(state.snapshot)
 
     def to_table(self, columns: Sequence[str] | None = None, *, filter: Filter = None) -> lance_fmt.Table:
         """Columns (None: all of `schema`) of the documents (None: all) that pass `filter`, oldest first.
@@ -293,7 +301,7 @@ class Readable:
             return lance_fmt.Table({})
         view, matching = state.snapshot.view, self._matching(filter, state)
         slots = np.flatnonzero(view.live if matching is None else matching & view.live)
-        return table_of(state.snapshot, schema_of(state.snapshot, self._width()), slots, columns)
+        return table_of(state.snapshot, schema_of(state.snapshot), slots, columns)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -359,7 +367,3 @@ class Readable:
                 "partition_by=KEY"
             )
         return key
-
-    def _width(self) -> int:
-        assert self._rows is not None
-        return self._rows.rows.manifest.dimension

@@ -139,7 +139,7 @@ def _drop_replaced(
     seen: set[str] = set()
     for entry, rest in zip(reversed(segments), reversed(rests), strict=True):
         if rest is None:
-            segment = Segment(store, collection, entry, manifest.dimension)
+            segment = Segment(store, collection, entry, manifest.vectors)
             live, _ = _live(store, collection, entry)
             ids = segment.ids()
             segment.close()
@@ -155,7 +155,7 @@ def _rewritten(store: Store, collection: str, rest: _Rest, key: str | None) -> S
     rows = np.flatnonzero(rest.keep)
     if not len(rows):
         return None
-    vectors = np.ascontiguousarray(rest.columns[VECTOR][1].take(rows).to_numpy(), np.float32)
+    vectors = np.ascontiguousarray(rest.columns[VECTOR][1].take(rows).to_numpy())
     columns = {
         name: (field, column.take(rows))
         for name, (field, column) in rest.columns.items()

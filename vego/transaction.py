@@ -15,6 +15,7 @@ from vego.inputs import Given
 from vego.options import CollectionOptions
 from vego.table.batch import RowBatch
 from vego.table.partitioned import check_partition
+from vego.vector_type import VectorType
 
 Get = Callable[[str], Document | None]
 Step = Callable[["Overlay"], None]
@@ -27,8 +28,8 @@ class Changeable(Protocol):
     options: CollectionOptions
 
     @property
-    def dimension(self) -> int | None:
-        """Components of every vector."""
+    def vector_type(self) -> VectorType:
+        """What its vectors are made of."""
         ...
 
     def get(self, id: str) -> Document | None:
@@ -72,7 +73,7 @@ class Transaction:
         self._new_id = new_id
         self._overlay = Overlay(collection.get)
         self._steps: list[Step] = []
-        self._dimension = collection.dimension
+        self._vectors = collection.vector_type
         self._done = False
 
     def get(self, id: str) -> Document | None:
@@ -140,8 +141,8 @@ class Transaction:
     def _put(self, given: Given, verb: str, *, replace: bool) -> str:
         where = f"{self._collection.name}.transaction.{verb}"
         given = replace_fields(given, partition_by=self._collection.options.partition_by)
-        batch = given.rows(self._dimension, where, self._new_id)
-        self._dimension = batch.vectors.shape[1]
+        batch = given.rows(self._vectors, where, self._new_id)
+        self._vectors = self._vectors.like(batch.vectors)
         name = batch.ids[0]
         new = Document(name, batch.vectors[0], batch.metadata_rows()[0])
 
@@ -154,9 +155,9 @@ class Transaction:
         return name
 
     def _vector(self, vector: ArrayLike, where: str) -> Any:
-        if self._dimension is None:
+        if self._vectors.dimension is None:
             raise DocumentNotFoundError(f"{where}: no such document; upsert() adds it")
-        return check_vectors(np.asarray(vector)[None], self._dimension, where, [])[0]
+        return check_vectors(np.asarray(vector)[None], self._vectors, where, [])[0]
 
     def _take(self, step: Step) -> None:
         if self._done:

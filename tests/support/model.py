@@ -20,6 +20,8 @@ class Model:
         a, b = a.astype(np.float64), b.astype(np.float64)
         if self.metric == "l2":
             return math.sqrt(float(((a - b) ** 2).sum()))
+        if self.metric == "l1":
+            return float(np.abs(a - b).sum())
         if self.metric == "ip":
             return -float(a @ b)
         norms = math.sqrt(float(a @ a)) * math.sqrt(float(b @ b))

@@ -12,6 +12,8 @@ def rank_values(metric, vectors, inverse_norms, query):
     vectors, query = vectors.astype(np.float64), query.astype(np.float64)
     if metric == "l2":
         return np.sqrt(((vectors - query) ** 2).sum(axis=1))
+    if metric == "l1":
+        return np.abs(vectors - query).sum(axis=1)
     products = vectors @ query
     if metric == "ip":
         return -products
@@ -30,6 +32,15 @@ def dot(codes, row, queries, query_row):
     return int((codes[row].astype(np.int64) * queries[query_row].astype(np.int64)).sum())
 
 
+def agreement(code, query):
+    """What a code and a query have in common, by the type of the codes."""
+    if code.dtype == np.uint64:
+        return int(np.bitwise_count(code & query).sum())
+    if code.dtype == np.int8:
+        return int(np.minimum(code, query).sum(dtype=np.int64))
+    return int((code.astype(np.int64) * query.astype(np.int64)).sum())
+
+
 def encode(metric, vectors, inverse_norms, centre, inverse_step, width):
     """Codes, bias and offset of all rows."""
     x = vectors * inverse_norms[:, None] if metric == "cosine" else vectors
@@ -43,11 +54,13 @@ def encode(metric, vectors, inverse_norms, centre, inverse_step, width):
 
 def signed(codes, slot):
     """The code of a slot in the role of a query."""
+    if codes.dtype != np.uint8:
+        return codes[slot].copy()
     return (codes[slot].astype(np.int64) - 128).astype(np.int8)
 
 
 def distance(codes, bias, slot, query):
-    return int(bias[slot]) - 2 * int((codes[slot].astype(np.int64) * query.astype(np.int64)).sum())
+    return int(bias[slot]) - 2 * agreement(codes[slot], query)
 
 
 def neighbours(links, row):
@@ -55,20 +68,24 @@ def neighbours(links, row):
 
 
 def walk(codes, bias, links, rows_of, query, seed, limit):
-    """The `limit` nearest slots that best-first search finds; `rows_of` maps a slot to its link row."""
-    pool = [(distance(codes, bias, seed, query), seed)]
-    seen, expanded = {seed}, set()
+    """The `limit` nearest slots that best-first search finds; `rows_of` maps a slot to its link row.
+
+    Of equally far ones, those whose links were followed already come last.
+    """
+    pool, seen = [(distance(codes, bias, seed, query), False, seed)], {seed}
     while True:
-        waiting = [item for item in pool if item not in expanded]
+        waiting = [place for place, (_, expanded, _) in enumerate(pool) if not expanded]
         if not waiting:
-            return [slot for _, slot in pool]
-        best = waiting[0]
-        expanded.add(best)
-        for slot in neighbours(links, rows_of(best[1])):
+            return [slot for _, _, slot in pool]
+        away, _, node = pool[waiting[0]]
+        pool[waiting[0]] = (away, True, node)
+        for slot in neighbours(links, rows_of(node)):
             if slot not in seen:
                 seen.add(slot)
-                pool.append((distance(codes, bias, slot, query), slot))
-        pool = sorted(pool)[:limit]
+                found = (distance(codes, bias, slot, query), False, slot)
+                if len(pool) < limit or found < pool[-1]:
+                    pool.insert(sum(item < found for item in pool), found)
+                    del pool[limit:]
 
 
 def walk_accepted(codes, bias, links, query, seed, limit, accept):

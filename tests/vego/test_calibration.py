@@ -53,7 +53,7 @@ def test_the_effort_between_points_and_beyond_them() -> None:
     assert short.effort(10, 0.9) == (20, 15)  # the target is out of reach: what there is
 
 
-@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip", "l1"])
 def test_the_default_reaches_the_target(tmp_path: Path, metric: str) -> None:
     vectors, queries = clustered(6_000, 20), clustered(150, 20, seed=1)
     with vego.open(tmp_path / "db", metric=metric, durability="none") as db:

@@ -26,7 +26,7 @@ class CollectionMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="vego-stateful-"))
 
     @initialize(
-        metric=st.sampled_from(["l2", "cosine", "ip"]), flush_bytes=st.sampled_from([1_000, 10_000_000])
+        metric=st.sampled_from(["l2", "cosine", "ip", "l1"]), flush_bytes=st.sampled_from([1_000, 10_000_000])
     )
     def start(self, metric: str, flush_bytes: int) -> None:
         self.model = Model(metric)

@@ -44,6 +44,8 @@ class Case:
         vectors, query = self.vectors.astype(np.float64), query.astype(np.float64)
         if self.metric == "l2":
             return np.sqrt(((vectors - query) ** 2).sum(axis=1))
+        if self.metric == "l1":
+            return np.abs(vectors - query).sum(axis=1)
         if self.metric == "ip":
             return -(vectors @ query)
         return 1 - vectors @ query / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(query))
@@ -65,10 +67,10 @@ class Case:
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]:
     with vego.open(tmp_path_factory.mktemp("filtered") / "db", durability="none") as db:
-        yield {metric: Case(db, metric) for metric in ("l2", "cosine", "ip")}
+        yield {metric: Case(db, metric) for metric in ("l2", "cosine", "ip", "l1")}
 
 
-@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip", "l1"])
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("kind", ["random", "near", "far", "far and random"])
 def test_recall_at_every_selectivity_and_correlation(
@@ -99,7 +101,7 @@ bounds = st.integers(0, ROWS)
 
 
 @given(
-    metric=st.sampled_from(["l2", "cosine", "ip"]),
+    metric=st.sampled_from(["l2", "cosine", "ip", "l1"]),
     number=st.integers(0, 11),
     k=st.sampled_from([1, 3, 10, 50, 400]),
     ef=st.sampled_from([None, 1, 40, 300]),

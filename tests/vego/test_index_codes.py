@@ -17,7 +17,7 @@ from vego.index.codes.rabitq import RaBitQCoder
 from vego.index.kernels import fastscan, halves, ivf_search, product_codes, rotation, scoring
 from vego.index.metrics import Metric
 
-METRICS = list(Metric)
+METRICS = [Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT]
 
 
 def sample(rows, dimension, seed=0):
@@ -346,9 +346,9 @@ def half_sums(product, kind, rows, query, out):
 
 
 @kernel
-def float_sums(product, rows, query, out):
+def float_sums(operation, kind, rows, query, out):
     for i in range(rows.shape[0]):
-        out[i] = scoring.row_sum(product, scoring.row_address(rows, np.uint32(i)), query)
+        out[i] = scoring.row_sum(operation, kind, scoring.row_address(rows, np.uint32(i)), query)
 
 
 @given(dimension=st.integers(1, 150), product=st.booleans(), scale=st.sampled_from([1.0, 1e-6, 1e4]))
@@ -359,8 +359,12 @@ def test_sums_of_rows(dimension, product, scale):
     for kind in (None, halves.FLOAT16, halves.BFLOAT16):
         stored, wide = rows, rows
         if kind is None:
-            float_sums(product, rows, query, out)
-            plain = [scoring.row_sum_loop(product, scoring.address_of_row(rows, i), query) for i in range(9)]
+            operation = scoring.PRODUCTS if product else scoring.SQUARES
+            float_sums(operation, scoring.FLOAT32, rows, query, out)
+            plain = [
+                scoring.row_sum_loop(operation, scoring.FLOAT32, scoring.address_of_row(rows, i), query)
+                for i in range(9)
+            ]
         else:
             stored = np.empty(rows.shape, np.uint16)
             halves.round_rows(kind, rows, stored)

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lance_fmt.kernels.decorator import kernel
 from tests.support import naive_index as naive
 from vego.index.hnsw.index import HnswIndex
-from vego.index.kernels import code_scan, hnsw_build, hnsw_filtered, intrinsics, repair, walk
+from vego.index.kernels import agreement, code_scan, hnsw_build, hnsw_filtered, intrinsics, repair, walk
 from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
 from vego.index.metrics import Metric
 from vego.index.views import marked_slots
 from vego.table.vectors import Vectors
 
-METRICS = ["l2", "cosine", "ip"]
+METRICS = ["l2", "cosine", "ip", "l1"]
 
 
 def data(rows, dimension, seed=0):
@@ -58,6 +59,82 @@ def test_dot_of_codes_at_the_largest_dimension_does_not_overflow():
     assert intrinsics.dot_codes(codes, np.uint32(0), queries, 0) == -255 * 128 * 32_768
 
 
+def compared(rows=20, width=128):
+    """Codes of each kind with queries, and one as large as dimensions can be."""
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 256, (rows, width), dtype=np.uint8)
+    queries = rng.integers(0, 256, (rows, width), dtype=np.uint8)
+    for kind in (np.uint8, np.int8, np.uint64):
+        yield codes.view(kind), queries.view(np.int8 if kind is np.uint8 else kind)
+    yield np.full((1, 32_768), 127, np.int8), np.full((1, 32_768), 127, np.int8)
+    yield np.full((1, 32_768), -128, np.int8), np.full((1, 32_768), 127, np.int8)
+
+
+@kernel
+def agreements(codes, queries, out):
+    for i in range(codes.shape[0]):
+        out[i] = agreement.agreement(codes, np.uint32(i), queries, np.int64(i))
+
+
+def test_agreement_is_that_of_the_kind_of_codes():
+    for codes, queries in compared():
+        out = np.zeros(len(codes), np.int64)
+        agreements(codes, queries, out)
+        expected = [naive.agreement(*pair) for pair in zip(codes, queries, strict=True)]
+        assert out.tolist() == expected
+        assert [agreement.agreement(codes, i, queries, i) for i in range(len(codes))] == expected
+
+
+AGREEMENTS = """
+from tests.vego.test_index_kernels import *
+for codes, queries in compared():
+    out = np.zeros(len(codes), np.int64)
+    agreements(codes, queries, out)
+    print(out.tolist())
+"""
+
+
+@pytest.mark.parametrize("without", [["avx512bw"], ["avx512bw", "avx2", "avx512vpopcntdq"]])
+def test_agreement_is_the_same_on_processors_with_less(without):
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    features.update(dict.fromkeys(without, False))
+    environment = os.environ | {"NUMBA_CPU_FEATURES": features.flatten()}
+    run = subprocess.run(
+        [sys.executable, "-c", AGREEMENTS], env=environment, capture_output=True, text=True, check=True
+    )
+    expected = [
+        str([naive.agreement(*pair) for pair in zip(codes, queries, strict=True)])
+        for codes, queries in compared()
+    ]
+    assert run.stdout.split("\n")[:-1] == expected
+
+
+def test_byte_lanes_reads_the_feature_string():
+    assert agreement.byte_lanes("+avx2,+avx512bw") == 64
+    assert agreement.byte_lanes("+avx2,-avx512bw") == 32
+    assert agreement.byte_lanes("-avx2") == 0
+
+
+def test_codes_in_the_role_of_queries():
+    for codes, _ in compared():
+        room = query_of_last(codes)
+        assert room.shape == (1, codes.shape[1])
+        np.testing.assert_array_equal(room[0], naive.signed(codes, len(codes) - 1))
+        plain = agreement.query_rows(codes, 1)
+        agreement.as_query(codes, len(codes) - 1, plain[0])
+        assert plain.dtype == room.dtype
+        np.testing.assert_array_equal(plain, room)
+
+
+@kernel
+def query_of_last(codes):
+    room = agreement.query_rows(codes, 1)
+    agreement.as_query(codes, codes.shape[0] - 1, room[0])
+    return room
+
+
 DOTS = """
 import numpy as np
 from vego.index.kernels.intrinsics import dot_codes
@@ -93,7 +170,7 @@ def test_vnni_lanes_reads_the_feature_string():
     assert intrinsics.vnni_lanes("") == 0
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
 def test_encode_rows(metric):
     vectors, norms = data(40, 70)
     vectors *= np.float32(1.7)
@@ -112,6 +189,22 @@ def test_encode_rows(metric):
     else:
         assert (bias == again[1]).all()
         assert (offset == again[2]).all()
+
+
+def test_codes_under_l1():
+    vectors, _ = data(40, 70)
+    vectors[3] *= 1e30  # far outside of the scale
+    index = HnswIndex("l1", 70, m=4, ef_construction=20)
+    index.extend(vectors, None, 40, threads=1)
+    g = index._graph
+    assert g.codes.dtype == np.int8 and g.scale.axes is None
+    levels = np.clip(np.rint((vectors - g.scale.centre) * g.scale.inverse_step), -128, 127)
+    np.testing.assert_array_equal(g.codes[:40, :70], levels)
+    assert not g.codes[:40, 70:].any()
+    assert (g.bias[:40] == levels.sum(axis=1)).all() and (g.offset[:40] == g.bias[:40]).all()
+    for v, q in ((0, 1), (3, 9)):
+        apart = naive.distance(g.codes, g.bias, v, g.codes[q]) + g.offset[q]
+        assert apart == np.abs(levels[v] - levels[q]).sum()
 
 
 def test_inverse_norm_of_nothing_is_zero():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from vego.index.kinds import IVF_KINDS, empty_index
 from vego.options import INDEX_KINDS, CollectionOptions
 
 ROWS, DIMENSION, K = 3000, 16, 10
-METRICS = [metric.value for metric in Metric]
+METRICS = ["l2", "cosine", "ip"]
+LIVES = [*itertools.product([*sorted(IVF_KINDS), "disk"], METRICS), ("hnsw", "l1")]
 
 
 def clustered(rows, seed=0):
@@ -29,8 +32,7 @@ def recall(docs, queries, **options):
     return float((found <= exact[:, -1:] + 1e-4 * np.abs(exact[:, -1:]) + 1e-5).mean())
 
 
-@pytest.mark.parametrize("kind", [*sorted(IVF_KINDS), "disk"])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("kind", "metric"), LIVES)
 def test_the_life_of_a_collection(tmp_path, kind, metric):
     vectors, queries = clustered(ROWS), clustered(ROWS + 40)[ROWS:]
     wanted = 0.8 if "rabitq" in kind else 0.95  # 16 bits say little about 16 components
@@ -60,6 +62,16 @@ def test_the_life_of_a_collection(tmp_path, kind, metric):
         assert not set(ids[::3]) & {hit.id for hit in docs.search(queries[0], k=200)}
     report = vego.verify(tmp_path, deep=True)
     assert report.ok, report
+
+
+@pytest.mark.parametrize("kind", sorted(IVF_KINDS))
+def test_inverted_lists_do_not_know_every_metric(tmp_path, kind):
+    with vego.open(tmp_path, dimension=4) as db:
+        with pytest.raises(vego.InvalidArgumentError, match=f"'{kind}' does not work with .* 'l1'.*'hnsw'"):
+            db.collection("docs", metric="l1", index=kind)
+        assert db.collections() == []
+    with pytest.raises(vego.InvalidArgumentError, match="know l2, cosine, ip"):
+        IvfIndex(Metric.L1, 4)
 
 
 def test_every_option_has_an_index():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import vego
 from vego.errors import CorruptionError
-from vego.index import HnswIndex, IvfIndex, Metric
+from vego.index import HnswIndex, IvfIndex
 from vego.index.codes import CODE_KINDS
 from vego.options import INDEX_KINDS
 from vego.table.vectors import NOTHING_FROZEN, Chunk, Vectors, inverse_norms_of
 
-METRICS = [metric.value for metric in Metric]
+METRICS = ["l2", "cosine", "ip"]
 KINDS = ("hnsw", *CODE_KINDS)
+CASES = [*itertools.product(KINDS, METRICS), ("hnsw", "l1")]
+COLLECTIONS = [*itertools.product(INDEX_KINDS, METRICS), ("auto", "l1"), ("flat", "l1")]
 ROWS, DIMENSION, K, SHIFT = 2500, 16, 10, 3
 
 
@@ -51,8 +55,7 @@ def built(kind, metric, vectors, norms):
     return index
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "metric"), CASES)
 def test_answers_are_those_over_one_array(kind, metric):
     vectors, queries = clustered(ROWS), clustered(40, 1)
     norms = inverse_norms_of(vectors)
@@ -77,8 +80,7 @@ def test_answers_are_those_over_one_array(kind, metric):
     np.testing.assert_array_equal(found[1], expected[1])
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "metric"), CASES)
 def test_an_index_is_built_as_over_one_array(kind, metric):
     vectors = clustered(ROWS)
     columns, metadata = built(kind, metric, vectors, inverse_norms_of(vectors)).to_columns()
@@ -113,8 +115,7 @@ def near(docs, queries, **options):
     return float((found <= exact[:, -1:] + 1e-4 * np.abs(exact[:, -1:]) + 1e-5).mean())
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", INDEX_KINDS)
+@pytest.mark.parametrize(("kind", "metric"), COLLECTIONS)
 def test_a_collection_in_mapped_segments(tmp_path, kind, metric):
     """Insert, update, delete, compact, with the database opened anew between any two of them."""
     rng = np.random.default_rng(5)

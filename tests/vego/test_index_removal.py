@@ -19,7 +19,7 @@ from vego.index.hnsw.build import offsets_of_codes, with_all_reachable
 from vego.index.kernels.removal import BEHIND
 from vego.index.scratch import StampPool
 
-METRICS = [metric.value for metric in Metric]
+METRICS = ["l2", "cosine", "ip", "l1"]
 NONE = naive.NONE
 
 
@@ -381,7 +381,8 @@ def test_the_kernel_is_compiled_once():
     index.without(removed)
     loaded(index).without(removed)
     if hasattr(bypass, "signatures"):
-        assert len(bypass.signatures) == 1
+        kinds = [str(signature[0].dtype) for signature in bypass.signatures]
+        assert len(set(kinds)) == len(kinds)
     assert removal.TASK_NODES < 300
 
 

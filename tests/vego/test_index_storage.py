@@ -19,7 +19,7 @@ def vectors():
     return np.random.default_rng(0).standard_normal((ROWS + 300, 10)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["l2", "cosine", "ip"])
+@pytest.fixture(scope="module", params=["l2", "cosine", "ip", "l1"])
 def index(request, vectors):
     index = HnswIndex(request.param, 10, m=4, ef_construction=30, seed=7)
     index.extend(vectors, norms(vectors), ROWS, threads=1)
@@ -174,8 +174,8 @@ def test_an_upper_link_must_lead_to_a_node_of_that_layer(stored):
 
 
 def test_a_newer_version_is_named(stored):
-    with pytest.raises(NewerVersionError, match="version 3"):
-        HnswIndex.from_columns(stored[0], dict(stored[1]) | {"version": "3"}, path="some.lfmt")
+    with pytest.raises(NewerVersionError, match="version 4"):
+        HnswIndex.from_columns(stored[0], dict(stored[1]) | {"version": "4"}, path="some.lfmt")
 
 
 @pytest.mark.parametrize("seed", range(40))

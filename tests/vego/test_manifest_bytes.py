@@ -66,7 +66,7 @@ def manifests(draw):
         commit_id=draw(ids),
         created_us=draw(sizes),
         dimension=draw(st.integers(1, 32_768)),
-        metric=draw(st.sampled_from(["l2", "cosine", "ip"])),
+        metric=draw(st.sampled_from(["l2", "cosine", "ip", "l1"])),
         options=draw(st.dictionaries(texts, json_values, max_size=3)),
         segments=entries,
         index=index,
@@ -188,8 +188,8 @@ def test_another_spelling_of_the_same_is_refused():
 
 def test_a_newer_format_is_named():
     body = example().to_bytes()[HEADER_SIZE:]
-    with pytest.raises(NewerVersionError, match=r"format 4 .* newer than 3"):
-        Manifest.from_bytes(sealed(body, version=4), "p")
+    with pytest.raises(NewerVersionError, match=r"format 5 .* newer than 4"):
+        Manifest.from_bytes(sealed(body, version=5), "p")
     with pytest.raises(NewerVersionError, match="flags 4"):
         Manifest.from_bytes(sealed(body, flags=4), "p")
     with pytest.raises(CorruptionError, match="not a manifest"):
@@ -237,3 +237,12 @@ def test_more_deletes_than_rows():
 def test_options_are_json(options):
     with pytest.raises(InvalidArgumentError, match="JSON expected"):
         replace(example(), options=options).to_bytes()
+
+
+def test_what_earlier_versions_do_not_know_raises_the_format():
+    assert example().format_version < 4
+    for metric in ("l2", "cosine", "ip"):
+        assert replace(example(), metric=metric).format_version < 4
+    found = replace(example(), metric="l1")
+    assert found.format_version == 4
+    assert Manifest.from_bytes(found.to_bytes(), "p") == found

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import vego
 from vego.inputs import Given, valid_rows
+from vego.vector_type import VectorType
 
 GOOD = {"vector": [1.0, 2.0], "metadata": {"a": 1}}
 BAD = [
@@ -35,7 +36,7 @@ def fresh() -> Any:
 def test_documents(rows: list[Any]) -> None:
     """None stands for a good row."""
     documents = [{**GOOD, "id": f"id-{n}"} if row is None else row for n, row in enumerate(rows)]
-    batch, numbers, rejected = valid_rows(Given(iter(documents)), 2, "here", fresh())
+    batch, numbers, rejected = valid_rows(Given(iter(documents)), VectorType(dimension=2), "here", fresh())
     good = [number for number, row in enumerate(rows) if row is None]
     assert numbers == good and list(batch.ids) == [f"id-{n}" for n in good]
     assert batch.vectors.shape == (len(good), 2) and list(batch.metadata_rows()) == [{"a": 1}] * len(good)
@@ -49,7 +50,7 @@ def test_documents(rows: list[Any]) -> None:
 def test_of_an_id_that_occurs_twice_the_first_counts(ids: list[Any]) -> None:
     columns = {"n": list(range(len(ids)))}
     given = Given(ids=ids, vectors=np.ones((len(ids), 2)), metadata=columns)
-    batch, numbers, rejected = valid_rows(given, None, "here", fresh())
+    batch, numbers, rejected = valid_rows(given, VectorType(), "here", fresh())
     first = {name: row for row, name in reversed(list(enumerate(ids))) if isinstance(name, str)}
     assert dict(zip(batch.ids, numbers, strict=True)) == first
     assert sorted([*numbers, *(one.row for one in rejected)]) == list(range(len(ids)))
@@ -61,7 +62,7 @@ def test_tables() -> None:
     pandas, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     columns = {"id": ["a", "b", "a"], "vector": [[1.0, 2.0], [math.inf, 1.0], [3.0, 4.0]], "n": [1, 2, 3]}
     for table in (pandas.DataFrame(columns), pa.table(columns)):
-        batch, numbers, rejected = valid_rows(Given(table), 2, "here", fresh())
+        batch, numbers, rejected = valid_rows(Given(table), VectorType(dimension=2), "here", fresh())
         assert (list(batch.ids), numbers) == (["a"], [0])
         assert list(batch.metadata_rows()) == [{"n": 1}]
         assert [(one.row, one.id) for one in rejected] == [(1, "b"), (2, "a")]
@@ -77,4 +78,4 @@ def test_tables() -> None:
 )  # fmt: skip
 def test_a_wrong_call_is_no_row(given: Given) -> None:
     with pytest.raises(vego.InvalidArgumentError):
-        valid_rows(given, 2, "here", fresh())
+        valid_rows(given, VectorType(dimension=2), "here", fresh())

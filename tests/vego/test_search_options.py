@@ -92,7 +92,7 @@ def test_range_searches_of_every_metric_and_of_rows_without_a_graph(
     tmp_path: Path, vectors: np.ndarray
 ) -> None:
     with vego.open(tmp_path / "db", durability="none") as db:
-        for metric, index in itertools.product(("l2", "cosine", "ip"), ("auto", "flat")):
+        for metric, index in itertools.product(("l2", "cosine", "ip", "l1"), ("auto", "flat")):
             some = db.collection(f"{metric}-{index}", metric=metric, index=index)
             some.insert_batch(ids=[str(i) for i in range(ROWS)], vectors=vectors)
             truth = some.search(vectors[1], 40, exact=True)
@@ -186,7 +186,7 @@ def test_a_limit_counts_its_time() -> None:
 
 
 @given(
-    metric=st.sampled_from(["l2", "cosine", "ip"]),
+    metric=st.sampled_from(["l2", "cosine", "ip", "l1"]),
     distinct=st.integers(1, 60),
     behind=st.integers(0, 300),
     k=st.integers(1, 40),

@@ -21,6 +21,7 @@ from vego.table import ids as ids_module
 from vego.table.ids import IdColumn, SlotMap, SlotTable, hashes_of
 from vego.table.slots import Slots, SlotView
 from vego.table.vectors import NOTHING_FROZEN, SETTLED, Chunk, Vectors, inverse_norms_of
+from vego.vector_type import Element, VectorType
 
 NAMES = [f"{'é' * (n % 3)}id{n}" for n in range(12)] + ["x", "\U0001f600", "a b"]
 WIDTH = 3
@@ -100,7 +101,7 @@ def test_slots_are_what_a_list_of_rows_says(
 
 
 def run(steps: list[tuple[str, list[str]]]) -> None:
-    slots, model = Slots(WIDTH), Model()
+    slots, model = Slots(VectorType(dimension=WIDTH)), Model()
     segments: list[tuple[list[Chunk], IdColumn]] = []
     seen: list[tuple[SlotView, list[str], list[bool]]] = []
     maps: list[tuple[Slots, SlotMap, dict[str, int | None]]] = []  # of slots that others took the place of
@@ -171,7 +172,7 @@ def run(steps: list[tuple[str, list[str]]]) -> None:
             slots.kill_many(gone)
         elif step == "reopen":
             flush()
-            slots, at = Slots(WIDTH), 0
+            slots, at = Slots(VectorType(dimension=WIDTH)), 0
             for some, ids in segments:
                 dead = ~np.array(model.live[at : at + ids.rows], np.bool_)
                 slots.append_opened(some, ids, dead if dead.any() else None)
@@ -203,7 +204,7 @@ def checker(damaged: frozenset[int]) -> Callable[[int, int], None]:
 
 
 def test_slots_that_go_take_their_ids_along() -> None:
-    slots = Slots(1)
+    slots = Slots(VectorType(dimension=1))
     names = [f"n{row}" for row in range(10)]
     slots.append_written(names, chunks(np.ones((10, 1), np.float32)), column(names))
     slots.kill([0, 3, 9])
@@ -223,7 +224,7 @@ def test_slots_that_go_take_their_ids_along() -> None:
 
 def test_ids_whose_hashes_are_equal_stay_apart() -> None:
     names = [f"n{row}" for row in range(200)]
-    slots = Slots(1)
+    slots = Slots(VectorType(dimension=1))
     slots.append_opened(chunks(np.ones((200, 1), np.float32)), column(names))
     same = SlotTable(np.zeros(200, np.uint32), np.arange(200, dtype=np.uint32))
     assert same.twice(slots) is None
@@ -236,7 +237,7 @@ def test_ids_whose_hashes_are_equal_stay_apart() -> None:
 
 def test_an_id_of_two_live_rows_is_damage() -> None:
     def opened(dead: list[bool] | None) -> Slots:
-        slots = Slots(1, place="db/c")
+        slots = Slots(VectorType(dimension=1), place="db/c")
         for _ in range(2):
             slots.append_opened(chunks(np.ones((2, 1), np.float32)), column(["a", "b"]), None)
         if dead is not None:
@@ -255,7 +256,7 @@ def test_an_id_of_two_live_rows_is_damage() -> None:
 def test_a_table_has_every_slot() -> None:
     for count in (0, 1, 2, 3, 1000):
         names = [f"name {row}" for row in range(count)]
-        slots = Slots(1)
+        slots = Slots(VectorType(dimension=1))
         if count:
             slots.append_opened(chunks(np.ones((count, 1), np.float32)), column(names))
         table = SlotTable(hashes_of(names), np.arange(count, dtype=np.uint32))
@@ -269,7 +270,11 @@ def test_kernels_see_the_same_in_one_array_and_in_many(metric: Metric) -> None:
     array = rng.standard_normal((700, 24)).astype(np.float32)
     norms = inverse_norms_of(array)
     queries = rng.standard_normal((9, 24)).astype(np.float32)
-    index = HnswIndex(metric, 24, m=4, ef_construction=30)
+    dimension = 24
+    if metric is Metric.HAMMING:
+        array, queries = (rng.integers(0, 256, (rows, 24), np.uint8) for rows in (700, 9))
+        dimension = 8 * 24
+    index = HnswIndex(metric, dimension, m=4, ef_construction=30)
     index.extend(array, norms, 700, threads=1)
     rows = rng.permutation(700)[:150].astype(np.uint32)
     accept = np.zeros(700, np.bool_)
@@ -290,10 +295,12 @@ def test_kernels_see_the_same_in_one_array_and_in_many(metric: Metric) -> None:
 
     expected = answers(lambda: array)
     for cuts in ([0, 700], [0, 1, 699, 700], [0, 64, 128, 500], [0]):
-        for found, wanted in zip(answers(lambda cuts=cuts: cut(array, cuts)), expected, strict=True):
+        for found, wanted in zip(
+            answers(lambda cuts=cuts: cut(array, cuts, metric=metric)), expected, strict=True
+        ):
             assert found.tobytes() == wanted.tobytes()
-    other = HnswIndex(metric, 24, m=4, ef_construction=30)
-    other.extend(cut(array, [0, 300, 600]), None, 700, threads=1)
+    other = HnswIndex(metric, dimension, m=4, ef_construction=30)
+    other.extend(cut(array, [0, 300, 600], metric=metric), None, 700, threads=1)
     assert file_of(other) == file_of(index)
 
 
@@ -304,7 +311,9 @@ def file_of(index: HnswIndex) -> bytes:
     return file.getvalue()
 
 
-def cut(array: NDArray[np.float32], cuts: list[int], damaged: frozenset[int] = frozenset()) -> Vectors:
+def cut(
+    array: NDArray[Any], cuts: list[int], damaged: frozenset[int] = frozenset(), metric: Metric = Metric.L2
+) -> Vectors:
     """Mapped chunks that begin at `cuts`; what is behind the last is in memory."""
     parts = [
         Chunk.mapped(
@@ -313,7 +322,8 @@ def cut(array: NDArray[np.float32], cuts: list[int], damaged: frozenset[int] = f
         for low, high in pairwise(cuts)
     ]
     tail = array[cuts[-1] :]
-    return Vectors(NOTHING_FROZEN.and_also(parts), tail, inverse_norms_of(tail))
+    element = Element.BIT if metric is Metric.HAMMING else Element.FLOAT32
+    return Vectors(NOTHING_FROZEN.and_also(parts), tail, inverse_norms_of(tail), element)
 
 
 def test_what_is_damaged_is_never_an_answer_and_the_rest_goes_on() -> None:
@@ -387,7 +397,7 @@ def test_every_way_to_search_settles_what_it_reads(way: str) -> None:
 @example([], 50, 120, True)
 def test_many_ids_are_taken_together(others: list[int], start: int, stop: int, behind: bool) -> None:
     names = [f"{'é' * (n % 2)}n{n}" for n in range(200)]
-    slots = Slots(1)
+    slots = Slots(VectorType(dimension=1))
     for low, high in ((0, 50), (50, 120)):
         slots.append_opened(chunks(np.ones((high - low, 1), np.float32)), column(names[low:high]))
     slots.append(names[120:], np.ones((80, 1), np.float32))

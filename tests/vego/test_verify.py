@@ -98,11 +98,12 @@ def test_a_sound_database(deep: bool, sound: Path) -> None:
     assert json.loads(json.dumps(report.to_json()))["ok"] is True
 
 
-@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip", "l1", "hamming"])
 def test_a_larger_graph_agrees_with_its_rows(metric: str, tmp_path: Path) -> None:
-    with vego.open(tmp_path / "db", dimension=20, metric=metric) as db:
+    rows = np.random.default_rng(1).standard_normal((3000, 24)) * 7 + 3
+    with vego.open(tmp_path / "db", dimension=24, metric=metric) as db:
         docs = db.collection("docs")
-        docs.insert_batch(vectors=np.random.default_rng(1).standard_normal((3000, 20)) * 7 + 3)
+        docs.insert_batch(vectors=rows > 3 if metric == "hamming" else rows)
         docs.delete_batch(docs.to_table(["id"])["id"].to_pylist()[:500])
     told: list[tuple[int, int]] = []
     report = vego.verify(tmp_path / "db", deep=True, progress=lambda done, total: told.append((done, total)))
@@ -524,6 +525,23 @@ def test_a_graph_whose_contents_are_wrong(sound: Path, tmp_path: Path) -> None:
     assert "of 61 sampled rows" in with_graph(copy("bias"), "bias", 1)
     assert "entry" in with_graph(copy("entry"), "", 0, entry="61")
     assert "does not belong" in with_graph(copy("metric"), "", 0, metric="l2")
+
+
+@pytest.mark.parametrize("metric", ["l1", "hamming"])
+def test_a_graph_of_other_codes_whose_contents_are_wrong(metric: str, tmp_path: Path) -> None:
+    rows = np.random.default_rng(3).standard_normal((60, 24))
+    with vego.open(tmp_path / "db", dimension=24, metric=metric) as db:
+        docs = db.collection("docs", index="hnsw", m=4, ef_construction=8)
+        docs.insert_batch(ids=[str(i) for i in range(60)], vectors=rows > 0 if metric == "hamming" else rows)
+        docs.build_index()
+    assert vego.verify(tmp_path / "db", deep=True).ok
+    for column, value in (("codes", 99), ("bias", 99)):
+        copy = Path(shutil.copytree(tmp_path / "db", tmp_path / column))
+        assert "1 of 60 sampled rows are not those of their vectors, first of row 5" in with_graph(
+            copy, column, value
+        )
+    copy = Path(shutil.copytree(tmp_path / "db", tmp_path / "version"))
+    assert "version 3 expected" in with_graph(copy, "", 0, version="1")
 
 
 def test_a_graph_of_other_rows(database: Path) -> None:

@@ -155,9 +155,18 @@ def _curve(stored: Any) -> Curve:
 
 
 def made_up_queries(metric: Metric, vectors: Vectors, rows: int) -> Array:
-    """QUERIES float32 vectors (m, d), each between two of the first `rows`; the same for the same rows."""
-    picks = np.random.default_rng(rows).integers(0, rows, (2, QUERIES))
-    some, others = vectors.take(picks[0]), vectors.take(picks[1])
+    """QUERIES float32 vectors (m, d), each between two of the first `rows`; the same for the same rows.
+
+    Of bits: as uint8 (m, d / 8), each with that share of the bits of another.
+    """
+    random = np.random.default_rng(rows)
+    picks = random.integers(0, rows, (2, QUERIES))
+    if metric is Metric.HAMMING:
+        bits, others = vectors.take(picks[0]), vectors.take(picks[1])
+        moved = np.packbits(random.random((QUERIES, vectors.dimension)) < TOWARDS, axis=1)
+        mixed: Array = (bits & ~moved) | (others & moved)
+        return mixed
+    some, others = vectors.floats(picks[0]), vectors.floats(picks[1])
     if metric is Metric.COSINE:
         some = some * vectors.inverse_norms(picks[0])[:, None]
         others = others * vectors.inverse_norms(picks[1])[:, None]

@@ -55,7 +55,7 @@ class ContentChecker:
         return value
 
     def array(
-        self, columns: Mapping[str, Column], name: str, dtype: type[np.generic], shape: tuple[int, ...]
+        self, columns: Mapping[str, Column], name: str, dtype: npt.DTypeLike, shape: tuple[int, ...]
     ) -> npt.NDArray[Any]:
         """A column of that type and shape, without nulls."""
         self.that(name in columns, f"column {name!r} is missing")

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from vego.errors import InvalidArgumentError
 from vego.index.metrics import Metric
-from vego.index.views import accept_mask, candidate_rows, result_arrays, vector_rows, vectors_of
+from vego.index.views import accept_mask, candidate_rows, result_arrays, rows_for, vectors_of
 from vego.table.vectors import Vectors
+from vego.vector_type import BITS
 
 Array = npt.NDArray[Any]
 
@@ -31,10 +32,10 @@ def exact_search(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The k nearest slots of each query, all scored in float32; ties go to the smaller slot.
 
-    `vectors` (n, d) and `queries` (m, d) float32; `inverse_norms` (n,) float32 under cosine, not looked at where
-    `vectors` are a collection's, which bring their own. Considered are the slots [start, stop), or `rows` (uint32,
-    no repeats) if given, of those the ones with accept[slot]. Returns slots int64 (m, k) padded with -1 and
-    distances float32 (m, k) padded with infinity, nearest first.
+    `vectors` (n, d) and `queries` (m, d) are float32, under hamming bits as uint8 (n, d / 8); `inverse_norms` (n,)
+    float32 under cosine, not looked at where `vectors` are a collection's, which bring their own. Considered are the
+    slots [start, stop), or `rows` (uint32, no repeats) if given, of those the ones with accept[slot]. Returns slots
+    int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest first.
     Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError, CorruptionError.
     """
     from vego.index.kernels.flat import exact_scan  # numba loads on first use
@@ -42,8 +43,9 @@ def exact_search(
     queries = np.asarray(queries)
     if queries.ndim != 2:
         raise InvalidArgumentError(f"queries: expected shape (m, dimension), found {queries.shape}")
-    known = vectors_of(vectors, inverse_norms, queries.shape[1], metric)
-    queries = vector_rows(queries, queries.shape[1], "queries")
+    dimension = queries.shape[1] * (BITS if metric is Metric.HAMMING else 1)
+    known = vectors_of(vectors, inverse_norms, dimension, metric)
+    queries = rows_for(metric, queries, dimension, "queries")
     total = len(known)
     stop = total if stop is None else stop
     if not 0 <= start <= stop <= total:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lance_fmt import Column
+from vego.errors import InvalidArgumentError
 from vego.index.disk import DiskIndex
 from vego.index.hnsw import HnswIndex
 from vego.index.ivf import IvfIndex
+from vego.index.ivf.params import IVF_METRICS
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
-from vego.options import CollectionOptions
+from vego.options import INDEX_KINDS, CollectionOptions
+from vego.vector_type import Element
 
 # option -> code and number of lists (0: as many as go with the rows) of an IvfIndex
 IVF_KINDS = {
@@ -22,6 +25,23 @@ IVF_KINDS = {
     "flat_pq": ("pq", 1),
     "flat_rabitq": ("rabitq", 1),
 }
+
+
+def check_options(options: CollectionOptions, metric: Metric) -> None:
+    """Refuse options that do not go with the metric; InvalidArgumentError."""
+    bits = options.dtype == Element.BIT.value
+    if bits != (metric is Metric.HAMMING):
+        works = "metric 'hamming'" if bits else f"dtype={Element.BIT.value!r}"
+        raise InvalidArgumentError(
+            f"dtype={options.dtype!r} does not go with metric {metric.value!r}; use {works}"
+        )
+    kind = options.index
+    few = (*IVF_KINDS, DiskIndex.kind)  # those that do not know all metrics
+    if kind in few and metric not in IVF_METRICS:
+        works = ", ".join(repr(other) for other in INDEX_KINDS if other not in few)
+        raise InvalidArgumentError(
+            f"index={kind!r} does not work with metric {metric.value!r}; with it use one of {works}"
+        )
 
 
 def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> VectorIndex:

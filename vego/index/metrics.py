@@ -1,7 +1,8 @@
-"""The three metrics: names, kernel codes, and what a distance and a score mean under each.
+"""The metrics: names, kernel codes, and what a distance and a score mean under each.
 
-Distances ascend (nearest first): l2 is the Euclidean distance, cosine is 1 - cos, ip is -dot. Scores descend
-(best first) and are what a distance says: l2 1 / (1 + d), cosine 1 - d = cos, ip -d = dot.
+Distances ascend (nearest first): l2 is the Euclidean distance, l1 the sum of absolute differences, cosine is
+1 - cos, ip is -dot, hamming the number of bits that differ (of vectors of bits, which have no other metric). Scores
+descend (best first) and are what a distance says: l2, l1 and hamming 1 / (1 + d), cosine 1 - d = cos, ip -d = dot.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Metric(Enum):
     L2 = "l2"
     COSINE = "cosine"
     INNER_PRODUCT = "ip"
+    L1 = "l1"
+    HAMMING = "hamming"
 
     @property
     def code(self) -> int:
@@ -40,13 +43,13 @@ class Metric(Enum):
     def scores(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores (higher is better) of distances, element by element."""
         one = np.float32(1)
-        if self is Metric.L2:
+        if self in (Metric.L2, Metric.L1, Metric.HAMMING):
             return one / (one + distances)
         return one - distances if self is Metric.COSINE else -distances
 
 
 # The numbers of vego/index/kernels/distance.py, repeated here so that naming a metric does not import numba.
-_CODES = {Metric.L2: 0, Metric.COSINE: 1, Metric.INNER_PRODUCT: 2}
+_CODES = {Metric.L2: 0, Metric.COSINE: 1, Metric.INNER_PRODUCT: 2, Metric.L1: 3, Metric.HAMMING: 4}
 _ALIASES = {
     "l2": Metric.L2,
     "euclidean": Metric.L2,
@@ -55,4 +58,7 @@ _ALIASES = {
     "ip": Metric.INNER_PRODUCT,
     "dot": Metric.INNER_PRODUCT,
     "inner_product": Metric.INNER_PRODUCT,
+    "l1": Metric.L1,
+    "manhattan": Metric.L1,
+    "hamming": Metric.HAMMING,
 }

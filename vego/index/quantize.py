@@ -2,7 +2,8 @@
 
 A common shift per dimension changes no distance, so the centre is free and spares the levels that a dimension
 with a large mean would cost. Under inner product it would change the order, so there the centre is 0 and all
-dimensions are kept. The formulas that use the scale are in vego/index/kernels/distance.py.
+dimensions are kept, as they are under l1, whose distances a rotation changes. The formulas that use the scale are
+in vego/index/kernels/distance.py.
 """
 
 from __future__ import annotations
@@ -79,11 +80,14 @@ def train_scale(
 ) -> CodeScale:
     """The scale with the least squared error over an even sample of the first `rows` rows.
 
-    With `all_dimensions` no axes are chosen; `widest` is that of `choose_axes`.
+    With `all_dimensions` no axes are chosen; `widest` is that of `choose_axes`. Under hamming there is nothing to
+    scale: the centre has one zero a byte.
     """
+    if metric is Metric.HAMMING:
+        return CodeScale(np.zeros(vectors.width, np.float32), 1.0)
 
     def rows_at(slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        picked: npt.NDArray[np.float32] = vectors.take(slots)
+        picked = vectors.floats(slots)
         return picked * vectors.inverse_norms(slots)[:, None] if metric is Metric.COSINE else picked
 
     dimension = vectors.dimension
@@ -96,7 +100,7 @@ def train_scale(
     if not _codes_hold(spread):
         return CodeScale(centre, 1.0)
     axes = None
-    if metric is not Metric.INNER_PRODUCT and not all_dimensions:
+    if metric in (Metric.L2, Metric.COSINE) and not all_dimensions:
         axes = choose_axes(rows_at, rows, centre, widest)
     lost = 0.0
     if axes is not None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vego.index.metrics import Metric
 from vego.table.vectors import Vectors
+from vego.vector_type import BITS, Element
 
 CACHE_LINE = 64  # bytes
 LARGEST = (1 << 63) - 1
@@ -66,6 +67,23 @@ def vector_rows(vectors: Array, dimension: int, what: str) -> Array:
     return kernel_view(vectors)
 
 
+def bit_rows(vectors: Array, dimension: int, what: str) -> Array:
+    """`vectors` as uint8 (n, dimension / 8), C-contiguous, for a kernel. Raises as `vector_rows` does."""
+    vectors = np.asarray(vectors)
+    if vectors.dtype != np.uint8:
+        raise InvalidVectorError(f"{what}: expected bits as bytes (uint8), found {vectors.dtype}")
+    if vectors.ndim != 2 or vectors.shape[1] * BITS != dimension:
+        raise DimensionMismatchError(
+            f"{what}: expected shape (n, {dimension // BITS}), found {vectors.shape}"
+        )
+    return kernel_view(np.ascontiguousarray(vectors))
+
+
+def rows_for(metric: Metric, vectors: Array, dimension: int, what: str) -> Array:
+    """`vectors` as kernels of the metric are given them: `bit_rows` under hamming, else `vector_rows`."""
+    return (bit_rows if metric is Metric.HAMMING else vector_rows)(vectors, dimension, what)
+
+
 def vectors_of(
     vectors: Array | Vectors, inverse_norms: Array | None, dimension: int, metric: Metric
 ) -> Vectors:
@@ -78,9 +96,14 @@ def vectors_of(
             raise DimensionMismatchError(
                 f"vectors: expected dimension {dimension}, found {vectors.dimension}"
             )
+        if (vectors.element is Element.BIT) != (metric is Metric.HAMMING):
+            raise InvalidArgumentError(
+                f"vectors: metric {metric.value!r} does not compare vectors of {vectors.element.value}"
+            )
         return vectors
-    rows = vector_rows(vectors, dimension, "vectors")
-    return Vectors.of(rows, norms_row(inverse_norms, len(rows), metric is Metric.COSINE))
+    rows = rows_for(metric, vectors, dimension, "vectors")
+    element = Element.BIT if metric is Metric.HAMMING else Element.FLOAT32
+    return Vectors.of(rows, norms_row(inverse_norms, len(rows), metric is Metric.COSINE), element)
 
 
 def norms_row(inverse_norms: Array | None, rows: int, needed: bool) -> Array:

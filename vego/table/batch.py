@@ -16,7 +16,7 @@ class RowPieces:
     """Rows of which ids and vectors are too large to be in memory at once: they come in `pieces`, in order."""
 
     rows: int
-    dimension: int
+    vectors: Vector  # (0, width), for their type
     pieces: Iterable[tuple[Sequence[str], Vector]]
     columns: Mapping[str, tuple[Field, Column]]
 
@@ -26,7 +26,7 @@ class RowPieces:
 
 @dataclass(slots=True)
 class RowBatch:
-    """`ids` (distinct) and `vectors` (float32 (n, d)) with metadata as rows or as columns, whichever came.
+    """`ids` (distinct) and `vectors` (n, width) as they are stored with metadata as rows or as columns, whichever came.
 
     Not to be changed. `encoded`: the rows as `vego.table.values.dump_metadata` writes them, where that is known.
     """

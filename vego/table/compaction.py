@@ -260,13 +260,13 @@ def _merged(
         field, column = _column(key, parts)
         if column.null_count < len(column) or means_none(field):
             columns[key] = (field, column)
-    size = 4 * view.vectors.dimension
+    size = view.vectors.row_bytes
     if len(slots) * size <= MOST_BYTES:
         return RowBatch(view.ids.take(slots), view.vectors.take(slots), columns=columns)
     step = max(PIECE_BYTES // size, 1)
     parts_of = (slots[first : first + step] for first in range(0, len(slots), step))
     pieces = ((view.ids.take(some), view.vectors.take(some)) for some in parts_of)
-    return RowPieces(len(slots), view.vectors.dimension, pieces, columns)
+    return RowPieces(len(slots), view.vectors.take(slots[:0]), pieces, columns)
 
 
 def _column(key: str, parts: Sequence[tuple[Segment, NDArray[np.int64]]]) -> tuple[Field, Column]:

@@ -17,7 +17,7 @@ from lance_fmt import Column, CorruptFileError, DataType, Field, Schema, Table
 from vego.errors import UnknownFieldError
 from vego.table.attributes import MISSING, infer_type
 from vego.table.memtable import MemTable
-from vego.table.segment import ID, VECTOR, Segment, corruption
+from vego.table.segment import ID, VECTOR, Segment, column_type, corruption
 from vego.table.snapshot import RowSnapshot
 from vego.table.values import EXPLICIT_NONE, to_jsonable
 
@@ -25,7 +25,7 @@ _JSON = lance_fmt.json()
 Slots = NDArray[np.int64]
 
 
-def schema_of(snapshot: RowSnapshot, dimension: int) -> Schema:
+def schema_of(snapshot: RowSnapshot) -> Schema:
     """`id`, `vector`, and the metadata keys in order of first appearance; reads no file.
 
     Where a key is called `id` or `vector`, the document's own are `$id` and `$vector`.
@@ -38,7 +38,9 @@ def schema_of(snapshot: RowSnapshot, dimension: int) -> Schema:
     return Schema(
         [
             Field(names[ID], lance_fmt.string(), nullable=False),
-            Field(names[VECTOR], lance_fmt.vector(lance_fmt.float32(), dimension), nullable=False),
+            Field(
+                names[VECTOR], column_type(snapshot.view.vectors.take(np.empty(0, np.int64))), nullable=False
+            ),
             *(Field(key, found.pop() if len(found) == 1 else _JSON) for key, found in kinds.items()),
         ]
     )

@@ -18,6 +18,7 @@ from vego.store import Store
 from vego.table.manifest import SegmentEntry
 from vego.table.segment import ID, Deletes, Segment
 from vego.table.vectors import Chunk
+from vego.vector_type import VectorType
 
 _BLOCK_BYTES = 64 << 20  # of addresses: nothing is written there, so no memory is taken
 
@@ -25,23 +26,23 @@ _BLOCK_BYTES = 64 << 20  # of addresses: nothing is written there, so no memory 
 class Hole(Segment):
     """Stands for a segment without a file; every row of it is dead, so nobody looks at ids, which are all empty."""
 
-    def __init__(self, entry: SegmentEntry, dimension: int) -> None:
+    def __init__(self, entry: SegmentEntry, kind: VectorType) -> None:
         self.entry = entry
         self.rows = entry.rows
         self.path = ""
         self.fields = {}
-        self._dimension = dimension
+        self._kind = kind
         self._chunks = None
 
     def vectors(self) -> Vector:
-        """Zeros, float32 (rows, d)."""
-        return np.zeros((self.rows, self._dimension), np.float32)
+        """Zeros, (rows, width)."""
+        return np.zeros((self.rows, self._kind.width), self._kind.element.stored)
 
     def chunks(self, *, with_norms: bool) -> Sequence[Chunk]:
         """Zeros, which lie in the same block again and again."""
         if self._chunks is None:
-            most = min(max(_BLOCK_BYTES // (4 * self._dimension), 1), self.rows)
-            zeros = np.zeros((most, self._dimension), np.float32)
+            most = min(max(_BLOCK_BYTES // self._kind.row_bytes, 1), self.rows)
+            zeros = np.zeros((most, self._kind.width), self._kind.element.stored)
             norms = np.zeros(most if with_norms else 0, np.float32)
             whole, rest = divmod(self.rows, most)
             sizes = [most] * whole + [rest] * (rest > 0)
@@ -60,9 +61,9 @@ class Hole(Segment):
         """Nothing is open."""
 
 
-def open_segment(store: Store, collection: str, entry: SegmentEntry, dimension: int) -> Segment:
+def open_segment(store: Store, collection: str, entry: SegmentEntry, kind: VectorType) -> Segment:
     """What an entry of a manifest names, open."""
-    return Hole(entry, dimension) if entry.dropped else Segment(store, collection, entry, dimension)
+    return Hole(entry, kind) if entry.dropped else Segment(store, collection, entry, kind)
 
 
 def dead_rows(store: Store, collection: str, entry: SegmentEntry) -> NDArray[np.bool_]:

@@ -43,7 +43,7 @@ class Incoming:
         return self._slots
 
     def add(self, name: str, vector: Vector) -> tuple[int, int]:
-        """Give the next slot to a row, float32 (1, d), whose id has none; how many slots and live rows there are.
+        """Give the next slot to a row, (1, width), whose id has none; how many slots and live rows there are.
 
         The caller holds `lock`.
         """

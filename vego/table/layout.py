@@ -26,7 +26,7 @@ class Layout:
     def __init__(self, store: Store, collection: str, manifest: Manifest) -> None:
         self._store = store
         self._collection = collection
-        self._dimension = manifest.dimension
+        self._vectors = manifest.vectors
         self._with_norms = manifest.metric == "cosine"
         self.segments: list[Segment] = []
         self.bases: list[int] = []  # of each segment, its first slot
@@ -35,7 +35,7 @@ class Layout:
 
     def opened(self, entry: SegmentEntry) -> Segment:
         """The segment of an entry, which is not among these yet. Raises as `Segment` does."""
-        return open_segment(self._store, self._collection, entry, self._dimension)
+        return open_segment(self._store, self._collection, entry, self._vectors)
 
     def append(self, segment: Segment) -> None:
         """A segment whose rows have the next slots."""

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from lance_fmt import CorruptFileError, crc32c
 from vego import names
 from vego.errors import CorruptionError, InvalidArgumentError, NotFoundError
-from vego.options import MAX_DIMENSION
+from vego.options import DTYPES, MAX_DIMENSION
 from vego.store import Store
 from vego.table.envelope import HEADER_SIZE, opened, parsed, sealed
 from vego.table.partition import Partition
+from vego.vector_type import Element, VectorType
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4  # 2: tags; 3: partitions; 4: metrics and types of vectors that versions before do not know
 MAGIC = b"VMAN"
 
 _Entry = TypeVar("_Entry")
@@ -150,12 +151,15 @@ class Manifest:
         _integer("created_us", self.created_us)
         _integer("dimension", self.dimension, 1, MAX_DIMENSION)
         _text("metric", self.metric)
+        if not isinstance(self.options, Mapping):
+            _refuse("options", "a JSON object", self.options)
+        if self.options.get("dtype", "float32") not in DTYPES:
+            _refuse("options dtype", f"one of {', '.join(DTYPES)}", self.options["dtype"])
+        self.vectors.checked()
         _integer("flushed_lsn", self.flushed_lsn)
         _integer("first_wal", self.first_wal, 1)
         _text("writer", self.writer, empty=True)
         _text("summary", self.summary, empty=True)
-        if not isinstance(self.options, Mapping):
-            _refuse("options", "a JSON object", self.options)
         if not isinstance(self.tags, Mapping):
             _refuse("tags", "a JSON object", self.tags)
         for name, version in self.tags.items():
@@ -187,9 +191,16 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format version that can say this."""
+        if self.metric not in ("l2", "cosine", "ip") or self.vectors.element is not Element.FLOAT32:
+            return 4
         if self.partition_by is not None:
             return 3
         return 2 if self.tags else 1
+
+    @cached_property
+    def vectors(self) -> VectorType:
+        """What the vectors are made of."""
+        return VectorType(Element(self.options.get("dtype", "float32")), self.dimension)
 
     @property
     def partition_by(self) -> str | None:

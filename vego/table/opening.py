@@ -105,7 +105,7 @@ def _open(store: Store, collection: str, manifest: Manifest, log: Log | None = N
     segments: list[Segment] = []
     deletes: list[Deletes | None] = []
     for entry in manifest.segments:
-        segments.append(open_segment(store, collection, entry, manifest.dimension))
+        segments.append(open_segment(store, collection, entry, manifest.vectors))
         deletes.append(
             None if entry.deletes is None else Deletes(store, collection, entry.deletes, entry.rows)
         )

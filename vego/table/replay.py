@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from vego.document import Vector
+from vego.vector_type import VectorType
 from vego.wal import Delete, Log, Put
 
 
@@ -28,12 +29,16 @@ def runs_of(log: Log, most: int) -> Iterator[tuple[dict[str, Put], str | None]]:
     yield puts, None
 
 
-def vectors_of(puts: Mapping[str, Put], width: int) -> Vector:
-    """Their vectors, float32 (n, width); ValueError where they are not."""
-    vectors = np.frombuffer(b"".join([put.vector for put in puts.values()]), "<f4")
-    if {len(put.vector) for put in puts.values()} != {4 * width} or not np.isfinite(vectors).all():
+def vectors_of(puts: Mapping[str, Put], kind: VectorType) -> Vector:
+    """Their vectors, as stored (n, width); ValueError where they are not."""
+    lengths = {len(put.vector) for put in puts.values()}
+    whole = lengths == {kind.row_bytes}
+    vectors = np.frombuffer(
+        b"".join([put.vector for put in puts.values()]) if whole else b"", kind.element.stored
+    )
+    if not whole or not np.isfinite(vectors).all():
         raise ValueError(f"one of the documents {', '.join(puts)[:200]!r} has an impossible vector")
-    return vectors.reshape(-1, width)
+    return vectors.reshape(-1, kind.width)
 
 
 @contextmanager

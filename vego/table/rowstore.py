@@ -90,7 +90,7 @@ class RowStore:
         self.options = CollectionOptions.of(manifest.options)
         self._log_place = f"{store.name}/{names.wal_directory(collection)}"
         place = f"{store.name}/{names.collection_path(collection)}"
-        slots = Slots(manifest.dimension, with_norms=manifest.metric == "cosine", place=place)
+        slots = Slots(manifest.vectors, with_norms=manifest.metric == "cosine", place=place)
         lock = RLock()
         self._incoming = Incoming(slots, lock)
         self._memtable = MemTable(self._log_place)
@@ -133,7 +133,7 @@ class RowStore:
 
     def _replay_puts(self, puts: Mapping[str, Put]) -> None:
         try:
-            vectors = vectors_of(puts, self.manifest.dimension)
+            vectors = vectors_of(puts, self.manifest.vectors)
         except ValueError as error:
             raise CorruptionError(self._log_place, 0, str(error)) from None
         ids = list(puts)

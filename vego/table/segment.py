@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lance_fmt
-from lance_fmt import BlockCache, Column, CorruptFileError, Field, Schema
+from lance_fmt import BlockCache, Column, CorruptFileError, DataType, Field, Schema
 from vego import names
 from vego.document import Vector
 from vego.errors import CorruptionError, InvalidMetadataError
@@ -24,6 +24,7 @@ from vego.table.ids import IdColumn
 from vego.table.manifest import DeletesEntry, SegmentEntry
 from vego.table.partition import Partition
 from vego.table.vectors import Chunk
+from vego.vector_type import VectorType
 
 ID = "$id"
 VECTOR = "$vector"
@@ -59,8 +60,8 @@ def _write(file: NewFile, batch: RowBatch | RowPieces) -> lance_fmt.WriteSummary
     if isinstance(batch, RowBatch):
         fields, metadata = batch.metadata_columns()
         columns = _own(batch.ids, batch.vectors) | metadata
-        return lance_fmt.write(file, columns, schema=_schema(batch.vectors.shape[1], fields))
-    schema = _schema(batch.dimension, [field for field, _ in batch.columns.values()])
+        return lance_fmt.write(file, columns, schema=_schema(batch.vectors, fields))
+    schema = _schema(batch.vectors, [field for field, _ in batch.columns.values()])
     with lance_fmt.Writer(file, schema) as writer:
         first = 0
         for ids, vectors in batch.pieces:
@@ -71,8 +72,13 @@ def _write(file: NewFile, batch: RowBatch | RowPieces) -> lance_fmt.WriteSummary
         return writer.close()
 
 
-def _schema(dimension: int, fields: Sequence[Field]) -> Schema:
-    vector = Field(VECTOR, lance_fmt.vector(lance_fmt.float32(), dimension), nullable=False)
+def column_type(vectors: Vector) -> DataType:
+    """The type of the column that stored vectors (n, width) make."""
+    return Column.from_numpy(vectors[:0]).type
+
+
+def _schema(vectors: Vector, fields: Sequence[Field]) -> Schema:
+    vector = Field(VECTOR, column_type(vectors), nullable=False)
     return Schema([Field(ID, lance_fmt.string(), nullable=False), vector, *fields])
 
 
@@ -92,12 +98,12 @@ def write_deletes(store: Store, collection: str, rows: NDArray[np.int64]) -> Del
 class Segment:
     """An open segment; `dead` is the mask of rows its deletes file names, or None."""
 
-    def __init__(self, store: Store, collection: str, entry: SegmentEntry, dimension: int) -> None:
+    def __init__(self, store: Store, collection: str, entry: SegmentEntry, kind: VectorType) -> None:
         self.entry = entry
         self.rows = entry.rows
         self.path = names.data_path(collection, entry.file)
         self.file = open_checked(store, self.path, entry.length, entry.crc, entry.rows)
-        expected = lance_fmt.vector(lance_fmt.float32(), dimension)
+        expected = column_type(kind.empty())
         fields = {field.name: field for field in self.file.schema}
         if VECTOR not in fields or ID not in fields or fields[VECTOR].type != expected:
             raise CorruptionError(self.path, 0, f"columns {ID} and {VECTOR}: {expected} are needed", _SALVAGE)
@@ -110,8 +116,8 @@ class Segment:
         self._chunks: Sequence[Chunk] | None = None
 
     def vectors(self) -> Vector:
-        """Float32 (rows, d)."""
-        return np.ascontiguousarray(self._column(VECTOR).to_numpy(), np.float32)
+        """As stored, (rows, width)."""
+        return np.ascontiguousarray(self._column(VECTOR).to_numpy())
 
     def chunks(self, *, with_norms: bool) -> Sequence[Chunk]:
         """The vectors where they lie, in row order, the same objects in every call; none are read if they are mapped.

@@ -20,6 +20,7 @@ from vego.errors import CorruptionError
 from vego.table.ids import IdColumn, Ids, SlotMap, SlotTable, hashes_of
 from vego.table.live import Liveness, LiveView, Mask
 from vego.table.vectors import NOTHING_FROZEN, Chunk, Vectors, inverse_norms_of
+from vego.vector_type import VectorType
 
 Content = tuple[Sequence[Chunk], IdColumn]  # of a segment: vectors and ids
 Order = NDArray[np.int64]
@@ -54,7 +55,7 @@ class Slots:
     messages.
     """
 
-    def __init__(self, dimension: int, *, with_norms: bool = True, place: str = "") -> None:
+    def __init__(self, kind: VectorType, *, with_norms: bool = True, place: str = "") -> None:
         self.rows = 0
         self.live_count = 0
         self._with_norms = with_norms
@@ -63,7 +64,8 @@ class Slots:
         # Columns of ids, the first slot of each and the first behind them, the ids of the tail: changed at once.
         self._names: tuple[tuple[IdColumn, ...], tuple[int, ...], list[str]] = (), (0,), []
         self._live = Liveness()
-        self._tail = np.empty((0, dimension), np.float32)
+        self._kind = kind
+        self._tail = kind.empty()
         self._tail_norms = np.empty(0, np.float32)
         self.slot_of = SlotMap(self, self._table)
 
@@ -113,7 +115,7 @@ class Slots:
         if order is None:
             for chunks, column in segments:
                 self._freeze(chunks, column)
-            self._tail = np.empty((0, self._tail.shape[1]), np.float32)
+            self._tail = self._kind.empty()
             self._tail_norms = np.empty(0, np.float32)
             return self
         other = self._like()
@@ -131,7 +133,7 @@ class Slots:
 
     def _like(self) -> Slots:
         """No slots, of the same kind."""
-        return Slots(self._tail.shape[1], with_norms=self._with_norms, place=self._place)
+        return Slots(self._kind, with_norms=self._with_norms, place=self._place)
 
     def _freeze(self, chunks: Sequence[Chunk], column: IdColumn) -> None:
         columns, firsts, _ = self._names
@@ -178,7 +180,7 @@ class Slots:
 
     def _grow(self, rows: int, used: int) -> None:
         capacity = max(rows, len(self._tail) * 3 // 2, 64)
-        vectors = np.empty((capacity, self._tail.shape[1]), np.float32)
+        vectors = self._kind.empty(capacity)
         vectors[:used] = self._tail[:used]
         self._tail = vectors
         if self._with_norms:
@@ -187,7 +189,7 @@ class Slots:
             self._tail_norms = norms
 
     def buffered(self) -> tuple[list[str], Vector]:
-        """Ids and vectors (n, d) of the tail."""
+        """Ids and vectors (n, width) of the tail."""
         names = self._names[2]
         return list(names), self._tail[: len(names)]
 
@@ -247,5 +249,5 @@ class Slots:
         rows = self.rows if rows is None else rows
         live_count = self.live_count if live_count is None else live_count
         used = rows - self._frozen.rows
-        vectors = Vectors(self._frozen, self._tail[:used], self._tail_norms[:used])
+        vectors = Vectors(self._frozen, self._tail[:used], self._tail_norms[:used], self._kind.element)
         return SlotView(vectors, Ids(*self._names, rows), self._live.view(rows), live_count)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
+from vego.vector_type import Element, VectorType
 
 # States of a block. Kernels write ASKED, and only there where they found UNSETTLED.
 UNSETTLED, SETTLED, ASKED = 0, 1, 2
@@ -29,6 +30,7 @@ Check = Callable[[int, int], None]
 
 def inverse_norms_of(vectors: Vector) -> NDArray[np.float32]:
     """1/|x| per row, 0 for zero vectors; float32 (n,), computed in float64 where float32 squares overflow."""
+    vectors = vectors.astype(np.float32, copy=False)
     squares = np.einsum("ij,ij->i", vectors, vectors)
     if (
         len(squares) == 1 and 1e-30 <= squares.item() < np.inf
@@ -51,7 +53,7 @@ def address_of(array: NDArray[Any]) -> int:
 
 
 class Chunk:
-    """Vectors (n, d) of consecutive slots, some of which may not have been looked at yet.
+    """Vectors (n, width), as stored, of consecutive slots, some of which may not have been looked at yet.
 
     `norms` float32 (n,) holds the inverse norms of settled rows, (0,) where they are not needed. `states` uint8 has
     one entry per `2^shift` rows. `check(first, last)` raises where the blocks `first..last` are damaged.
@@ -154,31 +156,40 @@ class Frozen:
 
 
 class Vectors:
-    """The vectors of the slots [0, rows) as one reader sees them: `frozen` chunks, then `tail` (n, d).
+    """The vectors of the slots [0, rows) as one reader sees them: `frozen` chunks, then `tail` (n, width), as stored.
 
-    `tail_norms` float32 (n,), or (0,) where inverse norms are not needed.
+    `tail_norms` float32 (n,), or (0,) where inverse norms are not needed. `element` None: what the type of `tail` says.
     """
 
-    __slots__ = ("_frozen", "_tables", "_tail", "_tail_norms", "dimension", "rows")
+    __slots__ = (
+        "_frozen", "_tables", "_tail", "_tail_norms", "dimension", "element", "row_bytes", "rows", "width"
+    )  # fmt: skip
 
-    def __init__(self, frozen: Frozen, tail: Vector, tail_norms: NDArray[np.float32]) -> None:
+    def __init__(
+        self, frozen: Frozen, tail: Vector, tail_norms: NDArray[np.float32], element: Element | None = None
+    ) -> None:
+        self.element = Element.of(tail) if element is None else element
         self._frozen = frozen
         self._tail = tail
         self._tail_norms = tail_norms
-        self.dimension: int = tail.shape[1]
+        self.width: int = tail.shape[1]
+        self.dimension = VectorType(self.element).dimension_of(self.width)
+        self.row_bytes: int = self.width * tail.itemsize
         self.rows = frozen.rows + len(tail)
         self._tables: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @classmethod
-    def of(cls, vectors: Vector, norms: NDArray[np.float32] | None) -> Vectors:
-        """Vectors (n, d) float32 in memory, C-contiguous; `norms` (>= n,) where they are needed."""
-        return cls(NOTHING_FROZEN, vectors, np.empty(0, np.float32) if norms is None else norms)
+    def of(
+        cls, vectors: Vector, norms: NDArray[np.float32] | None, element: Element | None = None
+    ) -> Vectors:
+        """Vectors (n, width) in memory, C-contiguous; `norms` (>= n,) where they are needed."""
+        return cls(NOTHING_FROZEN, vectors, np.empty(0, np.float32) if norms is None else norms, element)
 
     def __len__(self) -> int:
         return self.rows
 
     def row(self, slot: int) -> Vector:
-        """The vector (d,) of one slot, not a copy; raises CorruptionError."""
+        """The vector (width,) of one slot, as stored, not a copy; raises CorruptionError."""
         frozen = self._frozen
         if slot >= frozen.rows:
             return self._tail[slot - frozen.rows]  # type: ignore[no-any-return]
@@ -191,20 +202,24 @@ class Vectors:
         return chunk.vectors[place]  # type: ignore[no-any-return]
 
     def take(self, slots: NDArray[np.integer[Any]]) -> Vector:
-        """The vectors (m, d) of some slots, a copy; raises CorruptionError."""
+        """The vectors (m, width) of some slots, as stored, a copy; raises CorruptionError."""
         frozen = self._frozen
         if frozen.rows:
             self.settle(slots)
         else:
             gathered: Vector = self._tail[slots]
             return gathered
-        out = np.empty((len(slots), self.dimension), np.float32)
+        out = np.empty((len(slots), self.width), self._tail.dtype)
         for first, array, inside in self._parts(slots):
             out[inside] = array[slots[inside] - first]
         return out
 
+    def floats(self, slots: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """`take` as float32 (m, d); not of bits."""
+        return self.take(slots).astype(np.float32, copy=False)
+
     def pieces(self, start: int, stop: int, most: int = _STEP) -> Iterator[Vector]:
-        """The vectors of [start, stop) in order, arrays of at most `most` rows, not copies."""
+        """The vectors of [start, stop) in order, as stored, arrays of at most `most` rows, not copies."""
         for first, chunk in self._within(start, stop):
             low, high = max(start - first, 0), min(stop - first, len(chunk.vectors))
             for begin in range(low, high, most):
@@ -233,13 +248,13 @@ class Vectors:
             return self
         if start >= frozen.rows:
             first = start - frozen.rows
-            return Vectors(NOTHING_FROZEN, self._tail[first:], self._tail_norms[first:])
+            return Vectors(NOTHING_FROZEN, self._tail[first:], self._tail_norms[first:], self.element)
         skip = bisect_right(frozen.firsts, start) - 1  # slots of the first chunk may be below 0
         lines = frozen.lines[skip:].copy()
         lines[:, 0] -= start
         firsts = [first - start for first in frozen.firsts[skip:]]
         moved = Frozen(frozen.chunks[skip:], firsts, lines, frozen.norms[skip:])
-        return Vectors(moved, self._tail, self._tail_norms)
+        return Vectors(moved, self._tail, self._tail_norms, self.element)
 
     # -- for kernels -----------------------------------------------------------------------------
 
@@ -253,7 +268,16 @@ class Vectors:
 
     def _made_tables(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         frozen = self._frozen
-        last = [frozen.rows, address_of(self._tail), _DONE_AT, _WHOLE, self.rows, 0, 0, 0]
+        last = [
+            frozen.rows,
+            address_of(self._tail),
+            _DONE_AT,
+            _WHOLE,
+            self.rows,
+            0,
+            self.element.code,
+            self.row_bytes,
+        ]
         table = np.array(last, np.int64).reshape(2, WIDTH)
         norms = np.array([address_of(self._tail_norms)], np.int64)
         if frozen.chunks:

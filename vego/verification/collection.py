@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from vego.table.attributes import python_values
 from vego.table.manifest import Manifest, SegmentEntry, named_files
 from vego.table.partition import Partition
 from vego.table.partitioned import check_partition
-from vego.table.segment import ID, VECTOR
+from vego.table.replay import vectors_of
+from vego.table.segment import ID, VECTOR, column_type
 from vego.table.values import load_metadata
 from vego.verification.opened import OpenCollection, Problem, problem
 from vego.verification.report import CollectionReport, Finding
@@ -141,7 +143,7 @@ class CollectionCheck:
         if file is None:
             return None
         fields = {field.name: field.type for field in file.schema}
-        expected = lance_fmt.vector(lance_fmt.float32(), newest.dimension)
+        expected = column_type(newest.vectors.empty())
         if fields.get(VECTOR) != expected or fields.get(ID) != lance_fmt.string():
             self._add(Problem(path, 0, f"columns {ID}: string and {VECTOR}: {expected} are needed"))
             return None
@@ -190,10 +192,8 @@ class CollectionCheck:
                 if isinstance(operation, Delete):
                     known.discard(operation.id)
                     continue
-                vector = np.frombuffer(operation.vector, "<f4") if len(operation.vector) % 4 == 0 else None
                 try:
-                    if vector is None or len(vector) != newest.dimension or not np.isfinite(vector).all():
-                        raise ValueError("an impossible vector")
+                    vectors_of({operation.id: operation}, newest.vectors)
                     metadata = load_metadata(operation.metadata)
                     check_partition(metadata, newest.partition_by, "partition")
                 except ValueError as error:
@@ -255,21 +255,22 @@ class CollectionCheck:
                 facts["recall"] = sampled_recall(index, vectors, live)
         return facts
 
-    def _vectors(self, newest: Manifest, rows: int) -> NDArray[np.float32] | None:
-        """The vectors of the first `rows` slots, float32 (rows, d); None where some cannot be read."""
-        parts: list[NDArray[np.float32]] = []
+    def _vectors(self, newest: Manifest, rows: int) -> NDArray[Any] | None:
+        """The vectors of the first `rows` slots, as stored (rows, width); None where some cannot be read."""
+        kind = newest.vectors
+        parts: list[NDArray[Any]] = []
         total = 0
         for entry in newest.segments:
             if total >= rows:
                 break
             if entry.dropped:
-                parts.append(np.zeros((entry.rows, newest.dimension), np.float32))
+                parts.append(np.zeros((entry.rows, kind.width), kind.element.stored))
                 total += entry.rows
                 continue
             column = self._column(names.data_path(self._opened.name, entry.file), VECTOR)
             if column is None:
                 return None
-            parts.append(np.asarray(column.to_numpy(), np.float32))
+            parts.append(column.to_numpy())
             total += entry.rows
         return np.concatenate(parts)[:rows]
 

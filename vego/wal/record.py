@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ _DELETE = bytes([OperationType.DELETE])
 
 
 class Put(NamedTuple):
-    """Insert or replace the document `id`. `vector` is float32 little-endian, `metadata` UTF-8 JSON."""
+    """Insert or replace the document `id`. `vector` is little-endian, `metadata` UTF-8 JSON."""
 
     id: str
     vector: bytes
@@ -62,21 +62,21 @@ def encode(operations: Sequence[Operation]) -> bytes:
 
 def encode_puts(
     ids: Sequence[str],
-    vectors: NDArray[np.float32],
+    vectors: NDArray[Any],
     metadata: Sequence[bytes],
     deleted: Sequence[str] = (),
 ) -> bytes:
-    """Payload of one atomic batch that puts the rows of `vectors`, float32 (n, d), and deletes other ids.
+    """Payload of one atomic batch that puts the rows of `vectors` (n, width) and deletes other ids.
 
     Raises as `encode` does.
     """
-    count, width = vectors.shape
+    count, size = len(vectors), vectors.shape[1] * vectors.itemsize
     if count == 1 and not deleted:
         name, text = _utf8(ids[0]), metadata[0]
-        if len(name) + 4 * width + len(text) < MAX_BATCH_BYTES - _PER_OPERATION:
-            head = _ONE.pack(OperationType.PUT, len(name), 4 * width, len(text))
+        if len(name) + size + len(text) < MAX_BATCH_BYTES - _PER_OPERATION:
+            head = _ONE.pack(OperationType.PUT, len(name), size, len(text))
             return b"".join([head, name, vectors.tobytes(), text])
-    lengths = np.repeat(np.array([4 * width, 0], "<u4"), [count, len(deleted)])
+    lengths = np.repeat(np.array([size, 0], "<u4"), [count, len(deleted)])
     types = _PUT * count + _DELETE * len(deleted)
     return _payload(types, [*ids, *deleted], lengths, vectors.tobytes(), [*metadata, *[b""] * len(deleted)])
 

@@ -46,6 +46,7 @@ from vego.table.vectors import Vectors
 Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
+DISK_METRICS = (Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT)
 PART_ROWS = 1 << 25  # a graph of so many rows is built in 7 GB of memory
 WIDEST_CODE = 128
 SHARE = 4  # a part is joined with what comes behind it once that is a quarter of it
@@ -76,6 +77,11 @@ class DiskIndex:
             metric=Metric.parse(metric), dimension=dimension, m=m, ef_construction=ef_construction, seed=seed,
             widest_code=WIDEST_CODE,
         )  # fmt: skip
+        if params.metric not in DISK_METRICS:
+            known = ", ".join(metric.value for metric in DISK_METRICS)
+            raise InvalidArgumentError(
+                f"metric: a graph on the disk knows {known}, found {params.metric.value!r}"
+            )
         if isinstance(part_rows, bool) or not isinstance(part_rows, int) or not 1 <= part_rows <= MAX_ROWS:
             raise InvalidArgumentError(f"part_rows: expected 1 to {MAX_ROWS:,}, found {part_rows!r}")
         self._begin(params, part_rows, ())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.disk.records import RecordLayout, Records
-from vego.index.hnsw.build import offsets_of_codes
+from vego.index.hnsw.encoding import offsets_of_codes
 from vego.index.hnsw.graph import HnswGraph, with_room
 from vego.index.hnsw.index import HnswIndex
 from vego.index.hnsw.params import HnswParams, levels_of
@@ -48,7 +48,7 @@ def source_of(vectors: Vectors, metric: Metric) -> Source:
     def rows_at(slots: npt.NDArray[np.int64]) -> tuple[Array, Array]:
         cosine = metric is Metric.COSINE
         norms = vectors.inverse_norms(slots) if cosine else np.ones(len(slots), np.float32)
-        return vectors.take(slots), norms
+        return vectors.floats(slots), norms
 
     return rows_at
 

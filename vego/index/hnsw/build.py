@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vego.index.hnsw.graph import NONE, HnswGraph, with_room
+from vego.index.hnsw.encoding import encode, offsets_of_codes
+from vego.index.hnsw.graph import NONE, HnswGraph, code_rows, with_room
 from vego.index.hnsw.params import HnswParams, levels_of
-from vego.index.metrics import Metric
-from vego.index.projection import LOST_SHARE
 from vego.index.quantize import train_scale
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.views import aligned_empty
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -32,7 +30,6 @@ LARGEST_BATCH = 1024
 TASK_NODES = 64  # nodes a thread takes at a time
 SCALE_SETTLES = 16_384  # rows after which the scale of codes of all dimensions is final
 DRIFT = 1.5  # times as much left out by the axes as of the rows they were chosen for: they are chosen anew
-ENCODED_AT_ONCE = 4096
 
 
 def grow(
@@ -68,7 +65,7 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: in
     """Encode the rows to come; the scale is trained again when rows double, or those to come are unlike the others."""
     unsettled = graph.scale_rows < SCALE_SETTLES or graph.scale.axes is not None
     if not (unsettled and stop >= 2 * graph.scale_rows):
-        lost = _encode(graph, params, vectors, graph.rows, stop)
+        lost = encode(graph, params, vectors, graph.rows, stop)
         if lost <= DRIFT * graph.scale.lost + 0.01 or stop < graph.scale_rows * 5 // 4:
             return graph
     scale = train_scale(params.metric, vectors, stop, params.widest_code)
@@ -76,53 +73,12 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: in
         graph,
         scale=scale,
         scale_rows=stop,
-        codes=aligned_empty((graph.capacity, scale.code_width), np.uint8),
+        codes=code_rows(params.metric, scale, graph.capacity),
         bias=np.empty(graph.capacity, np.int32),
         offset=np.empty(graph.capacity, np.int32),
     )
-    _encode(graph, params, vectors, 0, stop)
+    encode(graph, params, vectors, 0, stop)
     return graph
-
-
-def _encode(graph: HnswGraph, params: HnswParams, vectors: Vectors, start: int, stop: int) -> float:
-    """Write codes, bias and offset of the rows [start, stop); returns the share of squared length left out."""
-    from vego.index.kernels.distance import encode_reduced, encode_rows  # numba loads on first use
-
-    scale = graph.scale
-    if scale.axes is None:
-        vectors.settle_range(start, stop)
-        table, norms = vectors.kernel_tables()
-        encode_rows(
-            params.metric.code, table, norms, start, stop, scale.centre, scale.inverse_step,
-            graph.codes, graph.bias, graph.offset,
-        )  # fmt: skip
-        return 0.0
-    lost = kept = 0.0
-    first = start
-    for piece in vectors.pieces(start, stop, ENCODED_AT_ONCE):
-        part = slice(first, first + len(piece))
-        rows = piece
-        if params.metric is Metric.COSINE:
-            rows = piece * vectors.inverse_norms(np.arange(part.start, part.stop))[:, None]
-        short, left_out = scale.reduced(rows)
-        encode_reduced(
-            short, LOST_SHARE * left_out, scale.inverse_step,
-            graph.codes[part], graph.bias[part], graph.offset[part],
-        )  # fmt: skip
-        lost += float(left_out.sum(dtype=np.float64))
-        kept += float(np.square(short, dtype=np.float64).sum())
-        first = part.stop
-    return lost / max(lost + kept, 1e-300)
-
-
-def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int32]:
-    """The `offset` of every code row; see kernels/distance.py."""
-    totals = 256 * graph.codes[: graph.rows].sum(axis=1, dtype=np.int64)
-    product = params.metric is Metric.INNER_PRODUCT
-    offset: npt.NDArray[np.int64] = totals + (
-        -32_768 * params.dimension if product else graph.bias[: graph.rows]
-    )
-    return offset.astype(np.int32)
 
 
 def with_all_reachable(graph: HnswGraph, params: HnswParams, stamps: StampPool) -> HnswGraph:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.hnsw.params import HnswParams
+from vego.index.metrics import Metric
 from vego.index.quantize import CodeScale
 from vego.index.views import aligned_empty
 
@@ -23,14 +24,14 @@ NONE = 0xFFFFFFFF
 class HnswGraph:
     """Nodes [0, rows) with their codes and links; the arrays have room for `capacity` nodes.
 
-    codes (capacity, scale.code_width) uint8; bias and offset (capacity,) int32; levels (capacity,) uint8;
+    codes (capacity, whole cache lines) are of `code_type`; bias and offset (capacity,) int32; levels (capacity,) uint8;
     links (capacity, link_width) uint32, each row ended by NONE; upper (*, m) uint32: the links of node v on
     layer l >= 1 are upper[upper_start[v] + l - 1]; upper_start (capacity + 1,) uint32.
     """
 
     scale: CodeScale
     scale_rows: int
-    codes: npt.NDArray[np.uint8]
+    codes: npt.NDArray[Any]
     bias: npt.NDArray[np.int32]
     offset: npt.NDArray[np.int32]
     links: npt.NDArray[np.uint32]
@@ -55,13 +56,24 @@ class HnswGraph:
         return sum(array.nbytes for array in arrays)
 
 
+def code_type(metric: Metric) -> np.dtype[Any]:
+    """What codes are made of, which says how two are compared (kernels/agreement.py)."""
+    return np.dtype({Metric.L1: np.int8, Metric.HAMMING: np.uint64}.get(metric, np.uint8))
+
+
+def code_rows(metric: Metric, scale: CodeScale, rows: int) -> npt.NDArray[Any]:
+    """Room for the codes of so many rows, not filled in."""
+    kind = code_type(metric)
+    return aligned_empty((rows, scale.code_width // kind.itemsize), kind)
+
+
 def empty_graph(params: HnswParams) -> HnswGraph:
     """A graph of no nodes."""
-    scale = CodeScale(np.zeros(params.dimension, np.float32), 1.0)
+    scale = CodeScale(np.zeros(params.row_width, np.float32), 1.0)
     return HnswGraph(
         scale=scale,
         scale_rows=0,
-        codes=aligned_empty((0, scale.code_width), np.uint8),
+        codes=code_rows(params.metric, scale, 0),
         bias=np.empty(0, np.int32),
         offset=np.empty(0, np.int32),
         links=aligned_empty((0, params.link_width), np.uint32),

@@ -32,8 +32,8 @@ from vego.index.views import (
     accept_mask,
     candidate_rows,
     result_arrays,
+    rows_for,
     trimmed,
-    vector_rows,
     vectors_of,
 )
 from vego.options import MAX_EF
@@ -89,6 +89,9 @@ class HnswIndex:
 
     def _begin(self, params: HnswParams, graph: HnswGraph) -> None:
         self.params = params
+        # As a query of one is given by those who look for no time to be lost.
+        self._query_type = np.dtype(np.uint8) if self.metric is Metric.HAMMING else FLOAT32
+        self._query_shape = (self.params.row_width,)
         self._stamps = StampPool()
         self._extending = threading.Lock()
         self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
@@ -275,7 +278,7 @@ class HnswIndex:
         `accept` (bool, one per slot) only accepted slots are returned, k of them whenever k are indexed.
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
-        if accept is None and k >= 1 and type(query) is np.ndarray and query.dtype is FLOAT32:
+        if accept is None and k >= 1 and type(query) is np.ndarray and query.dtype is self._query_type:
             ready = self._ready
             if (
                 ready is None
@@ -285,7 +288,7 @@ class HnswIndex:
             ):
                 ready = self._prepared(vectors, inverse_norms)
             width = max(ef, k)
-            if ready.search.snapshot.rows > width and query.shape == (self.params.dimension,):
+            if ready.search.snapshot.rows > width and query.shape == self._query_shape:
                 query = np.ascontiguousarray(query)
                 while True:
                     found = ready.search.walk_one(query, k, width, max(rerank, k))
@@ -293,7 +296,7 @@ class HnswIndex:
                         return found
                     # Other threads may have the same table: the mark that it was of no use stays in it.
                     ready = self._prepared(vectors, inverse_norms)
-        query = np.asarray(query, np.float32)
+        query = np.asarray(query)
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
@@ -318,7 +321,7 @@ class HnswIndex:
         threads: int | None = 1,
     ) -> Found:
         """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
-        queries = vector_rows(queries, self.params.dimension, "queries")
+        queries = rows_for(self.metric, queries, self.params.dimension, "queries")
         slots, distances = result_arrays(len(queries), k)
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         search = self._search(known, max(ef, k), max(rerank, k))
@@ -346,7 +349,7 @@ class HnswIndex:
 
         Ways: PAST, THROUGH and SCAN of vego/index/kernels/filter_costs.py.
         """
-        queries = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        queries = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")
         slots, distances = result_arrays(1, k)
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         search = self._search(known, max(ef, k), max(rerank, k))
@@ -370,7 +373,7 @@ class HnswIndex:
         if rows <= search.ef:
             return rows
         pool = StampPool()
-        queries = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        queries = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")
         search._replace(stamps=pool).settled(lambda one: one.walk(queries, *result_arrays(1, k), 1))
         stamps = pool.take(rows)
         return int(np.count_nonzero(stamps[:rows]))
@@ -385,7 +388,7 @@ class HnswIndex:
         rows: Array,
     ) -> Found:
         """`search` among the given indexed slots (uint32, no repeats), by a scan of all their codes."""
-        query = vector_rows(np.asarray(query, np.float32).reshape(1, -1), self.params.dimension, "query")
+        query = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")
         slots, distances = result_arrays(1, k)
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         search = self._search(known, 1, max(rerank, k))

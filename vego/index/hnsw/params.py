@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vego.errors import InvalidArgumentError
 from vego.index.metrics import Metric
+from vego.vector_type import BITS, Element, VectorType
 
 MAX_DIMENSION = 32_768  # the int32 distances of codes are exact up to here
 MAX_LEVEL = 15
@@ -45,11 +46,21 @@ class HnswParams:
                 raise InvalidArgumentError(
                     f"{name}: expected a whole number, {low} to {high}, found {value!r}"
                 )
+        if self.metric is Metric.HAMMING:
+            VectorType(Element.BIT, self.dimension).checked()
 
     @property
     def strictness(self) -> int:
-        """Sixteenths in the choice of links (kernels/hnsw_build.py); products have signs and get no slack."""
-        return 16 if self.metric is Metric.INNER_PRODUCT else 14
+        """Sixteenths in the choice of links (kernels/hnsw_build.py), of squared distances under l2 and cosine.
+
+        Products have signs and get no slack.
+        """
+        return {Metric.INNER_PRODUCT: 16, Metric.L1: 15, Metric.HAMMING: 15}.get(self.metric, 14)
+
+    @property
+    def row_width(self) -> int:
+        """Items of a stored row: components, or bytes of bits."""
+        return self.dimension // BITS if self.metric is Metric.HAMMING else self.dimension
 
     @property
     def link_width(self) -> int:

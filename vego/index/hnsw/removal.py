@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vego.index.hnsw.build import TASK_NODES, offsets_of_codes, with_all_reachable
+from vego.index.hnsw.build import TASK_NODES, with_all_reachable
+from vego.index.hnsw.encoding import offsets_of_codes
 from vego.index.hnsw.graph import NONE, HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.scratch import StampPool

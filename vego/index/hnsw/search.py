@@ -60,6 +60,11 @@ class Snapshot(NamedTuple):
         )
 
     @property
+    def code_width(self) -> int:
+        """Bytes of the code of one row."""
+        return int(self.codes.shape[1]) * self.codes.itemsize
+
+    @property
     def on_axes(self) -> bool:
         """Whether the codes leave out dimensions."""
         return len(self.frame[2]) > 0
@@ -159,7 +164,7 @@ class Search(NamedTuple):
         """
         rows = self.snapshot.rows
         accepted = int(np.count_nonzero(accept[:rows]))
-        budget = walk_budget(accepted, self.snapshot.codes.shape[1], self.ef)
+        budget = walk_budget(accepted, self.snapshot.code_width, self.ef)
         how, scored = self.walk_filtered(queries, slots, distances, threads, accept, accepted, budget)
         left = np.flatnonzero(how == SCAN)
         if len(left):

@@ -4,12 +4,14 @@
 |--------|---------------------------|----------------------------------------------------------------|
 | links  | vector<uint32, 16 i>      | links on layer 0, at most 2 m, then 2^32 - 1 to the end        |
 | codes  | vector<uint8, 64 i>       | the 8-bit code, then zeros (version 2: on the axes)            |
+|        | vector<int8, 64 i>        | under l1: the signed code, then zeros (version 3)              |
+|        | vector<uint64, 8 i>       | under hamming: the bits, then zeros (version 3)                |
 | bias   | int32                     | what the walk adds to the distance (kernels/distance.py)       |
 | upper  | list<uint32>              | m entries for each layer above 0, filled up as in `links`      |
 
 Metadata names the format and its version, the parameters, the scale of the codes, rows, entry and top layer. Version 2
 adds `code_axes`, float16 (d, width) in base64, and `code_lost`; a graph whose codes have all dimensions is written as
-version 1.
+version 1. Version 3 adds metrics whose codes are of another type (vego/index/kernels/agreement.py), without axes.
 After `read_graph` no content of the file can lead a kernel outside its arrays.
 """
 
@@ -28,7 +30,7 @@ import lance_fmt
 from lance_fmt import Column
 from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index.content import ContentChecker
-from vego.index.hnsw.graph import NONE, HnswGraph
+from vego.index.hnsw.graph import NONE, HnswGraph, code_type
 from vego.index.hnsw.params import MAX_LEVEL, HnswParams
 from vego.index.metrics import Metric
 from vego.index.projection import STEP, WIDEST
@@ -37,8 +39,7 @@ from vego.index.vector_index import MAX_ROWS
 from vego.index.views import aligned_empty
 
 FORMAT = "vego-hnsw"
-VERSION = 2
-WITHOUT_AXES = 1
+VERSION = 3  # 1: all dimensions; 2: on axes; 3: metrics of which versions before know nothing
 CHECKED_ROWS = 1 << 14  # link rows that are looked at together: they stay in the cache
 LARGE_BYTES = 1 << 22  # NumPy asks the system for large pages from here on
 MOST_COPIED = 1 << 30  # bytes of an array: larger ones stay in the file, for the system to keep or to drop
@@ -65,7 +66,7 @@ def write_without_links(graph: HnswGraph, params: HnswParams) -> tuple[dict[str,
     centre = graph.scale.centre.astype("<f4").tobytes()
     metadata = {
         "format": FORMAT,
-        "version": str(VERSION),
+        "version": str(_version(params.metric, graph.scale)),
         "metric": params.metric.value,
         "dimension": str(params.dimension),
         "m": str(params.m),
@@ -80,10 +81,17 @@ def write_without_links(graph: HnswGraph, params: HnswParams) -> tuple[dict[str,
     }
     axes = graph.scale.axes
     if axes is None:
-        return columns, metadata | {"version": str(WITHOUT_AXES)}
+        return columns, metadata
     metadata["code_axes"] = base64.b64encode(axes.astype("<f2").tobytes()).decode("ascii")
     metadata["code_lost"] = float(graph.scale.lost).hex()
     return columns, metadata
+
+
+def _version(metric: Metric, scale: CodeScale) -> int:
+    """The oldest version that can say this."""
+    if code_type(metric) != np.uint8:
+        return 3
+    return 1 if scale.axes is None else 2
 
 
 def read_graph(
@@ -108,7 +116,8 @@ def read_without_links(
     params = _read_params(metadata, check)
     scale = _read_scale(metadata, params, check)
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
-    codes = _in_large_pages(check.array(columns, "codes", np.uint8, (rows, scale.code_width)))
+    kind = code_type(params.metric)
+    codes = _in_large_pages(check.array(columns, "codes", kind, (rows, scale.code_width // kind.itemsize)))
     bias = _in_large_pages(check.array(columns, "bias", np.int32, (rows,)))
     levels, upper_start, upper = _read_layers(columns, params, rows, check)
     entry = check.number(metadata, "entry", 0, max(0, rows - 1))
@@ -174,12 +183,15 @@ def _read_scale(metadata: Mapping[str, str], params: HnswParams, check: ContentC
         data = base64.b64decode(check.text(metadata, "code_centre"), validate=True)
     except (ValueError, OverflowError, binascii.Error) as error:
         raise CorruptionError(check.path, 0, f"scale of the codes: {error}") from error
-    check.that(len(data) == 4 * params.dimension, "code_centre: wrong length")
+    check.that(len(data) == 4 * params.row_width, "code_centre: wrong length")
     centre = np.frombuffer(data, "<f4").astype(np.float32)
     check.that(1e-38 < step < 1e38 and bool(np.isfinite(centre).all()), "scale of the codes: not finite")
-    if check.number(metadata, "version", 1, VERSION) == WITHOUT_AXES:
-        return CodeScale(centre, step)
-    return CodeScale(centre, step, *_read_axes(metadata, params, check))
+    scale = CodeScale(centre, step)
+    if "code_axes" in metadata:
+        scale = CodeScale(centre, step, *_read_axes(metadata, params, check))
+    expected = _version(params.metric, scale)
+    check.that(check.number(metadata, "version", 1, VERSION) == expected, f"version {expected} expected")
+    return scale
 
 
 def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: ContentChecker) -> tuple[Array, float]:
@@ -192,7 +204,7 @@ def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: ContentCh
     check.that(len(data) in widths, "code_axes: wrong length")
     axes = np.frombuffer(data, "<f2").astype(np.float32).reshape(params.dimension, -1)
     check.that(bool((np.abs(axes) <= 1).all()) and 0 <= lost <= 1, "code_axes, code_lost: out of range")
-    check.that(params.metric is not Metric.INNER_PRODUCT, "code_axes: the inner product needs all dimensions")
+    check.that(params.metric in (Metric.L2, Metric.COSINE), "code_axes: the metric needs all dimensions")
     return axes, lost
 
 

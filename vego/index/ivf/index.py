@@ -240,7 +240,7 @@ class IvfIndex:
 
     def _points(self, vectors: Vectors, slots: npt.NDArray[np.int64]) -> Array:
         """A copy of some of the vectors, of length 1 under cosine."""
-        points = vectors.take(slots)
+        points = vectors.floats(slots)
         if self.metric is Metric.COSINE:
             points *= vectors.inverse_norms(slots)[:, None]
         return points

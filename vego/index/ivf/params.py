@@ -8,6 +8,7 @@ from vego.errors import InvalidArgumentError
 from vego.index.codes import CODE_KINDS
 from vego.index.metrics import Metric
 
+IVF_METRICS = (Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT)  # those whose nearest are near the same mean
 MAX_DIMENSION = 32_768
 MAX_LISTS = 1 << 20
 LIST_ROWS = 32  # the least average length of a list that is chosen for the caller: a block of 4-bit codes
@@ -30,6 +31,9 @@ class IvfParams:
     def __post_init__(self) -> None:
         if self.code not in CODE_KINDS:
             raise InvalidArgumentError(f"code: expected one of {', '.join(CODE_KINDS)}, found {self.code!r}")
+        if self.metric not in IVF_METRICS:
+            known = ", ".join(metric.value for metric in IVF_METRICS)
+            raise InvalidArgumentError(f"metric: inverted lists know {known}, found {self.metric.value!r}")
         bounds = {"dimension": (1, MAX_DIMENSION), "lists": (0, MAX_LISTS), "seed": (0, (1 << 64) - 1)}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.distance import COSINE, INNER_PRODUCT, encode_query, exact_distance
+from vego.index.kernels.agreement import query_rows
+from vego.index.kernels.distance import COSINE, HAMMING, INNER_PRODUCT, L1, encode_query, exact_distance
 from vego.index.kernels.hnsw_search import rerank_pool
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
@@ -28,7 +29,12 @@ def code_error(metric, code, dimension, key):
     """Standard error of a distance by codes, from rounding both vectors: sigma^2 = 1/12 in each component of each.
 
     The square of the two together has a variance of 7/180 of its own, which is all there is where codes are equal.
+    Their absolute difference has at most that of the difference, 1/6.
     """
+    if metric == HAMMING:
+        return np.float64(0)
+    if metric == L1:
+        return np.sqrt(dimension / 6)
     total = np.float64(0)
     for j in range(dimension):
         level = np.float64(code[j]) + (0 if metric == INNER_PRODUCT else 128)
@@ -69,7 +75,7 @@ def scan_slots(
     Returns whether the codes set the best apart from the rest. Where they do not, as for a query that is far from all
     candidates, the k nearest may not be among those that were scored exactly.
     """
-    code = np.empty((1, codes.shape[1]), np.int8)
+    code = query_rows(codes, 1)
     pool = np.empty(rerank, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)

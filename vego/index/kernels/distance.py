@@ -2,10 +2,12 @@
 
 A code is a = clip(rint(y / step) + 128, 0, 255) of y = x - centre, or y = (x - centre) @ axes where only the axes
 that matter are kept (vego/index/projection.py), with x the normalised vector under cosine; the signed code is
-b = a - 128. For every metric the walk ranks by `bias[v] - 2 * dot(a_v, b_q)`, in exact int32
-up to 32,768 dimensions; adding `offset[q]` makes it comparable between different q:
+b = a - 128. For every metric the walk ranks by `bias[v] - 2 * agreement` (vego/index/kernels/agreement.py), in exact
+int32 up to 32,768 dimensions; adding `offset[q]` makes it comparable between different q:
   l2, cosine   bias = sum a (a - 256),  offset = sum a^2:         the squared distance of the two codes
   ip           bias = 0,                offset = 256 * sum b:     -2 * sum b_v b_q    (its centre is 0)
+  l1           bias = offset = sum b:                             the distance of the two codes; rows hold b
+  hamming      bias = offset = bits that are set:                 the distance; a code is the row in words of 64 bits
 Where axes are left out, a share of the squared length left out of a row is part of both its bias and its offset.
 
 `vectors` and `inverse_norms` are the tables of vego/index/kernels/rows.py.
@@ -17,10 +19,10 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.intrinsics import dot_codes
-from vego.index.kernels.rows import address_at, chunk_of, norm_at, vector_at
-from vego.index.kernels.scoring import as_written, row_sum
+from vego.index.kernels.rows import address_at, chunk_of, kind_of, norm_at, vector_at
+from vego.index.kernels.scoring import ABSOLUTES, PRODUCTS, SQUARES, as_written, row_sum
 
-L2, COSINE, INNER_PRODUCT = 0, 1, 2
+L2, COSINE, INNER_PRODUCT, L1, HAMMING = 0, 1, 2, 3, 4
 MOST_LEFT_OUT = 1 << 28  # in squared steps: a bias stays an int32
 
 
@@ -36,29 +38,35 @@ def inverse_norm(vector):
 
 
 @kernel
+def operation_of(metric):
+    """What `row_sum` is to sum."""
+    if metric == L2:
+        return np.int64(SQUARES)
+    return np.int64(ABSOLUTES) if metric == L1 else np.int64(PRODUCTS)
+
+
+@kernel
 def rank_value(metric, total, inverse_norm, query_inverse):
     """What a row ranks by, of `row_sum`: the same bits from the same numbers, whatever kernel this becomes part of.
 
     Three factors would be multiplied in one order here and in another there.
     """
-    if metric == L2:
-        return total
     if metric == COSINE:
         return np.float32(1) - total * as_written(inverse_norm * query_inverse)
-    return -total
+    return -total if metric == INNER_PRODUCT else total
 
 
 @distance_kernel
 def distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse):
     """`exact_distance` where the array that the row is in is known."""
-    total = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
+    total = row_sum(operation_of(metric), kind_of(vectors), address_at(vectors, chunk, slot), query)
     inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
     return rank_value(metric, total, inverse, query_inverse)
 
 
 @distance_kernel
 def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
-    """Rank value of one row: squared distance (l2), 1 - cosine, or -dot; see `reported_distance`."""
+    """Rank value of one row: the distance, squared under l2, or -dot; see `reported_distance`."""
     chunk = chunk_of(vectors, np.int64(slot))
     return distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse)
 
@@ -95,11 +103,18 @@ def encode_on_axes(query, inverse, frame, inverse_step, out):
 
 @distance_kernel
 def encode_query(metric, query, frame, inverse_step, out):
-    """Write the signed code of one query to `out` (i8, padded with 0) and return its inverse norm.
+    """Write the code of one query, in that role, to `out` (padded with 0) and return its inverse norm.
 
-    `frame` is `CodeScale.frame`.
+    `frame` is `CodeScale.frame`. Under hamming the query is its own code: uint8 (n,) in words of 64 bits.
     """
     inverse = np.float32(1)
+    if metric == HAMMING:
+        bits = out.view(np.uint8)
+        for j in range(query.shape[0]):
+            bits[j] = np.uint8(query[j])
+        for j in range(query.shape[0], bits.shape[0]):
+            bits[j] = np.uint8(0)
+        return inverse
     if metric == COSINE:
         inverse = inverse_norm(query)
     centre, _, axes = frame

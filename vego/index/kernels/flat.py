@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.distance import COSINE, L2, inverse_norm, rank_value, reported_distance
-from vego.index.kernels.rows import address_at, chunk_of, norm_at
+from vego.index.kernels.distance import COSINE, inverse_norm, operation_of, rank_value, reported_distance
+from vego.index.kernels.rows import address_at, chunk_of, kind_of, norm_at, row_bytes
 from vego.index.kernels.scoring import row_sum
 
 BLOCK_BYTES = 1 << 18
@@ -60,7 +60,8 @@ def exact_scan(
     first = 0 if listed else start
     last = candidates.shape[0] if listed else stop
     chunk = np.uint64(0)  # the array that the last row was in
-    block = max(16, BLOCK_BYTES // (4 * queries.shape[1]))
+    block = max(16, BLOCK_BYTES // row_bytes(vectors))
+    operation, kind = operation_of(metric), kind_of(vectors)
     for low in range(first, last, block):
         high = min(low + block, last)
         for i in range(count):
@@ -74,7 +75,7 @@ def exact_scan(
                 if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
                     chunk = chunk_of(vectors, slot)
                 # `distance_within` written out: see kernels/scoring.py for what a call with arrays costs.
-                total = row_sum(metric != L2, address_at(vectors, chunk, slot, query.shape[0]), query)
+                total = row_sum(operation, kind, address_at(vectors, chunk, slot), query)
                 inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
                 value = rank_value(metric, total, inverse, inverses[i])
                 if value > heap_distances[0]:

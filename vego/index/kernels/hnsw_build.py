@@ -11,16 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import dot_codes
+from vego.index.kernels.agreement import agreement, as_query, query_rows
 from vego.index.kernels.walk import NONE, SLOT_MASK, descend, insert, key_of, next_stamp, walk
-
-
-@kernel
-def signed_code(codes, slot, out):
-    """Write the signed code (a - 128, as i8) of a slot to `out`."""
-    row = codes[np.uint32(slot)]
-    for j in range(out.shape[0]):
-        out[j] = np.int8(row[j] ^ np.uint8(128))
 
 
 @kernel
@@ -29,7 +21,7 @@ def select(codes, bias, offset, own, pool, count, limit, strictness, chosen, lin
 
     A candidate clearly nearer to one already picked than to the node is passed over: its distance to that
     one is below strictness / 16 of that to the node (16: Malkov and Yashunin, algorithm 4; less keeps more
-    links, as DiskANN does). `chosen` (>= limit, width) i8 receives the signed codes of those picked.
+    links, as DiskANN does). `chosen` (>= limit, width) receives the codes of those picked in the role of queries.
     """
     return select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, 0)
 
@@ -44,13 +36,13 @@ def select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen
         to_node = (pool[i] >> 32) + offset[own]
         keep = True
         for j in range(picked):
-            between = bias[slot] - 2 * np.int64(dot_codes(codes, slot, chosen, j)) + offset[links[j]]
+            between = bias[slot] - 2 * np.int64(agreement(codes, slot, chosen, j)) + offset[links[j]]
             if between * 16 < to_node * strictness:
                 keep = False
                 break
         if keep:
             links[picked] = slot
-            signed_code(codes, slot, chosen[picked])
+            as_query(codes, slot, chosen[picked])
             picked += 1
     return picked
 
@@ -61,13 +53,12 @@ def link_batch(
     start, stop, degree, strictness, ef, stamps,
 ):  # fmt: skip
     """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`."""
-    width = codes.shape[1]
-    code = np.empty((1, width), np.int8)
+    code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(max(links.shape[1], upper.shape[1]) + 1, np.int64)
-    chosen = np.empty((degree, width), np.int8)
+    chosen = query_rows(codes, degree)
     for node in range(start, stop):
-        signed_code(codes, node, code[0])
+        as_query(codes, node, code[0])
         level = np.int64(levels[node])
         seed = np.uint32(entry)
         if rows > 0:
@@ -113,9 +104,8 @@ def merge_links(
 
     A row that would exceed `cap` is chosen anew from old and new links together, once.
     """
-    width = codes.shape[1]
-    code = np.empty((1, width), np.int8)
-    chosen = np.empty((cap, width), np.int8)
+    code = query_rows(codes, 1)
+    chosen = query_rows(codes, cap)
     for group in range(start, stop):
         row = links[np.uint32(target_rows[group])]
         degree = 0
@@ -127,7 +117,7 @@ def merge_links(
                 row[degree + i - first] = sources[i]
             continue
         target = targets[group]
-        signed_code(codes, target, code[0])
+        as_query(codes, target, code[0])
         limit = degree + last - first
         pool = np.empty(limit, np.int64)
         for i in range(degree):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
+from vego.index.kernels.agreement import query_rows
 from vego.index.kernels.distance import encode_query
 from vego.index.kernels.filter_costs import (
     CONFIDENCE,
@@ -249,7 +250,7 @@ def search_filtered(
     What a walk would take is judged by the share of accepted nodes around the query. scored[i] is the work that was
     done and how[i] the way: PAST, THROUGH, or SCAN where nothing was found and the accepted slots are to be scanned.
     """
-    code = np.empty((1, codes.shape[1]), np.int8)
+    code = query_rows(codes, 1)
     best = np.empty(ef, np.int64)
     pool = np.empty(max(budget, np.int64(ef * (1 + WIDEN / LEAST_SHARE))), np.int64)
     hops = np.empty(links.shape[1], np.uint32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
+from vego.index.kernels.agreement import query_rows
 from vego.index.kernels.distance import encode_query, exact_distance, reported_distance
 from vego.index.kernels.rows import prefetch_vector
 from vego.index.kernels.walk import (
@@ -25,7 +26,7 @@ def rerank_pool(
 ):
     """Score pool[:count] in float32 and write the best len(slots); exact and order are scratch."""
     for i in range(count):
-        prefetch_vector(vectors, pool[i] & SLOT_MASK, query.shape[0])
+        prefetch_vector(vectors, pool[i] & SLOT_MASK)
     for i in range(count):
         slot = pool[i] & SLOT_MASK
         value = exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse)
@@ -53,7 +54,7 @@ def search_graph(
     rows, entry, top, queries, ef, rerank, stamps, slots, distances,
 ):  # fmt: skip
     """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k)."""
-    code = np.empty((1, codes.shape[1]), np.int8)
+    code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(links.shape[1] + 1, np.int64)
     exact = np.empty(rerank, np.float32)

@@ -19,13 +19,14 @@ from vego.index.kernels.distance import (
     encode_query,
     exact_distance,
     inverse_norm,
+    operation_of,
     reported_distance,
 )
 from vego.index.kernels.fastscan import sum_block
 from vego.index.kernels.hnsw_search import rerank_pool
 from vego.index.kernels.product_codes import query_table
 from vego.index.kernels.rotation import rotate_rows
-from vego.index.kernels.rows import address_at, chunk_of, norm_at, prefetch_vector
+from vego.index.kernels.rows import address_at, chunk_of, kind_of, norm_at, prefetch_vector
 from vego.index.kernels.scoring import half_sum, row_address, row_sum
 from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
 
@@ -104,13 +105,13 @@ def rerank_bounded(
     found = 0
     scored = count
     for i in range(min(AHEAD, count)):
-        prefetch_vector(vectors, pool[i] & SLOT_MASK, query.shape[0])
+        prefetch_vector(vectors, pool[i] & SLOT_MASK)
     for i in range(count):
         if found == k and value_of(pool[i]) * scale > distances[k - 1]:
             scored = i
             break
         if i + AHEAD < count:
-            prefetch_vector(vectors, pool[i + AHEAD] & SLOT_MASK, query.shape[0])
+            prefetch_vector(vectors, pool[i + AHEAD] & SLOT_MASK)
         slot = pool[i] & SLOT_MASK
         value = exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse)
         if np.isnan(value):
@@ -267,12 +268,12 @@ def search_bytes(
 
 
 @kernel
-def ask(vectors, members, first, last, accept, dimension):
+def ask(vectors, members, first, last, accept):
     """Ask for the rows of the accepted members [first, last) ahead of their use; see `prefetch_vector`."""
     for place in range(first, last):
         slot = members[np.uint32(place)]
         if accept.shape[0] == 0 or accept[slot]:
-            prefetch_vector(vectors, np.int64(slot), dimension)
+            prefetch_vector(vectors, np.int64(slot))
 
 
 @distance_kernel
@@ -298,7 +299,7 @@ def search_halves(
             number = lists[j] & SLOT_MASK
             first, last = starts[number], starts[number + 1]
             if not halves.shape[1]:
-                ask(vectors, members, first, min(first + AHEAD, last), accept, queries.shape[1])
+                ask(vectors, members, first, min(first + AHEAD, last), accept)
             for place in range(first, last):
                 slot = members[np.uint32(place)]
                 if halves.shape[1]:
@@ -306,19 +307,14 @@ def search_halves(
                         continue
                     value = half_sum(metric != L2, kind, row_address(halves, np.uint32(place)), point)
                 else:
-                    ask(
-                        vectors,
-                        members,
-                        place + AHEAD,
-                        min(place + AHEAD + 1, last),
-                        accept,
-                        queries.shape[1],
-                    )
+                    ask(vectors, members, place + AHEAD, min(place + AHEAD + 1, last), accept)
                     if accept.shape[0] and not accept[slot]:
                         continue
                     if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
                         chunk = chunk_of(vectors, np.int64(slot))
-                    value = row_sum(metric != L2, address_at(vectors, chunk, slot, queries.shape[1]), point)
+                    value = row_sum(
+                        operation_of(metric), kind_of(vectors), address_at(vectors, chunk, slot), point
+                    )
                     if metric == COSINE:
                         value *= norm_at(vectors, inverse_norms, chunk, slot)
                 if metric != L2:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.hnsw_build import select_more, signed_code
+from vego.index.kernels.agreement import as_query, query_rows
+from vego.index.kernels.hnsw_build import select_more
 from vego.index.kernels.walk import NONE, insert, key_of, next_stamp
 
 BEHIND = 64  # removed nodes looked behind for one that stays
@@ -21,8 +22,8 @@ def bypass(
     room it has, links are chosen from what lies behind the removed, through chains of removed nodes as well: `ef`
     candidates, `cap` links in all. Reads `links`, writes `healed`.
     """
-    code = np.empty((1, codes.shape[1]), np.int8)
-    chosen = np.empty((cap, codes.shape[1]), np.int8)
+    code = query_rows(codes, 1)
+    chosen = query_rows(codes, cap)
     pool = np.empty(ef, np.int64)
     behind = np.empty(BEHIND, np.uint32)
     for i in range(start, stop):
@@ -42,12 +43,12 @@ def bypass(
         target[picked:] = NONE
         if not lost or picked == cap:
             continue
-        signed_code(codes, node, code[0])
+        as_query(codes, node, code[0])
         stamp = next_stamp(stamps)
         stamps[node] = stamp
         for j in range(picked):
             stamps[target[j]] = stamp
-            signed_code(codes, target[j], chosen[j])
+            as_query(codes, target[j], chosen[j])
         count, head, tail = 0, -1, 0
         while head < tail:
             if head >= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.hnsw_build import signed_code
+from vego.index.kernels.agreement import as_query, query_rows
 from vego.index.kernels.walk import NONE, SLOT_MASK, next_stamp, walk
 
 ROUNDS = 4
@@ -49,7 +49,7 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, stamps
     Where none has room, the node is put into the last link v -> w of the nearest: v -> node -> w, so that
     w stays reachable. The walk begins at the entry, as what upper layers lead to may itself be cut off.
     """
-    signed_code(codes, node, code[0])
+    as_query(codes, node, code[0])
     ef = pool.shape[0]
     stamp = next_stamp(stamps)
     count = walk(codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, stamps, stamp, pool, fresh)
@@ -71,7 +71,7 @@ def attach_unreachable(
 
     `seen` (rows,) bool and `queue` (rows,) uint32 are scratch.
     """
-    code = np.empty((1, codes.shape[1]), np.int8)
+    code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(links.shape[1] + 1, np.int64)
     missing = 0

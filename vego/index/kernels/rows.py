@@ -1,8 +1,9 @@
 """Rows of vectors by slot, where the vectors are several arrays: a table of their addresses.
 
-`vectors` int64 (c + 1, 4) has one line for each of c arrays, in slot order: first slot, address of the float32
-(n, d) rows, address of the states uint8 of their blocks, shift (a block is `2^shift` rows). The last line begins
-with the number of slots; its second entry is set to 1 where a kernel met a block whose state is not SETTLED.
+`vectors` int64 (c + 1, 4) has one line for each of c arrays, in slot order: first slot, address of the rows,
+address of the states uint8 of their blocks, shift (a block is `2^shift` rows). The last line begins with the number
+of slots; its second entry is set to 1 where a kernel met a block whose state is not SETTLED; then come the kind of
+the rows (vego/vector_type.py) and their length in bytes.
 `inverse_norms` int64 (c,) are the addresses of the float32 inverse norms of each. The caller keeps the arrays
 alive and sees to it that every slot is below the number of slots. See `vego/table/vectors.py`.
 """
@@ -111,15 +112,27 @@ else:
 
 
 @kernel
-def address_at(vectors, chunk, slot, dimension):
-    """The address of the vector (dimension,) of a slot that lies in array `chunk`."""
-    return vectors[chunk, 1] + (np.int64(slot) - vectors[chunk, 0]) * np.int64(4 * dimension)
+def kind_of(vectors):
+    """What the rows are made of: see vego/vector_type.py."""
+    return vectors[np.uint64(vectors.shape[0] - 1), 2]
+
+
+@kernel
+def row_bytes(vectors):
+    """Length of a row."""
+    return vectors[np.uint64(vectors.shape[0] - 1), 3]
+
+
+@kernel
+def address_at(vectors, chunk, slot):
+    """The address of the vector of a slot that lies in array `chunk`."""
+    return vectors[chunk, 1] + (np.int64(slot) - vectors[chunk, 0]) * row_bytes(vectors)
 
 
 @kernel
 def vector_at(vectors, chunk, slot, dimension):
-    """The vector (dimension,) of a slot that lies in array `chunk`."""
-    return floats_at(address_at(vectors, chunk, slot, dimension), dimension)
+    """The float32 vector (dimension,) of a slot that lies in array `chunk`."""
+    return floats_at(address_at(vectors, chunk, slot), dimension)
 
 
 @kernel
@@ -129,11 +142,11 @@ def norm_at(vectors, inverse_norms, chunk, slot):
 
 
 @kernel
-def prefetch_vector(vectors, slot, dimension):
+def prefetch_vector(vectors, slot):
     """Ask for the vector of a slot ahead of its use; notes where its block is not settled."""
     chunk = chunk_of(vectors, slot)
     place = np.int64(slot) - vectors[chunk, 0]
-    prefetch_bytes(address_at(vectors, chunk, slot, dimension), 4 * dimension)
+    prefetch_bytes(address_at(vectors, chunk, slot), row_bytes(vectors))
     state = states_at(vectors[chunk, 2] + (place >> vectors[chunk, 3]), 1)
     if state[0] != SETTLED:
         state[0] = ASKED

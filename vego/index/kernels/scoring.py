@@ -1,5 +1,6 @@
-"""One row of 32-bit or 16-bit floats against one float32 query: 16 lanes, four sums at a time, no references counted.
+"""One row against one query: 16 lanes, four sums at a time, no references counted.
 
+Rows of float32, float16, uint8, int8 (and bfloat16, of codes) have a float32 query; rows of bits a query of bits.
 A kernel that is given arrays counts references to them, with locked instructions that cost more than the distance
 of a short row, wherever numba cannot prove them away. What is written here takes the address of the row.
 """
@@ -18,15 +19,25 @@ from vego.index.kernels.intrinsics import INT8, INT32, INT64, row_pointer
 
 INT16, FLOAT, LANES, SUMS = ir.IntType(16), ir.FloatType(), 16, 4
 VECTOR = ir.VectorType(FLOAT, LANES)
+WORDS = ir.VectorType(INT64, 8)
 FAST = ("nsz", "arcp", "contract", "afn", "reassoc")
+FLOAT32, FLOAT16, UINT8, INT8_ROWS = 0, 1, 2, 3  # kinds of rows; see vego/vector_type.py
+SQUARES, PRODUCTS, ABSOLUTES = 0, 1, 2  # what is summed
 
 
-def _term(builder, product, a, b, total):
-    """total + a b, or total + (a - b)^2."""
-    if product:
+def _term(builder, operation, a, b, total):
+    """total + a b, total + (a - b)^2, or total + |a - b|."""
+    if operation == PRODUCTS:
         return builder.fadd(total, builder.fmul(a, b, FAST), FAST)
     difference = builder.fsub(a, b, FAST)
-    return builder.fadd(total, builder.fmul(difference, difference, FAST), FAST)
+    if operation == SQUARES:
+        return builder.fadd(total, builder.fmul(difference, difference, FAST), FAST)
+    kind = difference.type
+    name = "f32" if kind == FLOAT else f"v{kind.count}f32"
+    absolute = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind]), f"llvm.fabs.{name}"
+    )
+    return builder.fadd(total, builder.call(absolute, [difference]), FAST)
 
 
 def _float32(builder, row, place, count):
@@ -66,7 +77,21 @@ def _float16(builder, row, place, count):
     return builder.bitcast(builder.or_(builder.bitcast(value, sign.type), sign), kind)
 
 
-def _sum(builder, product, load, row, query, length):
+def _bytes(signed):
+    """`_float32` of uint8 or int8."""
+
+    def load(builder, row, place, count):
+        narrow = INT8 if count == 1 else ir.VectorType(INT8, count)
+        wide = INT32 if count == 1 else ir.VectorType(INT32, count)
+        kind = FLOAT if count == 1 else ir.VectorType(FLOAT, count)
+        start = builder.bitcast(builder.gep(row, [place]), narrow.as_pointer())
+        values = builder.load(start, align=1)
+        return builder.sitofp(builder.sext(values, wide) if signed else builder.zext(values, wide), kind)
+
+    return load
+
+
+def _sum(builder, operation, load, row, query, length):
     """The sum over `length` (i64) components of `_term`; `load` reads those of the row, query points to float32."""
     zeros = ir.Constant(VECTOR, [0.0] * LANES)
     totals = [cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)]
@@ -74,7 +99,7 @@ def _sum(builder, product, load, row, query, length):
 
     def add(place, total, count):
         a, b = load(builder, row, place, count), _float32(builder, query, place, count)
-        builder.store(_term(builder, product, a, b, builder.load(total)), total)
+        builder.store(_term(builder, operation, a, b, builder.load(total)), total)
 
     def steps(start, stop, width):
         return builder.udiv(builder.sub(stop, start), INT64(width))
@@ -99,30 +124,101 @@ def _sum(builder, product, load, row, query, length):
     return builder.call(reduce, [builder.load(rest), whole], fastmath=FAST)
 
 
-def _choose(context, builder, signature, args, loads):
-    """The sum of a row by the flag `product`, args[0], read by the first of `loads`, or the second by args[1]."""
+LOADS = (_float32, _float16, _bytes(signed=False), _bytes(signed=True))
+INLINE = ((FLOAT32, SQUARES), (FLOAT32, PRODUCTS))
+
+
+def _seldom_used(module):
+    """A function of the module with all sums but those INLINE: (kind, operation, row, query, length) -> float."""
+    kind = ir.FunctionType(FLOAT, [INT64, INT64, INT8.as_pointer(), INT8.as_pointer(), INT64])
+    name = "vego.sum_of_narrow_row"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    entry = function.append_basic_block()
+    builder = ir.IRBuilder(entry)
+    rows, operation, row, query, length = function.args
+    other = function.append_basic_block()
+    number = builder.add(builder.mul(rows, INT64(3)), operation)
+    choice = builder.switch(number, other)
+    for wanted, load in enumerate(LOADS):
+        for term in (SQUARES, PRODUCTS, ABSOLUTES):
+            if (wanted, term) not in INLINE:
+                block = function.append_basic_block()
+                choice.add_case(INT64(3 * wanted + term), block)
+                builder.position_at_end(block)
+                builder.ret(_sum(builder, term, load, row, query, length))
+    builder.position_at_end(other)
+    builder.ret(FLOAT(0.0))
+    return function
+
+
+def _sum_of_floats(context, builder, signature, args):
+    """`row_sum` of a float32 query."""
+    operation, rows, address, _ = args
     view, query = row_pointer(context, builder, signature.args[-1], args[-1], types.uint64, INT64(0))
-    row = builder.inttoptr(args[-2], INT8.as_pointer())
+    row = builder.inttoptr(address, INT8.as_pointer())
     length = cgutils.unpack_tuple(builder, view.shape, 1)[0]
     result = cgutils.alloca_once(builder, FLOAT)
-    for number, load in enumerate(loads):
-        for product in (True, False):
-            wanted = args[0] if product else builder.not_(args[0])
-            if len(loads) > 1:
-                wanted = builder.and_(wanted, builder.icmp_signed("==", args[1], INT64(number)))
-            with builder.if_then(wanted):
-                builder.store(_sum(builder, product, load, row, query, length), result)
+    seldom = builder.or_(
+        builder.icmp_signed("!=", rows, INT64(FLOAT32)),
+        builder.icmp_signed("==", operation, INT64(ABSOLUTES)),
+    )
+    with builder.if_else(seldom) as (then, otherwise):
+        with then:
+            arguments = [rows, operation, row, query, length]
+            builder.store(builder.call(_seldom_used(builder.module), arguments), result)
+        with otherwise:
+            product = builder.icmp_signed("==", operation, INT64(PRODUCTS))
+            with builder.if_else(product) as (products, squares):
+                with products:
+                    builder.store(_sum(builder, PRODUCTS, _float32, row, query, length), result)
+                with squares:
+                    builder.store(_sum(builder, SQUARES, _float32, row, query, length), result)
     return builder.load(result)
 
 
+def _differing_bits(context, builder, signature, args):
+    """`row_sum` of a query of bits, whatever the operation: how many differ."""
+    view, query = row_pointer(context, builder, signature.args[-1], args[-1], types.uint64, INT64(0))
+    row = builder.inttoptr(args[2], INT8.as_pointer())
+    length = cgutils.unpack_tuple(builder, view.shape, 1)[0]
+    many = cgutils.alloca_once_value(builder, ir.Constant(WORDS, [0] * 8))
+    rest = cgutils.alloca_once_value(builder, INT64(0))
+
+    def add(place, kind, total):
+        a, b = (
+            builder.load(builder.bitcast(builder.gep(side, [place]), kind.as_pointer()), align=1)
+            for side in (row, query)
+        )
+        name = f"v8i{INT64.width}" if kind == WORDS else f"i{kind.width}"
+        count = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.{name}"
+        )
+        bits = builder.call(count, [builder.xor(a, b)])
+        bits = builder.zext(bits, INT64) if kind == INT8 else bits
+        builder.store(builder.add(builder.load(total), bits), total)
+
+    done = INT64(0)
+    for size, kind, total in ((64, WORDS, many), (8, INT64, rest), (1, INT8, rest)):
+        steps = builder.udiv(builder.sub(length, done), INT64(size))
+        with cgutils.for_range(builder, steps) as loop:
+            add(builder.add(done, builder.mul(loop.index, INT64(size))), kind, total)
+        done = builder.add(done, builder.mul(steps, INT64(size)))
+    reduce = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(INT64, [WORDS]), "llvm.vector.reduce.add.v8i64"
+    )
+    found = builder.add(builder.call(reduce, [builder.load(many)]), builder.load(rest))
+    return builder.sitofp(found, FLOAT)
+
+
 @intrinsic
-def _row_sum(typingctx, product, address, query):  # noqa: ARG001
+def _row_sum(typingctx, operation, kind, address, query):  # noqa: ARG001
     """`row_sum` from vector instructions."""
-
-    def codegen(context, builder, signature, args):
-        return _choose(context, builder, signature, args, (_float32,))
-
-    return types.float32(types.boolean, types.int64, query), codegen
+    codegen = _differing_bits if query.dtype == types.uint8 else _sum_of_floats
+    return types.float32(types.int64, types.int64, types.int64, query), codegen
 
 
 @intrinsic
@@ -130,7 +226,16 @@ def _half_sum(typingctx, product, kind, address, query):  # noqa: ARG001
     """`half_sum` from vector instructions."""
 
     def codegen(context, builder, signature, args):
-        return _choose(context, builder, signature, args, (_float16, _bfloat16))
+        view, query = row_pointer(context, builder, signature.args[-1], args[-1], types.uint64, INT64(0))
+        row = builder.inttoptr(args[2], INT8.as_pointer())
+        length = cgutils.unpack_tuple(builder, view.shape, 1)[0]
+        result = cgutils.alloca_once(builder, FLOAT)
+        for number, load in enumerate((_float16, _bfloat16)):
+            for term in (PRODUCTS, SQUARES):
+                wanted = args[0] if term == PRODUCTS else builder.not_(args[0])
+                with builder.if_then(builder.and_(wanted, builder.icmp_signed("==", args[1], INT64(number)))):
+                    builder.store(_sum(builder, term, load, row, query, length), result)
+        return builder.load(result)
 
     return types.float32(types.boolean, types.int64, types.int64, query), codegen
 
@@ -159,13 +264,21 @@ def _as_written(typingctx, value):  # noqa: ARG001
     return types.float32(types.float32), codegen
 
 
-def row_sum_loop(product, address, query):
-    """The sum over j of row[j] query[j] if `product`, else of (row[j] - query[j])^2, in float32.
+def row_sum_loop(operation, kind, address, query):
+    """The sum over j of (row[j] - query[j])^2, row[j] query[j] or |row[j] - query[j]|, in float32.
 
-    The row of query.shape[0] float32 begins at `address`.
+    `operation` is SQUARES, PRODUCTS or ABSOLUTES. The row of query.shape[0] components begins at `address`; `kind`
+    says what they are. Where the query is uint8, both are bits, and the sum is how many of them differ.
     """
-    row = np.ctypeslib.as_array((ctypes.c_float * len(query)).from_address(int(address)))
-    return np.float32((row * query).sum() if product else ((row - query) ** 2).sum())
+    if query.dtype == np.uint8:
+        row = np.ctypeslib.as_array((ctypes.c_uint8 * len(query)).from_address(int(address)))
+        return np.float32(np.unpackbits(row ^ query).sum())
+    item = (ctypes.c_float, ctypes.c_uint16, ctypes.c_uint8, ctypes.c_int8)[kind]
+    row = np.ctypeslib.as_array((item * len(query)).from_address(int(address)))
+    row = (row.view(np.float16) if kind == FLOAT16 else row).astype(np.float32)
+    if operation == PRODUCTS:
+        return np.float32((row * query).sum())
+    return np.float32(((row - query) ** 2).sum() if operation == SQUARES else np.abs(row - query).sum())
 
 
 def half_sum_loop(product, kind, address, query):

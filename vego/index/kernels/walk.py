@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import dot_codes, prefetch, shift_up
+from vego.index.kernels.agreement import agreement
+from vego.index.kernels.intrinsics import prefetch, shift_up
 
 NONE = 0xFFFFFFFF
 EXPANDED = 1 << 31
@@ -31,7 +32,7 @@ def next_stamp(stamps):
 @kernel
 def key_of(codes, bias, slot, queries, query_row):
     """Pool key of one slot for the query in `queries[query_row]`."""
-    distance = np.int64(bias[np.uint32(slot)]) - 2 * np.int64(dot_codes(codes, slot, queries, query_row))
+    distance = np.int64(bias[np.uint32(slot)]) - 2 * np.int64(agreement(codes, slot, queries, query_row))
     return (distance << 32) | np.int64(slot)
 
 
