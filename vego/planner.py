@@ -112,9 +112,9 @@ def choose(
     if lists == 1:
         return plan("lists", "there is one list, of all rows: the codes of those that match are scanned")
     if lists:
-        return plan(
-            "lists", f"rows of the nearest lists are scanned, of {min(effort.ef, lists):,} of {lists:,} lists"
-        )
+        # As many rows that match are looked at as rows where all do.
+        effort = effort._replace(ef=min(-(-effort.ef * slots // matches), lists))
+        return plan("lists", f"rows of the nearest lists are scanned, of {effort.ef:,} of {lists:,} lists")
     if matches == slots:
         if scan_beats_walk(matches, width, effort.ef):
             return plan("codes", "scanning all codes costs less than a walk with so many candidates")
