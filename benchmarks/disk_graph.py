@@ -79,13 +79,13 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     out: dict[str, Any] = {}
     with vego.open(folder / "db", dimension=options.dimension, metric="l2", background=False) as db:
         docs = db.collection("c", index="disk", m=options.m, retain_versions=2)
-        seen = [(perf_counter(), 0)]  # the beginning, then after each batch of nodes
+        seen = [(perf_counter(), of_status("RssAnon"))]  # the beginning, then after each batch of nodes
         docs.insert_batch(
             ids=ids, vectors=vectors, progress=lambda *_: seen.append((perf_counter(), of_status("RssAnon")))
         )
         docs.build_index()
         out["insert_s"], out["build_s"] = seen[1][0] - seen[0][0], perf_counter() - seen[1][0]
-        out["build_bytes"] = max(size for _, size in seen) - seen[1][1]
+        out["build_bytes"] = max(size for _, size in seen) - seen[0][1]
         del vectors, ids
         start = perf_counter()
         _, truth = docs.search_batch(queries, k=K, exact=True)
