@@ -76,14 +76,16 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     vectors = made_up(options.rows, options.dimension, options.intrinsic, options.seed, 1)
     queries = made_up(options.queries, options.dimension, options.intrinsic, options.seed, 2)
     ids = [str(number) for number in range(options.rows)]
-    before = of_status("RssAnon")
     out: dict[str, Any] = {}
     with vego.open(folder / "db", dimension=options.dimension, metric="l2", background=False) as db:
         docs = db.collection("c", index="disk", m=options.m, retain_versions=2)
-        seen = [perf_counter()]  # the beginning, then after each batch of nodes
-        docs.insert_batch(ids=ids, vectors=vectors, progress=lambda *_: seen.append(perf_counter()))
+        seen = [(perf_counter(), of_status("RssAnon"))]  # the beginning, then after each batch of nodes
+        docs.insert_batch(
+            ids=ids, vectors=vectors, progress=lambda *_: seen.append((perf_counter(), of_status("RssAnon")))
+        )
         docs.build_index()
-        out["insert_s"], out["build_s"] = seen[1] - seen[0], perf_counter() - seen[1]
+        out["insert_s"], out["build_s"] = seen[1][0] - seen[0][0], perf_counter() - seen[1][0]
+        out["build_bytes"] = max(size for _, size in seen) - seen[0][1]
         del vectors, ids
         start = perf_counter()
         _, truth = docs.search_batch(queries, k=K, exact=True)
@@ -92,8 +94,7 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         out["memory"], out["curve"] = report.memory, report.curve
         out["usual_ef"] = report.ef
     np.savez(folder / "queries.npz", queries=queries, truth=truth[:, -1])
-    out["build_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    out["before_bytes"] = before
+    out["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     out["file_bytes"] = {
         name: sum(path.stat().st_size for path in (folder / "db/collections/c" / name).iterdir())
         for name in ("data", "index")
@@ -206,7 +207,8 @@ def table(outcome: dict[str, Any]) -> str:
     rows, files = options["rows"], built["file_bytes"]
     lines = [
         f"{rows:,} x {options['dimension']}, m={options['m']}: insert {built['insert_s']:.0f} s, build "
-        f"{built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s), at most {mib(built['build_bytes'])}",
+        f"{built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s) in {mib(built['build_bytes'])} "
+        f"beside the vectors made; the process took {mib(built['peak_bytes'])}",
         f"files: data {mib(files['data'])}, index {mib(files['index'])}; exact scan {built['exact_ms']:.0f} ms a query",
         f"memory: limit {mib(limited['limit'])} ({limited['how']}); private after opening "
         f"{mib(limited['open_bytes'])}, at the end {mib(limited['end_bytes'])}; opened in {limited['open_s']:.1f} s",

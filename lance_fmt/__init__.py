@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lance_fmt.cached_source import CachedSource
     from lance_fmt.checksum import crc32c
     from lance_fmt.column import Column
+    from lance_fmt.computed import ComputedColumn
     from lance_fmt.constants import TypeId
     from lance_fmt.damage import Damage
     from lance_fmt.errors import (
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from lance_fmt.writer import Writer, WriteSummary, encodings_for, write
 
 __all__ = [  # noqa: RUF022 (grouped by what they are for)
-    "open", "write", "File", "Writer", "WriteSummary", "Table", "Column", "ColumnInfo", "PageInfo",
+    "open", "write", "File", "Writer", "WriteSummary", "Table", "Column", "ComputedColumn", "ColumnInfo", "PageInfo",
     "examine", "Survey", "ColumnSurvey", "Region", "dissect", "Anatomy", "Part",
     "Expression", "field", "Damage", "salvage", "SalvageReport",
     "ReadAt", "FileSource", "MmapSource", "BytesSource", "CachedSource", "BlockCache", "CacheStats",
@@ -79,6 +80,7 @@ _HOMES = {
     "lance_fmt.cache": "BlockCache CacheStats",
     "lance_fmt.checksum": "crc32c",
     "lance_fmt.column": "Column",
+    "lance_fmt.computed": "ComputedColumn",
     "lance_fmt.constants": "TypeId",
     "lance_fmt.damage": "Damage",
     "lance_fmt.errors": "CorruptFileError FormatError InvalidDataError SchemaError UnsupportedVersionError",

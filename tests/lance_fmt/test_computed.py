@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import lance_fmt
-from lance_fmt import Column
-from lance_fmt.computed import ComputedColumn
+from lance_fmt import Column, ComputedColumn
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 5000])

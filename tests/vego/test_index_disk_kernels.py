@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import os
+import sys
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +19,7 @@ from vego.index import HnswIndex, Metric
 from vego.index.disk.parts import StoredPart, layout_of
 from vego.index.disk.records import RecordLayout, Records
 from vego.index.kernels.record_search import scan_records, search_records
-from vego.index.kernels.records import first_damaged, intact, record_at, record_distance
+from vego.index.kernels.records import ask_for, first_damaged, intact, record_at, record_distance
 from vego.table.vectors import inverse_norms_of
 
 METRICS = [metric.value for metric in Metric]
@@ -64,6 +70,36 @@ def test_no_changed_word_is_believed(data):
     assert first_damaged(records, layout.keys, np.arange(3)) == row
     with pytest.raises(CorruptionError, match=f"slot {20 + row} is damaged"):
         Records(layout, records, "index", 20).links(3)
+
+
+def resident(array, pages):
+    """Which pages of a mapped array are in memory."""
+    states = (ctypes.c_ubyte * pages)()
+    address = ctypes.c_void_p(array.ctypes.data)
+    mincore = ctypes.CDLL(None, use_errno=True).mincore
+    assert mincore(address, ctypes.c_size_t(pages * mmap.PAGESIZE), states) == 0
+    return [state & 1 for state in states]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which pages are in memory")
+def test_records_that_are_asked_for_are_read(tmp_path):
+    """That and no more: neither the pages before nor those behind, as a touch of the mapping would."""
+    path, pages = tmp_path / "records", 64
+    path.write_bytes(bytes(pages * mmap.PAGESIZE))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    array = np.frombuffer(mapped, np.uint8)
+    if any(resident(array, pages)):
+        pytest.skip("a file system that is memory")
+    words = mmap.PAGESIZE // 8  # two records a page
+    ask_for(array.ctypes.data, words, 81, 1)
+    ask_for(array.ctypes.data, words, 41, 2)
+    deadline = time.monotonic() + 30
+    while sum(resident(array, pages)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert np.flatnonzero(resident(array, pages)).tolist() == [20, 21, 40]
 
 
 def test_a_record_of_another_node_is_not_believed():

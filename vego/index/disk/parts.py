@@ -182,8 +182,9 @@ class StoredPart:
             left = np.flatnonzero(short)
         if len(left):
             candidates = marked_slots(accept, 0, rows) if len(accept) else np.arange(rows, dtype=np.uint32)
+            depth = max(rerank, rows) if rows <= ef else rerank  # a walk would have read as many
             for i in left:
-                found, near = self.scan(vectors, queries[i], k, rerank, candidates)
+                found, near = self.scan(vectors, queries[i], k, depth, candidates)
                 slots[i, : len(found)], distances[i, : len(near)] = found, near
         return slots, distances
 

@@ -24,8 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 import lance_fmt
-from lance_fmt import Column
-from lance_fmt.computed import ComputedColumn
+from lance_fmt import Column, ComputedColumn
 from vego.index.content import ContentChecker
 from vego.index.disk.parts import Part, StoredPart, layout_of
 from vego.index.disk.records import Records

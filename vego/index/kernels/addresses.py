@@ -5,8 +5,6 @@ Nothing here checks a bound: the caller owns the memory, keeps it alive, and giv
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from llvmlite import ir
 from numba import carray, config, types
@@ -19,7 +17,7 @@ from vego.index.kernels.intrinsics import INT8, INT32, INT64
 WILL_NEED = 3  # MADV_WILLNEED of Linux and macOS
 # `madvise` wants the start of a page of memory. Where pages are larger than this it refuses, and no harm is done.
 PAGE = 4096
-ADVISES = sys.platform in ("linux", "darwin")
+SYSTEMS = ("linux", "darwin")  # in the name of the target that is compiled for
 
 
 @intrinsic
@@ -37,7 +35,7 @@ def _advise(typingctx, address, length):  # noqa: ARG001
     """Say that `length` bytes from `address` on, the start of a page of memory, are needed soon."""
 
     def codegen(context, builder, signature, args):  # noqa: ARG001
-        if ADVISES:
+        if any(system in builder.module.triple for system in SYSTEMS):
             kind = ir.FunctionType(INT32, [INT8.as_pointer(), INT64, INT32])
             function = cgutils.get_or_insert_function(builder.module, kind, "madvise")
             builder.call(function, [builder.inttoptr(args[0], INT8.as_pointer()), args[1], INT32(WILL_NEED)])
