@@ -89,11 +89,12 @@ def faiss_index(data: Data, make: Callable[[Any], Any]) -> tuple[Any, float]:
     return index, process_time() - started
 
 
-def faiss_search(index: Any, prepare: Callable[[Any], None] = lambda index: None) -> Search:
+def faiss_search(index: Any, prepare: Callable[[Any], None] | None = None) -> Search:
     """A search, after setting how hard it is to look."""
 
     def search(queries: np.ndarray) -> np.ndarray:
-        prepare(index)
+        if prepare is not None:
+            prepare(index)
         distances, labels = index.search(queries, K)
         found: np.ndarray = np.where(labels >= 0, distances, 1 << 30)
         return found
@@ -122,7 +123,10 @@ def cases(data: Data) -> tuple[dict[str, tuple[Search, str]], dict[str, float]]:
     )
     for flips in (0, 1, 2):
         name = f"faiss multi-hash, {flips} flips"
-        found[name] = (faiss_search(hashes, lambda index, flips=flips: setattr(index, "nflip", flips)), "vego flat")
+        found[name] = (
+            faiss_search(hashes, lambda index, flips=flips: setattr(index, "nflip", flips)),
+            "vego flat",
+        )
     return found, seconds
 
 
@@ -171,7 +175,9 @@ def table(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> list[str
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.binary", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DATA, help="where the data sets are")
-    parser.add_argument("--data", action="append", choices=("debian-packages", "clusters"), help="default: both")
+    parser.add_argument(
+        "--data", action="append", choices=("debian-packages", "clusters"), help="default: both"
+    )
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--rows", type=int, help="use only so many rows")
     parser.add_argument("--rounds", type=int, default=5)
@@ -183,7 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: {len(data.rows):,} x {data.dimension} bits, {len(data.queries)} queries", flush=True)
         rows, seconds = measure(data, options.rounds)
         print("\n".join(table(rows, seconds)), flush=True)
-        kept.append({"data": name, "rows": len(data.rows), "bits": data.dimension, "seconds": seconds, "figures": rows})
+        kept.append(
+            {
+                "data": name,
+                "rows": len(data.rows),
+                "bits": data.dimension,
+                "seconds": seconds,
+                "figures": rows,
+            }
+        )
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine.describe(), "runs": kept}, indent=2) + "\n")
     return 0

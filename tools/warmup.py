@@ -61,7 +61,8 @@ def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
     yield from _timed("putting codes on axes", _codes_on_axes)
     for metric, rows in (("l1", vectors), ("hamming", np.packbits(vectors > 0, axis=1))):
         yield from _timed(
-            f"graphs under {metric}", lambda metric=metric, rows=rows: _of_metric(database, metric, rows, columns)
+            f"graphs under {metric}",
+            lambda metric=metric, rows=rows: _of_metric(database, metric, rows, columns),
         )
     yield from _timed("reading documents", lambda: documents.get_batch(ids[:3]))
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import HnswIndex, IvfIndex, Metric, VectorIndex, exact_search, marked_slots
+from vego.index import HnswIndex, IvfIndex, LshIndex, Metric, VectorIndex, exact_search, marked_slots
 from vego.planner import Effort, Plan, choose, walked
 from vego.queries import Limit
 from vego.table.slots import SlotView
@@ -52,6 +52,7 @@ class Searcher:
             width=index.code_width if isinstance(index, HnswIndex) else 0,
             effort=effort,
             lists=index.lists if isinstance(index, IvfIndex) else 0,
+            buckets=isinstance(index, LshIndex),
         )
         return plan, accept
 
@@ -81,6 +82,10 @@ class Searcher:
         view, index = self.view, self.index
         if plan.strategy == "lists" and isinstance(index, IvfIndex) and plan.ef < index.lists:
             return plan
+        if plan.strategy == "buckets" and isinstance(index, LshIndex):
+            behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
+            scored = index.scored(view.vectors, None, query, k, plan.ef, accept)
+            return plan._replace(visited=scored + behind)
         if not isinstance(index, HnswIndex) or plan.strategy not in ("graph", "filtered graph", "codes"):
             return plan._replace(visited=plan.matches)
         behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))

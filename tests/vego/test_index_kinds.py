@@ -9,7 +9,7 @@ import pytest
 
 import vego
 from vego.errors import UnknownOptionError
-from vego.index import HnswIndex, IvfIndex, Metric
+from vego.index import HnswIndex, IvfIndex, LshIndex, Metric, VectorIndex
 from vego.index.kinds import IVF_KINDS, empty_index
 from vego.options import INDEX_KINDS, CollectionOptions
 
@@ -78,9 +78,11 @@ def test_every_option_has_an_index():
     for kind in INDEX_KINDS:
         if kind == "flat":
             continue  # has none
-        index = empty_index(CollectionOptions(index=kind), Metric.L2, 5)
-        assert isinstance(index, IvfIndex if kind in IVF_KINDS else HnswIndex)
-        assert (index.metric, index.dimension, index.rows) == (Metric.L2, 5, 0)
+        metric = Metric.HAMMING if kind == "lsh" else Metric.L2
+        index = empty_index(CollectionOptions(index=kind), metric, 8)
+        expected = {"lsh": LshIndex}.get(kind, IvfIndex if kind in IVF_KINDS else HnswIndex)
+        assert isinstance(index, expected) and isinstance(index, VectorIndex)
+        assert (index.metric, index.dimension, index.rows) == (metric, 8, 0)
     with pytest.raises(UnknownOptionError, match="ivf_pq"):
         CollectionOptions(index="ivfpq")
 

@@ -36,7 +36,9 @@ def sums(operation, kind, rows, query, out):
 def rows_of(element, dimension, seed=0):
     rng = np.random.default_rng(seed)
     if element.stored.kind == "f":
-        rows = (rng.standard_normal((9, dimension)) * 10.0 ** rng.integers(-6, 4, (9, 1))).astype(element.stored)
+        rows = (rng.standard_normal((9, dimension)) * 10.0 ** rng.integers(-6, 4, (9, 1))).astype(
+            element.stored
+        )
         rows[0, 0] = np.finfo(element.stored).smallest_subnormal
         return rows
     return rng.integers(0, 256, (9, dimension), np.uint8).view(element.stored)
@@ -52,7 +54,8 @@ def test_sums(element, operation, dimension):
     out = np.full(9, 7, np.float32)
     sums(operation, element.code, rows, query, out)
     plain = [
-        scoring.row_sum_loop(operation, element.code, scoring.address_of_row(rows, i), query) for i in range(9)
+        scoring.row_sum_loop(operation, element.code, scoring.address_of_row(rows, i), query)
+        for i in range(9)
     ]
     terms = OPERATIONS[operation](rows.astype(np.float64), query.astype(np.float64))
     spread = np.abs(terms).sum(axis=1) * 1e-6 + 1e-42  # a few of the smallest float32
@@ -106,7 +109,11 @@ def test_every_processor_sums_the_same(without):
     outputs = []
     for environment in ({}, {"NUMBA_CPU_FEATURES": features.flatten()}):
         run = subprocess.run(
-            [sys.executable, "-c", SUMS], env=os.environ | environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", SUMS],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        outputs.append(np.array([eval(line) for line in run.stdout.split("\n")[:-1]]))  # noqa: S307
+        outputs.append(np.array([eval(line) for line in run.stdout.split("\n")[:-1]]))
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=2e-3)

@@ -295,7 +295,9 @@ def test_kernels_see_the_same_in_one_array_and_in_many(metric: Metric) -> None:
 
     expected = answers(lambda: array)
     for cuts in ([0, 700], [0, 1, 699, 700], [0, 64, 128, 500], [0]):
-        for found, wanted in zip(answers(lambda cuts=cuts: cut(array, cuts, metric=metric)), expected, strict=True):
+        for found, wanted in zip(
+            answers(lambda cuts=cuts: cut(array, cuts, metric=metric)), expected, strict=True
+        ):
             assert found.tobytes() == wanted.tobytes()
     other = HnswIndex(metric, dimension, m=4, ef_construction=30)
     other.extend(cut(array, [0, 300, 600], metric=metric), None, 700, threads=1)

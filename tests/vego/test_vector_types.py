@@ -58,7 +58,9 @@ def truth(dtype: str, metric: str, rows: np.ndarray, queries: np.ndarray) -> np.
     return 1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
-def check(docs: vego.Collection, dtype: str, metric: str, there: dict[str, np.ndarray], queries: np.ndarray) -> None:
+def check(
+    docs: vego.Collection, dtype: str, metric: str, there: dict[str, np.ndarray], queries: np.ndarray
+) -> None:
     """Every verb that reads, against the definition over the documents that are there."""
     ids, rows = list(there), np.stack(list(there.values()))
     away = truth(dtype, metric, rows, queries)
@@ -100,7 +102,9 @@ def test_the_life_of_a_collection(tmp_path: Path, dtype: str, metric: str) -> No
         def add(first: int, stop: int) -> None:
             ids = [str(row) for row in range(first, stop)]
             docs.insert_batch(
-                ids=ids, vectors=rows[first:stop], metadata={"even": [row % 2 == 0 for row in range(first, stop)]}
+                ids=ids,
+                vectors=rows[first:stop],
+                metadata={"even": [row % 2 == 0 for row in range(first, stop)]},
             )
             there.update(zip(ids, rows[first:stop], strict=True))
 
@@ -150,7 +154,9 @@ def test_the_life_of_a_collection(tmp_path: Path, dtype: str, metric: str) -> No
         assert report.ok, report
 
 
-@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2), ("uint8", 1), ("int8", 1), ("bit", 1 / 8)])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("float32", 4), ("float16", 2), ("uint8", 1), ("int8", 1), ("bit", 1 / 8)]
+)
 def test_rows_take_their_own_size_in_segments_and_log(tmp_path: Path, dtype: str, size: float) -> None:
     rows = some(dtype, 4_000, 256)
     metric = "hamming" if dtype == "bit" else "l2"
@@ -173,7 +179,12 @@ def test_rows_take_their_own_size_in_segments_and_log(tmp_path: Path, dtype: str
 
 @pytest.mark.parametrize(
     ("index", "dtype", "metric"),
-    [("ivf", "uint8", "l2"), ("ivf_sq8", "float16", "cosine"), ("ivf_pq", "int8", "l2"), ("flat_rabitq", "float16", "ip")],
+    [
+        ("ivf", "uint8", "l2"),
+        ("ivf_sq8", "float16", "cosine"),
+        ("ivf_pq", "int8", "l2"),
+        ("flat_sq8", "float16", "ip"),
+    ],
 )
 def test_lists_and_codes_over_rows_of_every_type(tmp_path: Path, index: str, dtype: str, metric: str) -> None:
     rows, queries = some(dtype, 2_000, 48), some(dtype, 2_030, 48)[2_000:]
@@ -193,7 +204,9 @@ def test_lists_and_codes_over_rows_of_every_type(tmp_path: Path, index: str, dty
     k=st.integers(1, 50),
     seed=st.integers(0, 1 << 32),
 )
-def test_scans_equal_the_definition(kind: tuple[str, str], rows: int, dimension: int, k: int, seed: int) -> None:
+def test_scans_equal_the_definition(
+    kind: tuple[str, str], rows: int, dimension: int, k: int, seed: int
+) -> None:
     """Of few values, so that distances tie: those come by slot."""
     dtype, metric = kind
     dimension = -(-dimension // 8) * 8 if dtype == "bit" else dimension
@@ -289,7 +302,15 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, dtype: str, row: list[Any]
 def test_bits_come_as_bits_or_packed(tmp_path: Path) -> None:
     bits = np.random.default_rng(0).random((50, 24)) < 0.5
     packed = np.packbits(bits, axis=1)
-    spellings = [bits, packed, bits.astype(int), bits.astype(np.float32), bits.tolist(), packed.tolist(), list(packed)]
+    spellings = [
+        bits,
+        packed,
+        bits.astype(int),
+        bits.astype(np.float32),
+        bits.tolist(),
+        packed.tolist(),
+        list(packed),
+    ]
     with vego.open(tmp_path / "db") as db:
         for number, rows in enumerate(spellings):
             docs = db.collection(f"c{number}", dimension=24, dtype="bit")
@@ -317,7 +338,10 @@ def test_bits_come_as_bits_or_packed(tmp_path: Path) -> None:
     ("options", "fragment"),
     [
         ({"dtype": "bit", "metric": "l2"}, "dtype='bit' does not go with metric 'l2'; use metric 'hamming'"),
-        ({"dtype": "uint8", "metric": "hamming"}, "dtype='uint8' does not go with metric 'hamming'; use dtype='bit'"),
+        (
+            {"dtype": "uint8", "metric": "hamming"},
+            "dtype='uint8' does not go with metric 'hamming'; use dtype='bit'",
+        ),
         ({"dtype": "float64"}, "expected one of 'float32'"),
         ({"dtype": np.float16}, "expected one of 'float32'"),
         ({"metric": "hamming", "index": "ivf_pq"}, "index='ivf_pq' does not work with metric 'hamming'"),
