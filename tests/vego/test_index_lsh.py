@@ -207,7 +207,8 @@ def test_a_file_gives_the_index_back():
     "change",
     [
         {"metric": "l2"}, {"dimension": "20"}, {"dimension": "0"}, {"bits": "17"}, {"bits": "2"}, {"tables": "3"},
-        {"tables": "99"}, {"rows": "699"}, {"seed": "-1"}, {"seed": str(1 << 64)}, {"format": "vego-ivf"}, {"bits": "x"},
+        {"tables": "99"}, {"rows": "699"}, {"seed": "-1"}, {"seed": str(1 << 64)}, {"format": "vego-ivf"},
+        {"bits": "x"},
     ],
 )  # fmt: skip
 def test_files_that_contradict_themselves_are_refused(change):
