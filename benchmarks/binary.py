@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.shared import DATA
-from vego.index import HnswIndex, Metric, exact_search
+from vego.index import HnswIndex, LshIndex, Metric, exact_search
 from vego_tools.bench import machine
 
 K = 10
 BATCH = 20
 EFFORTS = (32, 64, 128, 256)
+BUCKETS = (1, 10, 40, 160)
 Search = Callable[[np.ndarray], np.ndarray]  # packed queries -> distances (m, K)
 
 
@@ -73,8 +74,16 @@ def vego_graph(data: Data) -> tuple[HnswIndex, float]:
     return index, process_time() - started
 
 
-def vego_search(data: Data, index: HnswIndex, ef: int) -> Search:
-    """A walk."""
+def vego_tables(data: Data) -> tuple[LshIndex, float]:
+    """Hash tables, and the seconds it took to build them."""
+    index = LshIndex(data.dimension)
+    started = process_time()
+    index.extend(data.rows, None, len(data.rows))
+    return index, process_time() - started
+
+
+def vego_search(data: Data, index: HnswIndex | LshIndex, ef: int) -> Search:
+    """A walk, or a look at so many buckets of each table."""
     return lambda queries: index.search_batch(data.rows, None, queries, K, ef=ef, rerank=K)[1]
 
 
@@ -89,11 +98,12 @@ def faiss_index(data: Data, make: Callable[[Any], Any]) -> tuple[Any, float]:
     return index, process_time() - started
 
 
-def faiss_search(index: Any, prepare: Callable[[Any], None] = lambda _: None) -> Search:
+def faiss_search(index: Any, prepare: Callable[[Any], None] | None = None) -> Search:
     """A search, after setting how hard it is to look."""
 
     def search(queries: np.ndarray) -> np.ndarray:
-        prepare(index)
+        if prepare is not None:
+            prepare(index)
         distances, labels = index.search(queries, K)
         found: np.ndarray = np.where(labels >= 0, distances, 1 << 30)
         return found
@@ -120,6 +130,9 @@ def cases(data: Data) -> tuple[dict[str, tuple[Search, str]], dict[str, float]]:
     hashes, seconds["faiss multi-hash"] = faiss_index(
         data, lambda faiss: faiss.IndexBinaryMultiHash(data.dimension, tables, bits)
     )
+    own_tables, seconds["vego lsh"] = vego_tables(data)
+    for ef in BUCKETS:
+        found[f"vego lsh, {ef} buckets"] = (vego_search(data, own_tables, ef), "vego flat")
     for flips in (0, 1, 2):
         name = f"faiss multi-hash, {flips} flips"
         found[name] = (

@@ -33,6 +33,7 @@ def warmup() -> Iterator[tuple[str, float]]:
         with vego.open(Path(directory) / "db", dimension=DIMENSION, durability="none") as database:
             yield from _steps(database)
             yield from _timed("inverted lists", lambda: _inverted_lists(database))
+            yield from _timed("hash tables", lambda: _hash_tables(database))
         yield from _timed("opening again", lambda: _reopen(Path(directory) / "db"))
     for what, columns in _columns().items():
         yield from _timed(f"encoding and decoding {what}", lambda columns=columns: _every_encoding(columns))
@@ -77,6 +78,13 @@ def _of_metric(
     documents.search(vectors[0], 5, exact=True)
     for text, ef in FILTERED.values():
         documents.search(vectors[0], 1, filter=text, ef=ef)
+
+
+def _hash_tables(database: vego.Database) -> None:
+    bits = np.random.default_rng(0).random((ROWS, DIMENSION)) < 0.5
+    documents = database.collection("lsh", metric="hamming", index="lsh")
+    documents.insert_batch(vectors=bits)
+    documents.search(bits[0], 5)
 
 
 def _codes_on_axes() -> None:

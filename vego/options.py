@@ -32,6 +32,7 @@ INDEX_KINDS = (
     "flat_pq",
     "flat_rabitq",
     "disk",
+    "lsh",
 )
 DTYPES = ("float32", "float16", "uint8", "int8", "bit")
 AUTO_ROWS = 1_024  # with index="auto", collections of fewer rows have no graph: a scan takes microseconds
@@ -58,13 +59,14 @@ class CollectionOptions:
     index: "auto" (exact scans below AUTO_ROWS rows, a graph over 8-bit codes from there on), "hnsw" (the same, but
         `build_index` makes a graph of any number of rows), "flat" (always exact), "ivf" (inverted lists), or one of
         these two over codes, the best re-ranked exactly: "ivf_sq8", "ivf_pq", "ivf_rabitq", "flat_sq8", "flat_pq",
-        "flat_rabitq". "disk" is a graph that stays on the disk with its vectors, in bounded memory.
+        "flat_rabitq"; "lsh" (of bits: hash tables of some of them). "disk" is a graph that stays on the disk with its
+        vectors, in bounded memory.
     target_recall: share of the true nearest that a search is to find where it does not say how hard to try. Recall of
         a graph is measured when it is built and when it has grown, and `ef` is chosen by it. 1.0: always exact.
     m: links per node of the graph; level 0 has twice as many.
     ef_construction: candidates weighed for each node while the graph is built.
-    ef_search: candidates kept, or inverted lists looked at, by a search that does not say `ef=`; None: of a graph what
-        reaches `target_recall`, of lists a share that does not depend on it.
+    ef_search: candidates kept, or inverted lists or buckets of a table looked at, by a search that does not say `ef=`;
+        None: of a graph or table what reaches `target_recall`, of lists a share that does not depend on it.
     flush_bytes: size of the write buffer at which it becomes a segment file.
     retain_versions: how many of the newest versions stay to be opened with `at`, at least 2; tagged ones stay as well.
     retain_seconds: what is needed to go back to any moment of this time stays, however many versions there are.

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from vego.index import PAST, THROUGH, scan_beats_reads, scan_beats_walk, walk_may_pay
 
+LEAST_BUCKETS = (
+    0.9  # share of the slots that has to match for buckets to have what a search without a filter finds
+)
 GATHER_ROWS = 256  # up to here an exact float scan of the matches costs about what a scan of their codes does
 
 
@@ -27,8 +30,8 @@ class Plan(NamedTuple):
     """What a search does and why.
 
     strategy: "empty", "exact" (float scan of all rows), "gather" (float scan of the matches), "codes" (8-bit scan
-    of the matches, best re-ranked), "lists" (scan of inverted lists), "graph", or "filtered graph".
-    What `explain` returns has for the last "graph past"
+    of the matches, best re-ranked), "lists" (scan of inverted lists), "buckets" (of hash tables), "graph", or
+    "filtered graph". What `explain` returns has for the last "graph past"
     (a walk past rows that do not match), "graph through" (a walk of matching rows, two links at a time), or "codes",
     as each query decides by the rows around it.
     rows: live rows. matches: rows that pass the filter. indexed: slots in the graph or lists; others are scanned.
@@ -81,11 +84,13 @@ def choose(
     effort: Effort,
     lists: int = 0,
     on_disk: bool = False,
+    buckets: bool = False,
 ) -> Plan:
     """Pick the cheapest strategy that keeps its promise of k results whenever k rows match.
 
     width: bytes of a code of the graph. lists: how many inverted lists there are instead of a graph; 0 where none are.
     on_disk: whether the nodes of the graph are read from the disk.
+    buckets: whether there are hash tables instead.
     """
     whole = "exact" if matches == slots else "gather"
 
@@ -109,6 +114,12 @@ def choose(
         return plan("filtered graph", "so many rows match that a walk reads few others")
     if matches <= GATHER_ROWS:
         return plan(whole, f"at most {GATHER_ROWS} rows match")
+    if buckets and matches < LEAST_BUCKETS * slots:
+        return plan(
+            whole, "what matches is farther away than the nearest buckets, and bits are soon compared"
+        )
+    if buckets:
+        return plan("buckets", f"rows of the {effort.ef:,} nearest buckets of each table are scored")
     if lists == 1:
         return plan("lists", "there is one list, of all rows: the codes of those that match are scanned")
     if lists:

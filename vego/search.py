@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import DiskIndex, HnswIndex, IvfIndex, Metric, VectorIndex, exact_search, marked_slots
+from vego.index import (
+    DiskIndex,
+    HnswIndex,
+    IvfIndex,
+    LshIndex,
+    Metric,
+    VectorIndex,
+    exact_search,
+    marked_slots,
+)  # fmt: skip
 from vego.index.views import merged
 from vego.planner import Effort, Plan, choose, walked
 from vego.queries import Limit
@@ -54,6 +63,7 @@ class Searcher:
             effort=effort,
             lists=index.lists if isinstance(index, IvfIndex) else 0,
             on_disk=isinstance(index, DiskIndex),
+            buckets=isinstance(index, LshIndex),
         )
         return plan, accept
 
@@ -83,6 +93,10 @@ class Searcher:
         view, index = self.view, self.index
         if plan.strategy == "lists" and isinstance(index, IvfIndex) and plan.ef < index.lists:
             return plan
+        if plan.strategy == "buckets" and isinstance(index, LshIndex):
+            behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
+            scored = index.scored(view.vectors, None, query, k, plan.ef, accept)
+            return plan._replace(visited=scored + behind)
         if isinstance(index, DiskIndex) and plan.strategy == "filtered graph":
             return plan
         if not isinstance(index, HnswIndex | DiskIndex) or plan.strategy not in (

@@ -58,19 +58,21 @@ class Planted:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(threading, "excepthook", _nothing)  # a bug may break threads in the background
             bug.patch(patch)
-            found = any(_finds(finder, one) for one in _units_of(bug.unit))
+            found = any(_finds(finder, one) for one in _units_of(finder.name, bug.unit))
         faults.forget()
         if not found:
             return Outcome(0, (Bad(unit, f"{unit}: not found by `{finder.name}` in {bug.unit}"),))
         return Outcome(1)
 
 
-def _units_of(unit: str) -> Iterator[str]:
-    """The unit, and more of its like where processes race: which of them is faster is up to the machine."""
+def _units_of(finder: str, unit: str) -> Iterator[str]:
+    """The unit, and more of its like where processes race or die: what comes first is up to the machine."""
     yield unit
     kind, *rest = unit.split(":")
     if kind == "race":
         yield from (f"race:{rest[0]}:{turn}" for turn in range(1, _RACES))
+    if finder == Kills.name:
+        yield from map(str, range(1, _RACES))
 
 
 def _finds(finder: Harness, unit: str) -> bool:

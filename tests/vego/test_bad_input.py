@@ -186,8 +186,8 @@ def test_unknown_options(tmp_path: Path) -> None:
         vego.open(tmp_path / "db", m=1)
     with pytest.raises(vego.UnknownOptionError, match="durability"):
         vego.open(tmp_path / "db", durability="maybe")
-    with pytest.raises(vego.InvalidArgumentError, match="manhattan"):
-        vego.open(tmp_path / "db", metric="manhattan")
+    with pytest.raises(vego.InvalidArgumentError, match="chebyshev"):
+        vego.open(tmp_path / "db", metric="chebyshev")
     with pytest.raises(vego.UnknownOptionError, match="dimension"):
         vego.open(tmp_path / "db", dimension=0)
 

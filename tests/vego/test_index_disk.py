@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 import lance_fmt
 from lance_fmt import Column
 from vego.errors import CorruptionError, DimensionMismatchError, InvalidArgumentError, NewerVersionError
-from vego.index import DiskIndex, Metric, exact_search
+from vego.index import DiskIndex, exact_search
+from vego.index.disk import DISK_METRICS
 from vego.index.disk.parts import FreshPart, StoredPart
 from vego.index.index_file import read_index
 from vego.table.vectors import inverse_norms_of
 
-METRICS = [metric.value for metric in Metric]
+METRICS = [metric.value for metric in DISK_METRICS]
 DIMENSION = 12
 
 

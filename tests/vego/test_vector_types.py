@@ -183,7 +183,7 @@ def test_rows_take_their_own_size_in_segments_and_log(tmp_path: Path, dtype: str
         ("ivf", "uint8", "l2"),
         ("ivf_sq8", "float16", "cosine"),
         ("ivf_pq", "int8", "l2"),
-        ("flat_rabitq", "float16", "ip"),
+        ("flat_sq8", "float16", "ip"),
     ],
 )
 def test_lists_and_codes_over_rows_of_every_type(tmp_path: Path, index: str, dtype: str, metric: str) -> None:

@@ -15,12 +15,13 @@ from vego.index.kernels.filter_costs import (
     walk_may_pay,
 )
 from vego.index.kinds import check_options
+from vego.index.lsh import LshIndex
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.index.views import marked_slots
 
 __all__ = [
     "DEFAULT_EF", "DEFAULT_RERANK", "PAST", "SCAN", "THROUGH", "Calibration", "Curve", "DiskIndex", "HnswIndex",
-    "IvfIndex", "Metric", "VectorIndex", "check_options", "exact_search", "marked_slots", "scan_beats_reads",
-    "scan_beats_walk", "walk_may_pay",
+    "IvfIndex", "LshIndex", "Metric", "VectorIndex", "check_options", "exact_search", "marked_slots",
+    "scan_beats_reads", "scan_beats_walk", "walk_may_pay",
 ]  # fmt: skip

@@ -154,6 +154,13 @@ def _curve(stored: Any) -> Curve:
     return Curve(k, tuple(points), _number(stored["rerank"], MAX_EF))
 
 
+def ladder(most: int) -> list[int]:
+    """Efforts 1, 2, 3, 4, 6, 8, 12, ... and `most`, where those below are looked at one after the other."""
+    most = min(most, MAX_EF)
+    steps = sorted({1 << power for power in range(14)} | {3 << power for power in range(13)})
+    return [*(step for step in steps if step < most), most]
+
+
 def made_up_queries(metric: Metric, vectors: Vectors, rows: int) -> Array:
     """QUERIES float32 vectors (m, d), each between two of the first `rows`; the same for the same rows.
 

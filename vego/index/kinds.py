@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
-from vego.index.disk import DiskIndex
+from vego.index.disk import DISK_METRICS, DiskIndex
 from vego.index.hnsw import HnswIndex
 from vego.index.ivf import IvfIndex
 from vego.index.ivf.params import IVF_METRICS
+from vego.index.lsh import LshIndex
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.options import INDEX_KINDS, CollectionOptions
@@ -36,16 +37,25 @@ def check_options(options: CollectionOptions, metric: Metric) -> None:
             f"dtype={options.dtype!r} does not go with metric {metric.value!r}; use {works}"
         )
     kind = options.index
-    few = (*IVF_KINDS, DiskIndex.kind)  # those that do not know all metrics
-    if kind in few and metric not in IVF_METRICS:
-        works = ", ".join(repr(other) for other in INDEX_KINDS if other not in few)
+    if metric not in _metrics_of(kind):
+        works = ", ".join(repr(other) for other in INDEX_KINDS if metric in _metrics_of(other))
         raise InvalidArgumentError(
             f"index={kind!r} does not work with metric {metric.value!r}; with it use one of {works}"
         )
 
 
+def _metrics_of(kind: str) -> Collection[Metric]:
+    if kind == LshIndex.kind:
+        return (Metric.HAMMING,)
+    if kind == DiskIndex.kind:
+        return DISK_METRICS
+    return IVF_METRICS if kind in IVF_KINDS else tuple(Metric)
+
+
 def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> VectorIndex:
     """An index without rows, of the kind that the options ask for, which is not "flat"."""
+    if options.index == LshIndex.kind:
+        return LshIndex(dimension)
     if options.index in IVF_KINDS:
         code, lists = IVF_KINDS[options.index]
         return IvfIndex(metric, dimension, code, lists)
@@ -55,7 +65,7 @@ def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> V
 
 def index_from_columns(columns: Mapping[str, Column], metadata: Mapping[str, str], path: str) -> VectorIndex:
     """The index that a file holds, by the format it names. Raises CorruptionError, NewerVersionError."""
-    for kind in (IvfIndex, DiskIndex):
+    for kind in (IvfIndex, DiskIndex, LshIndex):
         if metadata.get("format") == kind.format:
             return kind.from_columns(columns, metadata, path)
     return HnswIndex.from_columns(columns, metadata, path)

@@ -14,6 +14,7 @@ from lance_fmt import CorruptFileError
 from vego import names
 from vego.errors import CorruptionError, NotFoundError, StorageError
 from vego.index.index_file import load_index
+from vego.index.lsh import LshIndex
 from vego.index.metrics import Metric
 from vego.store import Store
 from vego.table.attributes import python_values
@@ -242,12 +243,17 @@ class CollectionCheck:
         if vectors is not None and columns is not None:
             from vego.verification.graph import (
                 sampled_codes,
+                sampled_keys,
                 sampled_recall,
             )  # compiled code is loaded for it
 
             holes = [np.full(one.rows, one.dropped) for one in newest.segments]
             known = np.flatnonzero(~np.concatenate(holes)[: index.rows])
-            what = sampled_codes(columns, metadata, vectors, known, path) if index.kind == "hnsw" else ""
+            what = ""
+            if isinstance(index, LshIndex):
+                what = sampled_keys(index, vectors, known)
+            elif index.kind == "hnsw":
+                what = sampled_codes(columns, metadata, vectors, known, path)
             if what:
                 self._add(Problem(path, 0, what))
             live = self._live(newest, masks, index.rows)

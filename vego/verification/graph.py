@@ -12,9 +12,12 @@ from lance_fmt import Column
 from vego.index import VectorIndex, exact_search
 from vego.index.hnsw.graph import HnswGraph
 from vego.index.hnsw.storage import read_graph
+from vego.index.lsh import LshIndex
+from vego.index.lsh.tables import keys_of
 from vego.index.metrics import Metric
 from vego.index.projection import LOST_SHARE
-from vego.table.vectors import inverse_norms_of
+from vego.table.vectors import Vectors, inverse_norms_of
+from vego.vector_type import Element
 
 _CODES = 256  # rows whose codes are computed anew
 _SEARCHES = 32
@@ -74,6 +77,16 @@ def _wrong_bits(graph: HnswGraph, rows: NDArray[np.uint8], picks: NDArray[np.int
     ].any(axis=1)
     wrong |= graph.bias[picks] != np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
     return wrong
+
+
+def sampled_keys(index: LshIndex, vectors: NDArray[np.uint8], known: NDArray[np.int64]) -> str:
+    """`sampled_codes` of hash tables, whose codes are their keys."""
+    if index.tables is None or not len(known):
+        return ""
+    picks = known[_sample(len(known), _CODES)]
+    rows = Vectors.of(np.ascontiguousarray(vectors[picks]), None, Element.BIT)
+    expected = keys_of(rows, 0, len(picks), index.tables.positions)
+    return _said((index.tables.keys[picks] != expected).any(axis=1), picks)
 
 
 def _said(wrong: NDArray[np.bool_], picks: NDArray[np.int64]) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
-from vego.index.calibration import Calibration, measured_anew
+from vego.index.calibration import Calibration, ladder, measured_anew
 from vego.index.codes import coder_class
 from vego.index.codes.coder import Call
 from vego.index.flat import exact_search
@@ -24,7 +24,6 @@ from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
 from vego.index.vector_index import check_removed, check_stop
 from vego.index.views import accept_mask, candidate_rows, result_arrays, trimmed, vector_rows, vectors_of
-from vego.options import MAX_EF
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -151,10 +150,8 @@ class IvfIndex:
         return measured is not None
 
     def efforts(self, k: int) -> list[int]:  # noqa: ARG002
-        """The numbers of lists at which recall is measured: 1, 2, 3, 4, 6, 8, 12, ... and all."""
-        steps = sorted({1 << power for power in range(14)} | {3 << power for power in range(13)})
-        most = min(self.lists, MAX_EF)
-        return [*(step for step in steps if step < most), most]
+        """The numbers of lists at which recall is measured."""
+        return ladder(self.lists)
 
     def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
         """How many rows the coarsest codes can make necessary to score exactly."""

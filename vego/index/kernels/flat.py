@@ -41,6 +41,22 @@ def sift_down(distances, slots, size, distance, slot):
 
 
 @distance_kernel
+def in_order(metric, slots, distances):
+    """Make ascending rows of heaps, with -1 where nothing was found, and of rank values the distances users see."""
+    count, k = slots.shape
+    for i in range(count):
+        for size in range(k - 1, 0, -1):
+            distance, slot = distances[i, size], slots[i, size]
+            distances[i, size], slots[i, size] = distances[i, 0], slots[i, 0]
+            sift_down(distances[i], slots[i], size, distance, slot)
+        for j in range(k):
+            if slots[i, j] == UNFILLED:
+                slots[i, j] = -1
+            else:
+                distances[i, j] = reported_distance(metric, distances[i, j])
+
+
+@distance_kernel
 def exact_scan(
     metric, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances
 ):
@@ -84,13 +100,4 @@ def exact_scan(
                     value = np.float32(np.inf)
                 if value < heap_distances[0] or slot < heap_slots[0]:
                     sift_down(heap_distances, heap_slots, k, value, slot)
-    for i in range(count):
-        for size in range(k - 1, 0, -1):
-            distance, slot = distances[i, size], slots[i, size]
-            distances[i, size], slots[i, size] = distances[i, 0], slots[i, 0]
-            sift_down(distances[i], slots[i], size, distance, slot)
-        for j in range(k):
-            if slots[i, j] == UNFILLED:
-                slots[i, j] = -1
-            else:
-                distances[i, j] = reported_distance(metric, distances[i, j])
+    in_order(metric, slots, distances)
