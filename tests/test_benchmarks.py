@@ -282,7 +282,7 @@ def test_a_quick_run_of_indexes_beside_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_recall_of_indexes_is_counted_by_distance(metric: str, tmp_path: Path) -> None:
     vectors, queries = ann_data.generated(700, 20)
-    data = ann_data.Dataset("small", metric, vectors, queries, ann_data._limits(vectors, queries, metric))
+    data = ann_data.Dataset("small", metric, vectors, queries, ann_data.limits(vectors, queries, metric))
     rows, asked = vectors.astype(np.float64), queries.astype(np.float64)
     if metric == "cosine":
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)

@@ -68,7 +68,7 @@ class Faults:
             words = point.perform()
         else:
             tree, legal = _dead(name, int(rest[0]), rest[1])
-            point = _Point(tree, legal, workload, fault, unit)
+            point = _Point(tree, legal, workload, fault, unit, again=True)
             words = point.open()
         # Sets of names are in another order in another process: a call of that number may be one less.
         return Outcome(int(point.calls.hit), (Bad(unit, words),) if words else ())
@@ -77,7 +77,7 @@ class Faults:
         kind, name, *rest = unit.split(":")
         workload = WORKLOADS[name]
         tree, legal = workload.prepared(_SEED) if kind == "work" else _dead(name, int(rest[0]), rest[1])
-        point = _Point(tree, legal, workload, None, name)
+        point = _Point(tree, legal, workload, None, name, again=kind != "work")
         if words := point.perform() if kind == "work" else point.open():
             return Outcome(1, (Bad(unit, words),))
         done = 0
@@ -94,11 +94,19 @@ class _Point:
     """A session in which one call fails, and the judgement."""
 
     def __init__(
-        self, tree: Tree, legal: frozenset[Content], workload: Workload, fault: Fault | None, seed: str
+        self,
+        tree: Tree,
+        legal: frozenset[Content],
+        workload: Workload,
+        fault: Fault | None,
+        seed: str,
+        *,
+        again: bool = False,
     ) -> None:
         self._workload = workload
         self._seed = seed
-        self.session = Session(tree, _SEED, legal, **workload.options)
+        # Who comes after another process draws other names of files than that one did.
+        self.session = Session(tree, _SEED + again, legal, **workload.options)
         self.calls = FailingCalls(self.session.system, fault)
         self.session.system.face = self.calls
 
@@ -251,7 +259,7 @@ def _points_of_recovery(seed: int) -> Iterator[str]:
         for place in sorted(rng.sample(range(operations), min(_KILLS, operations))):
             for how in ("kill", "cut"):
                 tree, legal = _dead(name, place, how)
-                point = _Point(tree, legal, workload, None, name)
+                point = _Point(tree, legal, workload, None, name, again=True)
                 assert not (wrong := point.open()), wrong
                 for fault in _faults(point.calls.calls):
                     yield f"recover:{name}:{place}:{how}:{fault}"

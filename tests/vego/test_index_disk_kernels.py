@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from tests.support import naive_index as naive
 from vego.errors import CorruptionError
 from vego.index import HnswIndex, Metric
+from vego.index.disk import DISK_METRICS
 from vego.index.disk.parts import StoredPart, layout_of
 from vego.index.disk.records import RecordLayout, Records
 from vego.index.kernels.record_search import scan_records, search_records
 from vego.index.kernels.records import ask_for, first_damaged, intact, record_at, record_distance
 from vego.table.vectors import inverse_norms_of
 
-METRICS = [metric.value for metric in Metric]
+METRICS = [metric.value for metric in DISK_METRICS]
 ROWS, DIMENSION = 700, 10
 NONE = 0xFFFFFFFF
 

@@ -23,6 +23,7 @@ from vego.table.ids import IdColumn
 from vego.table.manifest import SegmentEntry
 from vego.table.partition import Partition
 from vego.table.vectors import NOTHING_FROZEN, Vectors
+from vego.vector_type import Element, VectorType
 
 
 def entry(number: int, rows: int, partition: int | None = 1, **fields: Any) -> SegmentEntry:
@@ -38,7 +39,7 @@ def got(docs: vego.Collection, name: str) -> vego.Document:
 
 
 def test_a_hole_is_one_block_of_zeros() -> None:
-    there = Hole(entry(1, 1_000_000, dropped=True, length=0, crc=0), 768)
+    there = Hole(entry(1, 1_000_000, dropped=True, length=0, crc=0), VectorType(Element.FLOAT32, 768))
     chunks = there.chunks(with_norms=True)
     assert there.chunks(with_norms=True) is chunks
     bases = {chunk.vectors.__array_interface__["data"][0] for chunk in chunks}

@@ -577,7 +577,7 @@ def test_a_write_in_the_log_that_cannot_be(database: Path) -> None:
     )  # fmt: skip
     writer.append((Put("bad", bytes(8), b"{}"),))
     writer.seal()
-    assert "document 'bad': an impossible vector" in what_is_wrong(database)
+    assert "document 'bad': one of the documents 'bad' has an impossible vector" in what_is_wrong(database)
 
 
 # -- repairs ---------------------------------------------------------------------------------------
