@@ -11,7 +11,7 @@ from vego.errors import InvalidArgumentError
 from vego.index.metrics import Metric
 from vego.index.views import accept_mask, candidate_rows, result_arrays, rows_for, vectors_of
 from vego.table.vectors import Vectors
-from vego.vector_type import BITS
+from vego.vector_type import BITS, Element
 
 Array = npt.NDArray[Any]
 
@@ -60,8 +60,10 @@ def exact_search(
     else:
         known.settle(candidates)
     table, norms = known.kernel_tables()
+    usual = known.element is Element.FLOAT32 and metric is not Metric.L1
     exact_scan(
         metric.code,
+        None if usual else known.element.code,
         table,
         norms,
         queries,

@@ -51,6 +51,8 @@ def rank_value(metric, total, inverse_norm, query_inverse):
 
     Three factors would be multiplied in one order here and in another there.
     """
+    if metric == L2:
+        return total
     if metric == COSINE:
         return np.float32(1) - total * as_written(inverse_norm * query_inverse)
     return -total if metric == INNER_PRODUCT else total

@@ -10,7 +10,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.distance import COSINE, inverse_norm, operation_of, rank_value, reported_distance
-from vego.index.kernels.rows import address_at, chunk_of, kind_of, norm_at, row_bytes
+from vego.index.kernels.rows import address_in, chunk_of, norm_at, row_bytes
 from vego.index.kernels.scoring import row_sum
 
 BLOCK_BYTES = 1 << 18
@@ -58,10 +58,11 @@ def in_order(metric, slots, distances):
 
 @distance_kernel
 def exact_scan(
-    metric, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances
+    metric, kind, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances
 ):
     """k nearest of each query among the slots [start, stop), or `candidates` if `listed`, that are accepted.
 
+    `kind` is that of the rows, or None, as `row_sum` takes it.
     `accept` of length 0 allows all. Results: slots int64 (m, k), -1 where there are none, and distances
     float32 (m, k), infinite there; ascending by (distance, slot). `vectors` and `inverse_norms` are the tables of
     vego/index/kernels/rows.py, all blocks settled.
@@ -76,8 +77,8 @@ def exact_scan(
     first = 0 if listed else start
     last = candidates.shape[0] if listed else stop
     chunk = np.uint64(0)  # the array that the last row was in
-    block = max(16, BLOCK_BYTES // row_bytes(vectors))
-    operation, kind = operation_of(metric), kind_of(vectors)
+    size = row_bytes(vectors)
+    block = max(16, BLOCK_BYTES // size)
     for low in range(first, last, block):
         high = min(low + block, last)
         for i in range(count):
@@ -91,7 +92,7 @@ def exact_scan(
                 if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
                     chunk = chunk_of(vectors, slot)
                 # `distance_within` written out: see kernels/scoring.py for what a call with arrays costs.
-                total = row_sum(operation, kind, address_at(vectors, chunk, slot), query)
+                total = row_sum(operation_of(metric), kind, address_in(vectors, chunk, slot, size), query)
                 inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
                 value = rank_value(metric, total, inverse, inverses[i])
                 if value > heap_distances[0]:

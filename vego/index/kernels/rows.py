@@ -126,7 +126,13 @@ def row_bytes(vectors):
 @kernel
 def address_at(vectors, chunk, slot):
     """The address of the vector of a slot that lies in array `chunk`."""
-    return vectors[chunk, 1] + (np.int64(slot) - vectors[chunk, 0]) * row_bytes(vectors)
+    return address_in(vectors, chunk, slot, row_bytes(vectors))
+
+
+@kernel
+def address_in(vectors, chunk, slot, size):
+    """`address_at` where the length of a row is known."""
+    return vectors[chunk, 1] + (np.int64(slot) - vectors[chunk, 0]) * size
 
 
 @kernel

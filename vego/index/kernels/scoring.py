@@ -162,6 +162,18 @@ def _sum_of_floats(context, builder, signature, args):
     row = builder.inttoptr(address, INT8.as_pointer())
     length = cgutils.unpack_tuple(builder, view.shape, 1)[0]
     result = cgutils.alloca_once(builder, FLOAT)
+
+    def usual():
+        product = builder.icmp_signed("==", operation, INT64(PRODUCTS))
+        with builder.if_else(product) as (products, squares):
+            with products:
+                builder.store(_sum(builder, PRODUCTS, _float32, row, query, length), result)
+            with squares:
+                builder.store(_sum(builder, SQUARES, _float32, row, query, length), result)
+
+    if signature.args[1] == types.none:
+        usual()
+        return builder.load(result)
     seldom = builder.or_(
         builder.icmp_signed("!=", rows, INT64(FLOAT32)),
         builder.icmp_signed("==", operation, INT64(ABSOLUTES)),
@@ -171,12 +183,7 @@ def _sum_of_floats(context, builder, signature, args):
             arguments = [rows, operation, row, query, length]
             builder.store(builder.call(_seldom_used(builder.module), arguments), result)
         with otherwise:
-            product = builder.icmp_signed("==", operation, INT64(PRODUCTS))
-            with builder.if_else(product) as (products, squares):
-                with products:
-                    builder.store(_sum(builder, PRODUCTS, _float32, row, query, length), result)
-                with squares:
-                    builder.store(_sum(builder, SQUARES, _float32, row, query, length), result)
+            usual()
     return builder.load(result)
 
 
@@ -218,7 +225,8 @@ def _differing_bits(context, builder, signature, args):
 def _row_sum(typingctx, operation, kind, address, query):  # noqa: ARG001
     """`row_sum` from vector instructions."""
     codegen = _differing_bits if query.dtype == types.uint8 else _sum_of_floats
-    return types.float32(types.int64, types.int64, types.int64, query), codegen
+    known = types.none if isinstance(kind, types.NoneType) else types.int64
+    return types.float32(types.int64, known, types.int64, query), codegen
 
 
 @intrinsic
@@ -268,12 +276,13 @@ def row_sum_loop(operation, kind, address, query):
     """The sum over j of (row[j] - query[j])^2, row[j] query[j] or |row[j] - query[j]|, in float32.
 
     `operation` is SQUARES, PRODUCTS or ABSOLUTES. The row of query.shape[0] components begins at `address`; `kind`
-    says what they are. Where the query is uint8, both are bits, and the sum is how many of them differ.
+    says what they are; None, compiled for itself: float32, and no ABSOLUTES. Where the query is uint8, both are bits,
+    and the sum is how many of them differ.
     """
     if query.dtype == np.uint8:
         row = np.ctypeslib.as_array((ctypes.c_uint8 * len(query)).from_address(int(address)))
         return np.float32(np.unpackbits(row ^ query).sum())
-    item = (ctypes.c_float, ctypes.c_uint16, ctypes.c_uint8, ctypes.c_int8)[kind]
+    item = (ctypes.c_float, ctypes.c_uint16, ctypes.c_uint8, ctypes.c_int8)[kind or FLOAT32]
     row = np.ctypeslib.as_array((item * len(query)).from_address(int(address)))
     row = (row.view(np.float16) if kind == FLOAT16 else row).astype(np.float32)
     if operation == PRODUCTS:

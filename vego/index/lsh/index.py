@@ -41,8 +41,8 @@ class LshIndex:
     """Approximate nearest neighbours of vectors of bits by hashing: some of the bits are the key of a table.
 
     Indyk and Motwani 1998 (sampled bits); Norouzi, Punjani and Fleet 2012 (disjoint ones). A search scores all rows
-    of the `ef` buckets of each table that are nearest to its keys, exactly. Building sorts, and takes a
-    hundredth of what a graph takes. Searches may run in any number of threads, also while one thread extends.
+    of the `ef` buckets of each table that are nearest to its keys, exactly. Building is sorting. Searches may run in
+    any number of threads, also while one thread extends.
     """
 
     kind: ClassVar[str] = "lsh"
@@ -143,9 +143,8 @@ class LshIndex:
                 positions = positions_of(self.dimension, *shape, self.seed)
                 old = Tables(positions, np.empty((0, len(positions)), np.uint16))
             keys = keys_of(known, len(old.keys), stop, old.positions)
-            tables = Tables(old.positions, np.concatenate([old.keys, keys]))
-            assert tables.nbytes  # laid out here, not by the first search
-            self._tables = tables
+            # Laid out here, and not by the first search.
+            self._tables = Tables(old.positions, np.concatenate([old.keys, keys])).laid_out()
             if progress is not None:
                 progress(stop, stop)
         return self.rows

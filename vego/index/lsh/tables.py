@@ -83,6 +83,11 @@ class Tables:
         every = np.arange(1 << self.bits, dtype=np.uint32)
         return every[np.argsort(np.bitwise_count(every), kind="stable")]
 
+    def laid_out(self) -> Tables:
+        """The same, its buckets and the order in which they are looked at made."""
+        _ = self.slots, self.starts, self.masks
+        return self
+
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
