@@ -106,7 +106,7 @@ class _Point:
         self._workload = workload
         self._seed = seed
         # Who comes after another process draws other names of files than that one did.
-        self.session = Session(tree, _SEED + again, legal, **workload.options)
+        self.session = Session(tree, f"{_SEED} again" if again else _SEED, legal, **workload.options)
         self.calls = FailingCalls(self.session.system, fault)
         self.session.system.face = self.calls
 

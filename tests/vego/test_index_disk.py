@@ -411,7 +411,7 @@ def test_what_contradicts_itself_is_refused(name):
 
 def test_a_later_version_is_left_to_a_later_vego():
     columns, metadata = built("l2", surface(50)).to_columns()
-    for changed in (said(version="2"), said(_0_version="3")):
+    for changed in (said(version="2"), said(_0_version="4")):
         later = dict(metadata)
         changed(columns, later)
         with pytest.raises(NewerVersionError):
