@@ -129,6 +129,28 @@ def test_a_filter_that_leaves_what_is_far_off(metric):
     assert recall(index, vectors, vectors[order[:10]], accept=accept) >= 0.95
 
 
+def test_a_walk_that_meets_few_matches_is_given_up(monkeypatch):
+    scans, scan = [], StoredPart.scan
+    monkeypatch.setattr("vego.index.disk.parts.scan_beats_reads", lambda *_: False)
+    monkeypatch.setattr(StoredPart, "scan", lambda *given: scans.append(given) or scan(*given))
+    vectors = surface(4000)
+    index, query = built("l2", vectors), vectors[:1]
+    order = np.argsort(((vectors - query) ** 2).sum(axis=1))
+    accept = np.arange(4000) % 2 == 0
+    assert recall(index, vectors, query, k=2, ef=32, accept=accept) == 1 and not scans
+    accept = np.ones(4000, np.bool_)
+    accept[order[:28]] = False  # of the 32 that a walk looks at
+    assert recall(index, vectors, query, k=2, ef=32, accept=accept) == 1 and len(scans) == 1
+
+
+def test_a_scan_reads_more_where_codes_are_all_alike():
+    broad, narrow = 50 * surface(1000), 0.01 * surface(1000, seed=1)
+    vectors = np.concatenate([broad, narrow + 40]).astype(np.float32)
+    index = built("l2", vectors)
+    accept = np.arange(2000) >= 1000
+    assert recall(index, vectors, broad[:20], accept=accept) == 1
+
+
 def test_codes_are_never_wide():
     vectors = np.random.default_rng(0).standard_normal((8192, 320)).astype(np.float32)
     index = DiskIndex("l2", 320, m=4, ef_construction=8)
@@ -185,12 +207,17 @@ def test_no_part_grows_beyond_its_bound():
 
 
 def test_a_call_that_is_cancelled_loses_nothing():
-    vectors = surface(2000)
-    index = built("l2", vectors[:1000])
-    assert index.extend(vectors, None, 1200, cancel=lambda: True, threads=1) > 1000
-    before = index.rows
-    assert index.extend(vectors, None, 2000, cancel=lambda: True, threads=1) >= before
-    assert recall(index, vectors, surface(30, seed=5)) >= 0.95
+    vectors = surface(9000)
+    index = DiskIndex("l2", DIMENSION, m=4, ef_construction=12)
+    index.extend(vectors, None, 6000)
+    index = saved(index)
+    index.extend(vectors, None, 7499)
+    assert sizes(index) == [("S", 6000), ("F", 1499)]
+    assert index.extend(vectors, None, 9000, cancel=lambda: True) == 7499  # a batch behind 6,000 is less
+    assert sizes(index) == [("S", 6000), ("F", 1499)]
+    assert recall(index, vectors, surface(30, seed=5)) >= 0.9
+    fresh = DiskIndex("l2", DIMENSION, m=4, ef_construction=12)
+    assert 0 < fresh.extend(vectors, None, 9000, cancel=lambda: True) < 9000
 
 
 def test_a_copy_grows_by_itself():
