@@ -32,6 +32,9 @@ from vego.wal.format import (
 )
 from vego.wal.record import Operation, decode
 
+# As plain numbers: a member of an enum is looked up anew each time, a hundred thousand times in a log.
+OPERATIONS, SEAL = int(BatchType.OPERATIONS), int(BatchType.SEAL)
+
 
 class Batch(NamedTuple):
     """Operations that happened together, at `time_us` (0: it is not known when); `payload` is how they were written."""
@@ -154,27 +157,28 @@ def _batches(
             batch, payload = _checked_batch(data, view, offset, seed, path, header.version)
         except CorruptFileError as failure:
             return tuple(batches), offset, False, failure
+        kind, length, count, lsn, durable_lsn, written_us = batch
         expected = header.first_lsn + len(batches)
-        if batch.lsn != expected or batch.durable_lsn >= expected:
+        if lsn != expected or durable_lsn >= expected:
             raise Cursor(b"", path=path, base=offset).fail(
-                f"LSN {expected} expected, found {batch.lsn} (durable: {batch.durable_lsn})"
+                f"LSN {expected} expected, found {lsn} (durable: {durable_lsn})"
             )
-        after = offset + header_size + batch.length + PAYLOAD_CRC_SIZE
-        if batch.type == BatchType.SEAL:
-            if batch.length or batch.operations or after != len(data):
+        after = offset + header_size + length + PAYLOAD_CRC_SIZE
+        if kind != OPERATIONS:
+            if kind != SEAL:
+                raise Cursor(b"", path=path, base=offset).fail(f"unknown batch type {kind}")
+            if length or count or after != len(data):
                 raise Cursor(b"", path=path, base=offset).fail(
                     f"{len(data) - after} bytes behind the seal, where none may be"
                 )
             return tuple(batches), after, True, None
-        if batch.type != BatchType.OPERATIONS:
-            raise Cursor(b"", path=path, base=offset).fail(f"unknown batch type {batch.type}")
-        if batch.time_us < time_us:
+        if written_us < time_us:
             raise Cursor(b"", path=path, base=offset).fail(
-                f"time {batch.time_us} of batch {batch.lsn} is before {time_us} of the one before"
+                f"time {written_us} of batch {lsn} is before {time_us} of the one before"
             )
-        time_us = batch.time_us
-        operations = decode(payload, batch.operations, path=path, base=offset + header_size)
-        batches.append(Batch(batch.lsn, operations, time_us, payload))
+        time_us = written_us
+        operations = decode(payload, count, path=path, base=offset + header_size)
+        batches.append(Batch(lsn, operations, time_us, payload))
         offset = after
     return tuple(batches), offset, False, None
 

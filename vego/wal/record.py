@@ -22,6 +22,7 @@ from vego.wal.format import MAX_BATCH_BYTES, OperationType
 
 _PER_OPERATION = 13  # bytes before the ids
 _ONE = struct.Struct("<BIII")  # the lengths of a batch of one operation
+_PUT_TYPE = int(OperationType.PUT)
 _PUT = bytes([OperationType.PUT])
 _DELETE = bytes([OperationType.DELETE])
 
@@ -119,7 +120,7 @@ def decode(payload: bytes | memoryview, count: int, *, path: str, base: int) -> 
         kind, name_length, vector_length, text_length = _ONE.unpack_from(payload)
         first = _PER_OPERATION + name_length
         second = first + vector_length
-        if kind == OperationType.PUT and second + text_length == len(payload):
+        if kind == _PUT_TYPE and second + text_length == len(payload):
             found = bytes(payload)
             try:
                 name = found[_PER_OPERATION:first].decode()
