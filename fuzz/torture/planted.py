@@ -23,7 +23,7 @@ from tests.support.flipped_database import subject
 from tests.support.planted_elsewhere import ALL_PLANTED
 
 _SEED = 1
-_RACES = 8
+_RACES = 24
 FINDERS: dict[str, Harness] = {
     harness.name: harness
     for harness in (

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -265,8 +266,8 @@ def test_signals_hit_only_the_main_thread(tmp_path: Path) -> None:
         mine: list[str] = []
         try:
             threads = [threading.Thread(target=work, args=(number,)) for number in range(7)]
-            threads.append(threading.Thread(target=interrupt))
-            for thread in threads:
+            sender = threading.Thread(target=interrupt)
+            for thread in [*threads, sender]:
                 thread.start()
             waiting = True
             while waiting:
@@ -276,7 +277,9 @@ def test_signals_hit_only_the_main_thread(tmp_path: Path) -> None:
                         rows = docs._rows
                         assert rows is not None
                         rows.wait(rows.rows.last_lsn)
-                    waiting = False
+                    sender.join(PATIENCE)
+                    time.sleep(0.01)  # for the last signal, which ends the process where nobody handles it
+                    waiting = sender.is_alive()
                 except KeyboardInterrupt:
                     mine.append("interrupted")
             for thread in threads:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.addresses import advise, words_at
-from vego.index.kernels.distance import COSINE, L2, rank_value
+from vego.index.kernels.distance import COSINE, operation_of, rank_value
 from vego.index.kernels.rows import floats_at
 from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import NONE
@@ -91,6 +91,6 @@ def record_distance(metric, base, words, width, node, query, query_inverse):
     """Rank value of the vector in a node's record, as `exact_distance` gives it; what is not a number is infinity."""
     address = base + np.int64(node) * np.int64(4 * words)
     inverse = floats_at(address + np.int64(4 * NORM), 1)[0] if metric == COSINE else np.float32(1)
-    total = row_sum(metric != L2, address + np.int64(4 * (HEADER_WORDS + width)), query)
+    total = row_sum(operation_of(metric), None, address + np.int64(4 * (HEADER_WORDS + width)), query)
     value = rank_value(metric, total, inverse, query_inverse)
     return np.float32(np.inf) if np.isnan(value) else value
