@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from vego.errors import CorruptionError
 from vego.index.flat import exact_search
 from vego.index.metrics import Metric
+from vego.index.views import vectors_of
 from vego.options import MAX_EF, MAX_K
 from vego.table.vectors import Vectors
 
@@ -48,6 +49,10 @@ class Searchable(Protocol):
     @property
     def metric(self) -> Metric:
         """How vectors are compared."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
 
     def efforts(self, k: int) -> Sequence[int]:
         """Rising efforts that are worth measuring, at most MOST_POINTS; the last one finds what there is to find."""
@@ -101,7 +106,7 @@ class Calibration:
             rerank = low.rerank + share * (high.rerank - low.rerank)
         else:
             ef, rerank = high.ef(target) * k / high.k, high.rerank * k / high.k
-        return int(np.ceil(ef)), int(np.ceil(rerank))
+        return min(int(np.ceil(ef)), MAX_EF), min(int(np.ceil(rerank)), MAX_EF)
 
     def to_text(self) -> str:
         """As kept in an index file."""
@@ -218,6 +223,30 @@ def measured_anew(
                 break
         curves.append(Curve(k, tuple(points), _rerank(index, k, points, recall)))
     return Calibration(rows, when, QUERIES, tuple(curves))
+
+
+class Calibrated:
+    """An index that knows what recall it reaches at what effort; it has what `Searchable` says."""
+
+    calibration: Calibration | None = None  # None: not measured
+
+    def calibrate(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        when: str,
+        cancel: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Measure recall anew where there are many more rows than when it was last measured; whether it was.
+
+        `when` is the time, ISO 8601; vectors and norms as for `search`.
+        """
+        index = cast(Searchable, self)
+        known = vectors_of(vectors, inverse_norms, index.dimension, index.metric)
+        measured = measured_anew(index, self.calibration, known, when, cancel)
+        if measured is not None:
+            self.calibration = measured
+        return measured is not None
 
 
 def _rerank(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
-from vego.index.calibration import Calibration, measured_anew
+from vego.index.calibration import Calibrated, Calibration
 from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
 from vego.index.hnsw.index import (
@@ -52,7 +52,7 @@ WIDEST_CODE = 128
 SHARE = 4  # a part is joined with what comes behind it once that is a quarter of it
 
 
-class DiskIndex:
+class DiskIndex(Calibrated):
     """Approximate nearest neighbours by graphs in a file, in bounded memory (Subramanya et al., DiskANN, NeurIPS 2019).
 
     The graphs are those of `HnswIndex`, their codes at most 128 bytes a row where the metric lets dimensions be left
@@ -89,7 +89,6 @@ class DiskIndex:
     def _begin(self, params: HnswParams, part_rows: int, parts: tuple[Part, ...]) -> None:
         self.params = params
         self.part_rows = part_rows
-        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
         self._parts = parts
         self._extending = threading.Lock()
 
@@ -255,23 +254,6 @@ class DiskIndex:
         return self._with(tuple(parts))
 
     # -- effort ----------------------------------------------------------------------------------
-
-    def calibrate(
-        self,
-        vectors: Array | Vectors,
-        inverse_norms: Array | None,
-        when: str,
-        cancel: Callable[[], bool] | None = None,
-    ) -> bool:
-        """Measure recall anew where the index has grown since it was last measured; whether it was.
-
-        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/calibration.py.
-        """
-        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        measured = measured_anew(self, self.calibration, known, when, cancel)
-        if measured is not None:
-            self.calibration = measured
-        return measured is not None
 
     def efforts(self, k: int) -> list[int]:
         """The ef at which recall is measured."""

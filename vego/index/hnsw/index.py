@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError
-from vego.index.calibration import Calibration, measured_anew
+from vego.index.calibration import Calibrated, Calibration
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
@@ -70,7 +70,7 @@ class _Ready(NamedTuple):
     search: Search
 
 
-class HnswIndex:
+class HnswIndex(Calibrated):
     """Approximate nearest neighbours by a hierarchical navigable small world graph over 8-bit codes.
 
     Malkov and Yashunin, arXiv 1603.09320. The walk and the construction use the codes; the nearest `rerank`
@@ -94,7 +94,6 @@ class HnswIndex:
         self._query_shape = (self.params.row_width,)
         self._stamps = StampPool()
         self._extending = threading.Lock()
-        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
         self._adopt(graph)
 
     @classmethod
@@ -224,23 +223,6 @@ class HnswIndex:
         other = HnswIndex.of(self.params, without(graph, self.params, removed, threads, self._stamps, order))
         other.calibration = self.calibration
         return other
-
-    def calibrate(
-        self,
-        vectors: Array | Vectors,
-        inverse_norms: Array | None,
-        when: str,
-        cancel: Callable[[], bool] | None = None,
-    ) -> bool:
-        """Measure recall anew where the graph has grown since it was last measured; whether it was.
-
-        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/calibration.py.
-        """
-        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        measured = measured_anew(self, self.calibration, known, when, cancel)
-        if measured is not None:
-            self.calibration = measured
-        return measured is not None
 
     def efforts(self, k: int) -> list[int]:
         """The ef at which recall is measured."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
-from vego.index.calibration import Calibration, ladder, measured_anew
+from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.codes import coder_class
 from vego.index.codes.coder import Call
 from vego.index.flat import exact_search
@@ -40,7 +40,7 @@ LEAST_SAMPLE = 16_384
 RETRAIN = 4  # lists and codes are made anew when there are so many times as many rows
 
 
-class IvfIndex:
+class IvfIndex(Calibrated):
     """Approximate nearest neighbours by inverted lists (Sivic and Zisserman 2003; Jegou et al. 2011).
 
     Rows belong to the nearest of many centroids; a search scans the codes of the `nprobe` lists with the nearest
@@ -59,7 +59,6 @@ class IvfIndex:
         )
         self._extending = threading.Lock()
         self._lists: InvertedLists | None = None
-        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
 
     def copy(self) -> IvfIndex:
         """An index of the same rows; nothing is copied, as arrays are never changed."""
@@ -131,23 +130,6 @@ class IvfIndex:
     def parameters(self) -> dict[str, int]:
         """How it was built, by name."""
         return {"lists": self.lists, "seed": self.params.seed}
-
-    def calibrate(
-        self,
-        vectors: Array | Vectors,
-        inverse_norms: Array | None,
-        when: str,
-        cancel: Callable[[], bool] | None = None,
-    ) -> bool:
-        """Measure recall anew where the lists have grown since it was last measured; whether it was.
-
-        `when` is the time, ISO 8601; vectors and norms as for `search`. See vego/index/calibration.py.
-        """
-        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        measured = measured_anew(self, self.calibration, known, when, cancel)
-        if measured is not None:
-            self.calibration = measured
-        return measured is not None
 
     def efforts(self, k: int) -> list[int]:  # noqa: ARG002
         """The numbers of lists at which recall is measured."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError
-from vego.index.calibration import Calibration, ladder, measured_anew
+from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.flat import exact_search
 from vego.index.lsh.storage import FORMAT, read_tables, write_tables
 from vego.index.lsh.tables import Tables, keys_of, positions_of, shape_for
@@ -37,7 +37,7 @@ DEFAULT_EF = 64
 MORE_BITS = 2  # that so many rows want: keys are made anew of all
 
 
-class LshIndex:
+class LshIndex(Calibrated):
     """Approximate nearest neighbours of vectors of bits by hashing: some of the bits are the key of a table.
 
     Indyk and Motwani 1998 (sampled bits); Norouzi, Punjani and Fleet 2012 (disjoint ones). A search scores all rows
@@ -53,7 +53,6 @@ class LshIndex:
         VectorType(Element.BIT, dimension).checked()
         self.dimension = dimension
         self.seed = seed
-        self.calibration: Calibration | None = None  # what recall it reaches; None: not measured
         self._stamps = StampPool()
         self._extending = threading.Lock()
         self._tables: Tables | None = None
@@ -167,20 +166,6 @@ class LshIndex:
         if self._tables is not None:
             other._tables = Tables(self._tables.positions, self._tables.keys[kept]) if len(kept) else None
         return other
-
-    def calibrate(
-        self,
-        vectors: Array | Vectors,
-        inverse_norms: Array | None,
-        when: str,
-        cancel: Callable[[], bool] | None = None,
-    ) -> bool:
-        """Measure recall anew where there are many more rows than when it was last measured; whether it was."""
-        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        measured = measured_anew(self, self.calibration, known, when, cancel)
-        if measured is not None:
-            self.calibration = measured
-        return measured is not None
 
     def efforts(self, k: int) -> list[int]:  # noqa: ARG002
         """The numbers of buckets at which recall is measured."""
