@@ -13,6 +13,7 @@ each version has one winner, who is told so. Of a shared database, for each writ
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import random
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,9 @@ class Commits:
 def _race(place: Path, writers: int, seconds: float) -> tuple[int, str]:
     store = LocalStore(place)
     create_collection(store, "c", dimension=2, metric="l2", options={})
-    children = [Child(partial(_racer, place, number)) for number in range(writers)]
+    # A large process takes longer to fork than a racer to win all rounds: none begins before all are there.
+    line = multiprocessing.get_context("fork").Barrier(writers, timeout=seconds)
+    children = [Child(partial(_racer, place, number, line)) for number in range(writers)]
     for child in children:
         child.wait(seconds)
     winners: dict[int, list[int]] = {}
@@ -101,9 +105,10 @@ def _race(place: Path, writers: int, seconds: float) -> tuple[int, str]:
     return _ROUNDS, ""
 
 
-def _racer(place: Path, number: int, say: Callable[[str], None]) -> None:
+def _racer(place: Path, number: int, line: Barrier, say: Callable[[str], None]) -> None:
     """Try to commit each version on the one before; say which ones were ours."""
     store = LocalStore(place)
+    line.wait()
     for version in range(1, _ROUNDS + 1):
         while newest_version(store, "c") < version:
             pass
