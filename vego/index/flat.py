@@ -38,8 +38,6 @@ def exact_search(
     int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest first.
     Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError, CorruptionError.
     """
-    from vego.index.kernels.flat import exact_scan  # numba loads on first use
-
     queries = np.asarray(queries)
     if queries.ndim != 2:
         raise InvalidArgumentError(f"queries: expected shape (m, dimension), found {queries.shape}")
@@ -60,6 +58,13 @@ def exact_search(
     else:
         known.settle(candidates)
     table, norms = known.kernel_tables()
+    if metric is Metric.HAMMING:
+        from vego.index.kernels.bit_scan import scan_bits  # numba loads on first use
+
+        scan_bits(table, queries, start, stop, candidates, rows is not None, mask, slots, distances)
+        return slots, distances
+    from vego.index.kernels.flat import exact_scan  # numba loads on first use
+
     usual = known.element is Element.FLOAT32 and metric is not Metric.L1
     exact_scan(
         metric.code,
