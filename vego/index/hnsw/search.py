@@ -72,7 +72,7 @@ class Snapshot(NamedTuple):
     def depth(self, ef: int, rerank: int) -> int:
         """How many candidates of a walk to score exactly where `rerank` were asked for."""
         # The longer the walk, the more of its order is up to the axes left out.
-        return max(rerank, ef // 8) if self.on_axes else rerank
+        return max(rerank, ef // 4) if self.on_axes else rerank
 
 
 class Search(NamedTuple):
