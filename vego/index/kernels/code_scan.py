@@ -66,6 +66,26 @@ def axes_error(metric, vectors, inverse_norms, query, query_inverse, inverse_ste
 
 
 @kernel
+def best_codes(codes, bias, code, candidates, pool):
+    """Fill the pool with the nearest of `candidates` (uint32, no repeats) by their codes; returns how many it holds."""
+    total, limit = candidates.shape[0], pool.shape[0]
+    for i in range(min(AHEAD, total)):
+        prefetch(codes, candidates[i])
+    count = 0
+    worst = WORST
+    for i in range(total):
+        if i + AHEAD < total:
+            prefetch(codes, candidates[i + AHEAD])
+        key = key_of(codes, bias, candidates[i], code, 0)
+        if key < worst:
+            insert(pool, count, limit, key)
+            count = min(count + 1, limit)
+            if count == limit:
+                worst = pool[count - 1]
+    return count
+
+
+@kernel
 def scan_slots(
     metric, vectors, inverse_norms, codes, bias, frame, inverse_step,
     candidates, query, rerank, slots, distances,
@@ -80,22 +100,9 @@ def scan_slots(
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
     inverse = encode_query(metric, query, frame, inverse_step, code[0])
-    total = candidates.shape[0]
-    for i in range(min(AHEAD, total)):
-        prefetch(codes, candidates[i])
-    count = 0
-    worst = WORST
-    for i in range(total):
-        if i + AHEAD < total:
-            prefetch(codes, candidates[i + AHEAD])
-        key = key_of(codes, bias, candidates[i], code, 0)
-        if key < worst:
-            insert(pool, count, rerank, key)
-            count = min(count + 1, rerank)
-            if count == rerank:
-                worst = pool[count - 1]
+    count = best_codes(codes, bias, code, candidates, pool)
     rerank_pool(metric, vectors, inverse_norms, query, inverse, pool, count, slots, distances, exact, order)
-    if count == total:
+    if count == candidates.shape[0]:
         return True
     last = pool[min(slots.shape[0], count) - 1]
     width = frame[2].shape[0]

@@ -21,6 +21,18 @@ from vego.index.kernels.walk import (
 
 
 @distance_kernel
+def write_found(metric, exact, order, count, slots, distances):
+    """Turn ascending rank values and their slots into results, padded with -1 and infinity."""
+    for i in range(slots.shape[0]):
+        if i < count:
+            slots[i] = order[i]
+            distances[i] = reported_distance(metric, exact[i])
+        else:
+            slots[i] = -1
+            distances[i] = np.inf
+
+
+@distance_kernel
 def rerank_pool(
     metric, vectors, inverse_norms, query, query_inverse, pool, count, slots, distances, exact, order
 ):
@@ -39,13 +51,7 @@ def rerank_pool(
             place -= 1
         exact[place] = value
         order[place] = slot
-    for i in range(slots.shape[0]):
-        if i < count:
-            slots[i] = order[i]
-            distances[i] = reported_distance(metric, exact[i])
-        else:
-            slots[i] = -1
-            distances[i] = np.inf
+    write_found(metric, exact, order, count, slots, distances)
 
 
 @kernel

@@ -253,18 +253,8 @@ def search_bytes(
                     if count == rerank:
                         worst = pool[rerank - 1]
         rerank_pool(
-            metric,
-            vectors,
-            inverse_norms,
-            queries[i],
-            inverse,
-            pool,
-            count,
-            slots[i],
-            distances[i],
-            exact,
-            order,
-        )
+            metric, vectors, inverse_norms, queries[i], inverse, pool, count, slots[i], distances[i], exact, order
+        )  # fmt: skip
 
 
 @kernel
@@ -274,6 +264,59 @@ def ask(vectors, members, first, last, accept):
         slot = members[np.uint32(place)]
         if accept.shape[0] == 0 or accept[slot]:
             prefetch_vector(vectors, np.int64(slot))
+
+
+@distance_kernel
+def scan_halves(metric, kind, halves, members, first, last, point, accept, pool, count):
+    """Keep in `pool` the nearest of the places [first, last) by their 16-bit floats; returns how many it holds."""
+    limit = pool.shape[0]
+    worst = pool[limit - 1] if count == limit else WORST
+    for place in range(first, last):
+        slot = members[np.uint32(place)]
+        if accept.shape[0] and not accept[slot]:
+            continue
+        value = half_sum(metric != L2, kind, row_address(halves, np.uint32(place)), point)
+        if metric != L2:
+            value = -value
+        if np.isnan(value):
+            value = np.float32(np.inf)
+        key = ordered(value, slot)
+        if key < worst:
+            insert(pool, count, limit, key)
+            count = min(count + 1, limit)
+            if count == limit:
+                worst = pool[limit - 1]
+    return count
+
+
+@distance_kernel
+def scan_members(metric, vectors, inverse_norms, members, first, last, point, accept, pool, count):
+    """`scan_halves` by the rows of `vectors` themselves."""
+    limit = pool.shape[0]
+    worst = pool[limit - 1] if count == limit else WORST
+    chunk = np.uint64(0)  # the array that the last row was in
+    ask(vectors, members, first, min(first + AHEAD, last), accept)
+    for place in range(first, last):
+        ask(vectors, members, place + AHEAD, min(place + AHEAD + 1, last), accept)
+        slot = members[np.uint32(place)]
+        if accept.shape[0] and not accept[slot]:
+            continue
+        if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
+            chunk = chunk_of(vectors, np.int64(slot))
+        value = row_sum(operation_of(metric), kind_of(vectors), address_at(vectors, chunk, slot), point)
+        if metric == COSINE:
+            value *= norm_at(vectors, inverse_norms, chunk, slot)
+        if metric != L2:
+            value = -value
+        if np.isnan(value):
+            value = np.float32(np.inf)
+        key = ordered(value, slot)
+        if key < worst:
+            insert(pool, count, limit, key)
+            count = min(count + 1, limit)
+            if count == limit:
+                worst = pool[limit - 1]
+    return count
 
 
 @distance_kernel
@@ -288,55 +331,23 @@ def search_halves(
     pool = np.empty(rerank, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
-    chunk = np.uint64(0)  # the array that the last row was in
     for i in range(queries.shape[0]):
         inverse = normalised(metric, queries[i], point)
         near = nearest_lists(
             metric, point, centre_codes, centre_bias, frame, inverse_step, sizes, code, lists
         )
-        count, worst = 0, WORST
+        count = 0
         for j in range(near):
             number = lists[j] & SLOT_MASK
             first, last = starts[number], starts[number + 1]
-            if not halves.shape[1]:
-                ask(vectors, members, first, min(first + AHEAD, last), accept)
-            for place in range(first, last):
-                slot = members[np.uint32(place)]
-                if halves.shape[1]:
-                    if accept.shape[0] and not accept[slot]:
-                        continue
-                    value = half_sum(metric != L2, kind, row_address(halves, np.uint32(place)), point)
-                else:
-                    ask(vectors, members, place + AHEAD, min(place + AHEAD + 1, last), accept)
-                    if accept.shape[0] and not accept[slot]:
-                        continue
-                    if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-                        chunk = chunk_of(vectors, np.int64(slot))
-                    value = row_sum(
-                        operation_of(metric), kind_of(vectors), address_at(vectors, chunk, slot), point
-                    )
-                    if metric == COSINE:
-                        value *= norm_at(vectors, inverse_norms, chunk, slot)
-                if metric != L2:
-                    value = -value
-                if np.isnan(value):
-                    value = np.float32(np.inf)
-                key = ordered(value, slot)
-                if key < worst:
-                    insert(pool, count, rerank, key)
-                    count = min(count + 1, rerank)
-                    if count == rerank:
-                        worst = pool[rerank - 1]
+            if halves.shape[1]:
+                count = scan_halves(
+                    metric, kind, halves, members, first, last, point, accept, pool, count
+                )  # fmt: skip
+            else:
+                count = scan_members(
+                    metric, vectors, inverse_norms, members, first, last, point, accept, pool, count
+                )  # fmt: skip
         rerank_pool(
-            metric,
-            vectors,
-            inverse_norms,
-            queries[i],
-            inverse,
-            pool,
-            count,
-            slots[i],
-            distances[i],
-            exact,
-            order,
-        )
+            metric, vectors, inverse_norms, queries[i], inverse, pool, count, slots[i], distances[i], exact, order
+        )  # fmt: skip

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.code_scan import AHEAD, ERRORS, code_error
-from vego.index.kernels.distance import COSINE, encode_query, reported_distance
+from vego.index.kernels.code_scan import ERRORS, best_codes, code_error
+from vego.index.kernels.distance import COSINE, encode_query
+from vego.index.kernels.hnsw_search import write_found
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.records import COUNT, HEADER_WORDS, ask_for, intact, record_at, record_distance
 from vego.index.kernels.walk import EXPANDED, SLOT_MASK, WORST, descend, insert, key_of, next_stamp
@@ -35,18 +36,6 @@ def offer(value, node, exact, order, count):
     exact[place] = value
     order[place] = node
     return min(count + 1, limit)
-
-
-@kernel
-def write_found(metric, exact, order, count, slots, distances):
-    """Turn rank values into results, padded with -1 and infinity."""
-    for i in range(slots.shape[0]):
-        if i < count:
-            slots[i] = order[i]
-            distances[i] = reported_distance(metric, exact[i])
-        else:
-            slots[i] = -1
-            distances[i] = np.inf
 
 
 @kernel
@@ -140,26 +129,6 @@ def search_records(
             reads[i] += asked
         write_found(metric, exact, order, taken, slots[i], distances[i])
     return np.int64(-1)
-
-
-@kernel
-def best_codes(codes, bias, code, candidates, pool):
-    """Fill the pool with the nearest of `candidates` (uint32, no repeats) by their codes; returns how many it holds."""
-    total, limit = candidates.shape[0], pool.shape[0]
-    for i in range(min(AHEAD, total)):
-        prefetch(codes, candidates[i])
-    count = 0
-    worst = WORST
-    for i in range(total):
-        if i + AHEAD < total:
-            prefetch(codes, candidates[i + AHEAD])
-        key = key_of(codes, bias, candidates[i], code, 0)
-        if key < worst:
-            insert(pool, count, limit, key)
-            count = min(count + 1, limit)
-            if count == limit:
-                worst = pool[count - 1]
-    return count
 
 
 @kernel
