@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
@@ -89,7 +90,8 @@ class Processes:
 
     def ask(self, name: str, what: str) -> Any:
         """The answer of one peer, None where it failed."""
-        self._open[name][0].send(what)
+        with suppress(BrokenPipeError):  # a process that has ended says so when it is to answer
+            self._open[name][0].send(what)
         return self._answer(name)
 
     def _answer(self, name: str) -> Any:
@@ -99,7 +101,7 @@ class Processes:
                 kind, value = "error", f"no answer within {ANSWER_SECONDS} s"
             else:
                 kind, value = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             kind, value = "error", "its process ended"
         if kind != "error":
             return value
