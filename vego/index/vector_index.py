@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
-from vego.index.calibration import Calibration
-from vego.index.metrics import Metric
+from vego.index.calibration import Calibration, Searchable
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -39,7 +38,7 @@ def check_removed(removed: Array, order: Array | None, rows: int) -> npt.NDArray
 
 
 @runtime_checkable
-class VectorIndex(Protocol):
+class VectorIndex(Searchable, Protocol):
     """Covers the slots [0, rows) of vectors that stay with the caller; see HnswIndex and IvfIndex.
 
     Searches may run in any number of threads, also while one thread extends. `ef` is how hard to look, in
@@ -48,18 +47,6 @@ class VectorIndex(Protocol):
     """
 
     kind: ClassVar[str]
-
-    @property
-    def rows(self) -> int:
-        """Slots [0, rows) are indexed."""
-
-    @property
-    def metric(self) -> Metric:
-        """The metric the index was built for."""
-
-    @property
-    def dimension(self) -> int:
-        """Length of the vectors."""
 
     @property
     def nbytes(self) -> int:
@@ -127,19 +114,6 @@ class VectorIndex(Protocol):
         accept: Array | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first; k of them whenever k are accepted."""
-
-    def search_batch(
-        self,
-        vectors: Array | Vectors,
-        inverse_norms: Array | None,
-        queries: Array,
-        k: int,
-        ef: int = ...,
-        rerank: int = ...,
-        accept: Array | None = None,
-        threads: int | None = 1,
-    ) -> Found:
-        """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
 
     def scan_codes(
         self,

@@ -16,17 +16,10 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
-from vego.index.calibration import Calibrated, Calibration
+from vego.index.calibration import Calibration
 from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
-from vego.index.hnsw.index import (
-    DEFAULT_EF,
-    DEFAULT_RERANK,
-    USUAL_EF,
-    HnswIndex,
-    walk_effort,
-    walk_efforts,
-)
+from vego.index.hnsw.index import DEFAULT_EF, DEFAULT_RERANK, HnswIndex
 from vego.index.hnsw.params import HnswParams
 from vego.index.metrics import Metric
 from vego.index.threads import thread_count
@@ -41,6 +34,7 @@ from vego.index.views import (
     vector_rows,
     vectors_of,
 )
+from vego.index.walked import Walked
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -52,7 +46,7 @@ WIDEST_CODE = 128
 SHARE = 4  # a part is joined with what comes behind it once that is a quarter of it
 
 
-class DiskIndex(Calibrated):
+class DiskIndex(Walked):
     """Approximate nearest neighbours by graphs in a file, in bounded memory (Subramanya et al., DiskANN, NeurIPS 2019).
 
     The graphs are those of `HnswIndex`, their codes at most 128 bytes a row where the metric lets dimensions be left
@@ -109,9 +103,7 @@ class DiskIndex(Calibrated):
         Whoever writes them gets CorruptionError where records or vectors are damaged. See vego/index/disk/storage.py.
         """
         columns, metadata = write_parts(self._parts, self.params, self.part_rows)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -125,8 +117,7 @@ class DiskIndex(Calibrated):
         params, part_rows, parts = read_parts(columns, metadata, path, WIDEST_CODE)
         index = cls.__new__(cls)
         index._begin(params, part_rows, parts)
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -252,28 +243,6 @@ class DiskIndex(Calibrated):
                 parts.append(part.without(gone, None if in_order else mine, threads))
             first, done = stop, done + count
         return self._with(tuple(parts))
-
-    # -- effort ----------------------------------------------------------------------------------
-
-    def efforts(self, k: int) -> list[int]:
-        """The ef at which recall is measured."""
-        return walk_efforts(k, self.rows)
-
-    def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
-        """Every record that is read is scored exactly."""
-        return ef
-
-    def effort(self, k: int, target: float) -> tuple[int, int] | None:
-        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
-        return None if self.calibration is None else walk_effort(self.calibration, k, target)
-
-    def usual_effort(self, k: int) -> tuple[int, int]:
-        """`effort` where nobody has measured."""
-        return max(USUAL_EF, k), max(2 * k, k + 10)
-
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k: a walk holds all it finds."""
-        return k
 
     # -- searching -------------------------------------------------------------------------------
 

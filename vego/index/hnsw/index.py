@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError
-from vego.index.calibration import Calibrated, Calibration
+from vego.index.calibration import Calibration
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
@@ -36,28 +36,12 @@ from vego.index.views import (
     trimmed,
     vectors_of,
 )
-from vego.options import MAX_EF
+from vego.index.walked import Walked
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
 DEFAULT_RERANK = 20
-STEPS = (
-    1.0,
-    1.6,
-    2.4,
-    3.2,
-    4.8,
-    6.4,
-    9.6,
-    12.8,
-    19.2,
-    25.6,
-    51.2,
-    102.4,
-)  # ef at which recall is measured, in k
-SPARE = 6  # candidates held besides the k, however easy the data
-USUAL_EF = 64  # of a graph that nobody has measured
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
@@ -70,7 +54,7 @@ class _Ready(NamedTuple):
     search: Search
 
 
-class HnswIndex(Calibrated):
+class HnswIndex(Walked):
     """Approximate nearest neighbours by a hierarchical navigable small world graph over 8-bit codes.
 
     Malkov and Yashunin, arXiv 1603.09320. The walk and the construction use the codes; the nearest `rerank`
@@ -124,9 +108,7 @@ class HnswIndex(Calibrated):
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/hnsw/storage.py."""
         columns, metadata = write_graph(self._graph, self.params)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -138,8 +120,7 @@ class HnswIndex(Calibrated):
         the graph, NewerVersionError for a later version.
         """
         index = cls.of(*read_graph(columns, metadata, path))
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -223,26 +204,6 @@ class HnswIndex(Calibrated):
         other = HnswIndex.of(self.params, without(graph, self.params, removed, threads, self._stamps, order))
         other.calibration = self.calibration
         return other
-
-    def efforts(self, k: int) -> list[int]:
-        """The ef at which recall is measured."""
-        return walk_efforts(k, self.rows)
-
-    def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
-        """All that a walk finds can be scored exactly."""
-        return ef
-
-    def effort(self, k: int, target: float) -> tuple[int, int] | None:
-        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
-        return None if self.calibration is None else walk_effort(self.calibration, k, target)
-
-    def usual_effort(self, k: int) -> tuple[int, int]:
-        """`effort` where nobody has measured."""
-        return max(USUAL_EF, k), max(2 * k, k + 10)
-
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k: a walk holds all it finds."""
-        return k
 
     def search(
         self,
@@ -387,16 +348,3 @@ class HnswIndex(Calibrated):
         tables = vectors.kernel_tables()
         depth = snapshot.depth(ef, rerank)
         return Search(vectors, self.params.metric, *tables, snapshot, self._stamps, ef, depth)
-
-
-def walk_efforts(k: int, rows: int) -> list[int]:
-    """The ef of a walk at which recall is measured."""
-    efs = [int(step * k) for step in STEPS]
-    return efs[: 1 + sum(ef < rows for ef in efs)]
-
-
-def walk_effort(calibration: Calibration, k: int, target: float) -> tuple[int, int]:
-    """The ef of a walk that reaches a recall of `target`, and how many to score exactly."""
-    ef, rerank = calibration.effort(k, target)
-    ef = min(max(ef, k + SPARE), MAX_EF)
-    return ef, min(max(rerank, k), ef)

@@ -72,9 +72,7 @@ class IvfIndex(Calibrated):
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/ivf/storage.py."""
         columns, metadata = write_lists(self._lists, self.params)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -88,8 +86,7 @@ class IvfIndex(Calibrated):
         params, lists = read_lists(columns, metadata, path)
         index = cls(params.metric, params.dimension, params.code, params.lists, params.seed)
         index._lists = lists
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:

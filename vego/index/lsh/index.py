@@ -51,7 +51,7 @@ class LshIndex(Calibrated):
 
     def __init__(self, dimension: int, seed: int = 0) -> None:
         VectorType(Element.BIT, dimension).checked()
-        self.dimension = dimension
+        self._dimension = dimension
         self.seed = seed
         self._stamps = StampPool()
         self._extending = threading.Lock()
@@ -66,9 +66,7 @@ class LshIndex(Calibrated):
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/lsh/storage.py."""
         columns, metadata = write_tables(self._tables, self.dimension, self.seed)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -82,8 +80,7 @@ class LshIndex(Calibrated):
         dimension, seed, tables = read_tables(columns, metadata, path)
         index = cls(dimension, seed)
         index._tables = tables
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -94,6 +91,11 @@ class LshIndex(Calibrated):
     def tables(self) -> Tables | None:
         """The tables; None where there are no rows."""
         return self._tables
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors, in bits."""
+        return self._dimension
 
     @property
     def rows(self) -> int:
