@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import Event
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
 from vego.index.calibration import Calibration, Searchable
+from vego.index.metrics import Metric
+from vego.index.way import Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -43,10 +45,16 @@ class VectorIndex(Searchable, Protocol):
 
     Searches may run in any number of threads, also while one thread extends. `ef` is how hard to look, in
     candidates of a graph walk or in lists; `rerank` is how many rows are scored in float32, of which
-    a kind may need more. `kind` is the name in manifests.
+    a kind may need more.
+
+    kind: the name in manifests. metrics: those it can be built for. on_disk: whether it is searched in its file, once
+    that is written. gather_rows: so many accepted rows, or fewer, are compared exactly without asking for the `way`.
     """
 
     kind: ClassVar[str]
+    metrics: ClassVar[Collection[Metric]]
+    on_disk: ClassVar[bool]
+    gather_rows: ClassVar[int]
 
     @property
     def nbytes(self) -> int:
@@ -100,8 +108,26 @@ class VectorIndex(Searchable, Protocol):
     def usual_effort(self, k: int) -> tuple[int, int]:
         """`effort` where nobody has measured."""
 
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k."""
+    def bounded(self, k: int, ef: int, rerank: int) -> tuple[int, int]:
+        """`ef` raised to what can find k, and `rerank` lowered to what such a search has to score."""
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """The cheapest way to answer a search that accepts `accepted` (more than 0) of `slots` slots, as hard as `ef`.
+
+        Slots that are not indexed count. With it k of them come whenever k are accepted.
+        """
+
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, which is one of this index's own, after `search` of one query: with what the query decided."""
 
     def search(
         self,

@@ -20,6 +20,7 @@ STEPS = (
     102.4,
 )  # ef at which recall is measured, in k
 SPARE = 6  # candidates held besides the k, however easy the data
+ALL_MATCH = "every slot is live and matches"
 USUAL_EF = 64  # of a graph that nobody has measured
 
 
@@ -46,10 +47,7 @@ class Walked(Calibrated):
         """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
         return None if self.calibration is None else walk_effort(self.calibration, k, target)
 
-    def usual_effort(self, k: int) -> tuple[int, int]:
+    @staticmethod
+    def usual_effort(k: int) -> tuple[int, int]:
         """`effort` where nobody has measured."""
         return max(USUAL_EF, k), max(2 * k, k + 10)
-
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k: a walk holds all it finds."""
-        return k

@@ -7,7 +7,7 @@ takes the index from its file (`vego/index/index_file.py`), and all of it is on 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
 from vego.index.hnsw.index import DEFAULT_EF, DEFAULT_RERANK, HnswIndex
 from vego.index.hnsw.params import HnswParams
+from vego.index.kernels.filter_costs import scan_beats_reads
 from vego.index.metrics import Metric
 from vego.index.threads import thread_count
 from vego.index.vector_index import MAX_ROWS, check_removed, check_stop
@@ -34,13 +35,13 @@ from vego.index.views import (
     vector_rows,
     vectors_of,
 )
-from vego.index.walked import Walked
+from vego.index.walked import ALL_MATCH, Walked
+from vego.index.way import Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
-DISK_METRICS = (Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT)
 PART_ROWS = 1 << 25  # a graph of so many rows is built in 7 GB of memory
 WIDEST_CODE = 128
 SHARE = 4  # a part is joined with what comes behind it once that is a quarter of it
@@ -57,6 +58,9 @@ class DiskIndex(Walked):
 
     kind: ClassVar[str] = "disk"
     format: ClassVar[str] = FORMAT
+    metrics: ClassVar[Collection[Metric]] = (Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT)
+    on_disk: ClassVar[bool] = True
+    gather_rows: ClassVar[int] = 0  # vectors are on the disk, codes are not
 
     def __init__(
         self,
@@ -71,8 +75,8 @@ class DiskIndex(Walked):
             metric=Metric.parse(metric), dimension=dimension, m=m, ef_construction=ef_construction, seed=seed,
             widest_code=WIDEST_CODE,
         )  # fmt: skip
-        if params.metric not in DISK_METRICS:
-            known = ", ".join(metric.value for metric in DISK_METRICS)
+        if params.metric not in self.metrics:
+            known = ", ".join(metric.value for metric in self.metrics)
             raise InvalidArgumentError(
                 f"metric: a graph on the disk knows {known}, found {params.metric.value!r}"
             )
@@ -243,6 +247,37 @@ class DiskIndex(Walked):
                 parts.append(part.without(gone, None if in_order else mine, threads))
             first, done = stop, done + count
         return self._with(tuple(parts))
+
+    # -- how to search ---------------------------------------------------------------------------
+
+    @staticmethod
+    def bounded(k: int, ef: int, rerank: int) -> tuple[int, int]:
+        """A walk holds all that it finds; `rerank` is of scans of codes, which score more than that."""
+        return max(ef, k), rerank
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """A walk, or a scan of codes where that costs less than the reads of a walk past what is not accepted."""
+        if accepted == slots:
+            return Way("graph", ALL_MATCH, ef)
+        if scan_beats_reads(accepted, slots, self.code_width, ef):
+            reason = "scanning the codes of the matches costs less than reading nodes that do not match"
+            return Way("codes", reason, ef)
+        return Way("filtered graph", "so many rows match that a walk reads few others", ef)
+
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, a walk, after it has been gone: with the records it read. Under a mask nobody counts them."""
+        if accept is not None:
+            return way
+        return way._replace(visited=self.visited(vectors, inverse_norms, query, k, way.ef, rerank))
 
     # -- searching -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ began with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,6 +23,7 @@ from vego.index.hnsw.params import HnswParams
 from vego.index.hnsw.removal import without
 from vego.index.hnsw.search import Search, Snapshot
 from vego.index.hnsw.storage import read_graph, write_graph
+from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk, walk_may_pay
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
@@ -36,7 +37,8 @@ from vego.index.views import (
     trimmed,
     vectors_of,
 )
-from vego.index.walked import Walked
+from vego.index.walked import ALL_MATCH, Walked
+from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -44,6 +46,18 @@ DEFAULT_EF = 48
 DEFAULT_RERANK = 20
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+WALKS = {
+    PAST: ("graph past", "so many rows near the query match that walking past the others costs least"),
+    THROUGH: (
+        "graph through",
+        "few rows near the query match: only those are scored, links are followed two at a time",
+    ),
+    SCAN: (
+        "codes",
+        "hardly any row near the query matches, or the walk took too long: the matches were scanned",
+    ),
+}  # strategy and reason of a search under a mask, by how it was answered
 
 
 class _Ready(NamedTuple):
@@ -62,6 +76,9 @@ class HnswIndex(Walked):
     """
 
     kind: ClassVar[str] = "hnsw"
+    metrics: ClassVar[Collection[Metric]] = tuple(Metric)
+    on_disk: ClassVar[bool] = False
+    gather_rows: ClassVar[int] = GATHER_ROWS
 
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
@@ -204,6 +221,40 @@ class HnswIndex(Walked):
         other = HnswIndex.of(self.params, without(graph, self.params, removed, threads, self._stamps, order))
         other.calibration = self.calibration
         return other
+
+    @staticmethod
+    def bounded(k: int, ef: int, rerank: int) -> tuple[int, int]:
+        """A walk holds all that it finds, and what it holds is all there is to score."""
+        ef = max(ef, k)
+        return ef, min(rerank, ef)
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """A walk, or a scan of codes where no walk can cost less; under a mask each query decides between them."""
+        width = self.code_width
+        if accepted == slots:
+            if scan_beats_walk(accepted, width, ef):
+                return Way("codes", "scanning all codes costs less than a walk with so many candidates", ef)
+            return Way("graph", ALL_MATCH, ef)
+        if not walk_may_pay(accepted, width, ef):
+            return Way("codes", "scanning the codes of the matches costs less than a walk", ef)
+        return Way("filtered graph", "so many rows match that a walk may cost less than a scan of them", ef)
+
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, a walk, after it has been gone: which walk it was under a mask, and how many nodes it scored."""
+        if accept is None:
+            scored = self.visited(vectors, inverse_norms, query, k, way.ef, rerank)
+            return way._replace(visited=scored)
+        _, how, scored = self.search_accepted(vectors, inverse_norms, query, k, way.ef, rerank, accept)
+        return Way(*WALKS[how], way.ef, scored)
 
     def search(
         self,

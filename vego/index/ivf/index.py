@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -18,12 +18,13 @@ from vego.index.codes.coder import Call
 from vego.index.flat import exact_search
 from vego.index.ivf.clustering import Run, nearest, train_centroids
 from vego.index.ivf.lists import InvertedLists
-from vego.index.ivf.params import IvfParams
+from vego.index.ivf.params import IVF_METRICS, IvfParams
 from vego.index.ivf.storage import FORMAT, read_lists, write_lists
 from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
 from vego.index.vector_index import check_removed, check_stop
 from vego.index.views import accept_mask, candidate_rows, result_arrays, trimmed, vector_rows, vectors_of
+from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -50,6 +51,9 @@ class IvfIndex(Calibrated):
 
     kind: ClassVar[str] = "ivf"
     format: ClassVar[str] = FORMAT
+    metrics: ClassVar[Collection[Metric]] = IVF_METRICS
+    on_disk: ClassVar[bool] = False
+    gather_rows: ClassVar[int] = GATHER_ROWS
 
     def __init__(
         self, metric: Metric | str, dimension: int, code: str = "pq", lists: int = 0, seed: int = 0
@@ -151,9 +155,33 @@ class IvfIndex(Calibrated):
         depth = k if lists is None else max(k, lists.coder.default_rerank(k))
         return max(USUAL_LISTS, self.lists // USUAL_SHARE), depth
 
-    def least_effort(self, k: int) -> int:  # noqa: ARG002
-        """1: further lists are looked at where the first have too few rows."""
-        return 1
+    def bounded(self, k: int, ef: int, rerank: int) -> tuple[int, int]:  # noqa: ARG002
+        """Any: further lists are looked at where the first have too few rows."""
+        return ef, rerank
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """The nearest lists: more of them under a mask, so that as many rows are looked at that are accepted."""
+        if self.lists == 1:
+            reason = "there is one list, of all rows: the codes of those that match are scanned"
+            return Way("lists", reason, ef)
+        ef = min(-(-ef * slots // accepted), self.lists)
+        return Way("lists", f"rows of the nearest lists are scanned, of {ef:,} of {self.lists:,} lists", ef)
+
+    def explained(
+        self,
+        vectors: Array | Vectors,  # noqa: ARG002
+        inverse_norms: Array | None,  # noqa: ARG002
+        query: Array,  # noqa: ARG002
+        k: int,  # noqa: ARG002
+        way: Way,
+        rerank: int,  # noqa: ARG002
+        accept: Array | None = None,
+    ) -> Way:
+        """`way` with the rows of all lists, where it looks at all; nobody counts those of some lists."""
+        if way.ef < self.lists:
+            return way
+        rows = self.rows
+        return way._replace(visited=rows if accept is None else int(np.count_nonzero(accept[:rows])))
 
     def extend(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from vego.index.views import (
     trimmed,
     vectors_of,
 )
+from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 from vego.vector_type import Element, VectorType
 
@@ -34,6 +35,9 @@ Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 DEFAULT_EF = 64
+LEAST_SHARE = (
+    0.9  # of the slots that has to be accepted for buckets to have what a search without a mask finds
+)
 MORE_BITS = 2  # that so many rows want: keys are made anew of all
 
 
@@ -47,6 +51,9 @@ class LshIndex(Calibrated):
 
     kind: ClassVar[str] = "lsh"
     format: ClassVar[str] = FORMAT
+    metrics: ClassVar[Collection[Metric]] = (Metric.HAMMING,)
+    on_disk: ClassVar[bool] = False
+    gather_rows: ClassVar[int] = GATHER_ROWS
     metric: ClassVar[Metric] = Metric.HAMMING
 
     def __init__(self, dimension: int, seed: int = 0) -> None:
@@ -185,9 +192,29 @@ class LshIndex(Calibrated):
         """`effort` where nobody has measured."""
         return DEFAULT_EF, k
 
-    def least_effort(self, k: int) -> int:  # noqa: ARG002
-        """1: further buckets are looked at where the first have too few rows."""
-        return 1
+    def bounded(self, k: int, ef: int, rerank: int) -> tuple[int, int]:  # noqa: ARG002
+        """Any: further buckets are looked at where the first have too few rows."""
+        return ef, rerank
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """The nearest buckets, or an exact scan where many of their rows are not accepted."""
+        if accepted < LEAST_SHARE * slots:
+            reason = "what matches is farther away than the nearest buckets, and bits are soon compared"
+            return Way("gather", reason, ef)
+        return Way("buckets", f"rows of the {ef:,} nearest buckets of each table are scored", ef)
+
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,  # noqa: ARG002
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, of buckets, with the rows that were scored."""
+        return way._replace(visited=self.scored(vectors, inverse_norms, query, k, way.ef, accept))
 
     def search(
         self,
