@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import InvalidArgumentError
+from vego.errors import DimensionMismatchError, InvalidArgumentError
 from vego.index.calibration import Calibration, Searchable
 from vego.index.metrics import Metric
 from vego.index.way import Way
@@ -19,6 +19,15 @@ from vego.table.vectors import Vectors
 Array = npt.NDArray[Any]
 MAX_ROWS = (1 << 31) - 1  # a slot shares an int64 with its distance and one mark
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Progress = Callable[[int, int], None]  # rows done, and in all
+Cancel = Callable[[], bool] | Event | None
+
+
+def asked_of(cancel: Cancel) -> Callable[[], bool]:
+    """What says whether to stop, however it was given; None never does."""
+    if cancel is None:
+        return lambda: False
+    return cancel.is_set if isinstance(cancel, Event) else cancel
 
 
 def check_stop(rows: int, stop: int, available: int) -> None:
@@ -37,6 +46,18 @@ def check_removed(removed: Array, order: Array | None, rows: int) -> npt.NDArray
     if order is not None and not np.array_equal(np.sort(order), np.flatnonzero(~removed)):
         raise InvalidArgumentError(f"order: each of the slots that stay expected once, found {order}")
     return removed
+
+
+def kept_slots(removed: Array, order: Array | None, rows: int) -> npt.NDArray[np.int64]:
+    """The slots that stay, in the order in which they come; raises as `check_removed` does."""
+    removed = check_removed(removed, order, rows)
+    return np.flatnonzero(~removed) if order is None else np.asarray(order, np.int64)
+
+
+def check_known(rows: int, vectors: Vectors) -> None:
+    """Refuse to search an index of `rows` with fewer vectors; DimensionMismatchError."""
+    if len(vectors) < rows:
+        raise DimensionMismatchError(f"vectors: {rows} rows are indexed, found {len(vectors)}")
 
 
 @runtime_checkable
@@ -80,8 +101,8 @@ class VectorIndex(Searchable, Protocol):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards."""
 

@@ -7,7 +7,7 @@ takes the index from its file (`vego/index/index_file.py`), and all of it is on 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.errors import InvalidArgumentError
 from vego.index.calibration import Calibration
 from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
@@ -24,12 +24,13 @@ from vego.index.hnsw.params import HnswParams
 from vego.index.kernels.filter_costs import scan_beats_reads
 from vego.index.metrics import Metric
 from vego.index.threads import thread_count
-from vego.index.vector_index import MAX_ROWS, check_removed, check_stop
+from vego.index.vector_index import MAX_ROWS, Cancel, Progress, check_known, check_removed, check_stop
 from vego.index.views import (
     ALL,
     accept_mask,
     candidate_rows,
     merged,
+    padding,
     result_arrays,
     trimmed,
     vector_rows,
@@ -176,8 +177,8 @@ class DiskIndex(Walked):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
 
@@ -328,9 +329,7 @@ class DiskIndex(Walked):
             )
             found.append((np.where(slots >= 0, slots + first, -1), distances))
         if not found:
-            slots, distances = result_arrays(len(queries), k)
-            slots[:], distances[:] = -1, np.inf
-            return slots, distances
+            return padding(len(queries), k)
         return merged(found, k)
 
     def scan_codes(
@@ -377,8 +376,7 @@ class DiskIndex(Walked):
 
     def _known(self, vectors: Array | Vectors, inverse_norms: Array | None) -> Vectors:
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        if len(known) < self.rows:
-            raise DimensionMismatchError(f"vectors: {self.rows} rows are indexed, found {len(known)}")
+        check_known(self.rows, known)
         return known
 
 

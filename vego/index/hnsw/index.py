@@ -7,7 +7,7 @@ began with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError
 from vego.index.calibration import Calibration
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
@@ -27,7 +26,7 @@ from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.vector_index import check_removed, check_stop
+from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_removed, check_stop
 from vego.index.views import (
     FLOAT32,
     accept_mask,
@@ -187,8 +186,8 @@ class HnswIndex(Walked):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
 
@@ -197,7 +196,7 @@ class HnswIndex(Walked):
         """
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         check_stop(self.rows, stop, len(known))
-        stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+        stopped = asked_of(cancel)
         with self._extending:
             if stop <= self.rows:
                 return self.rows
@@ -205,7 +204,7 @@ class HnswIndex(Walked):
                 self._adopt(graph)
                 if progress is not None:
                     progress(graph.rows, stop)
-                if stopped is not None and stopped():
+                if stopped():
                     break
         return self.rows
 
@@ -393,8 +392,7 @@ class HnswIndex(Walked):
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""
         snapshot = self._snapshot
-        if len(vectors) < snapshot.rows:
-            raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
+        check_known(snapshot.rows, vectors)
         ef = min(ef, max(1, snapshot.rows))
         tables = vectors.kernel_tables()
         depth = snapshot.depth(ef, rerank)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError
 from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.flat import exact_search
 from vego.index.lsh.storage import FORMAT, read_tables, write_tables
@@ -18,12 +17,12 @@ from vego.index.lsh.tables import Tables, keys_of, positions_of, shape_for
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import in_pieces, thread_count
-from vego.index.vector_index import check_removed, check_stop
+from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_stop, kept_slots
 from vego.index.views import (
     accept_mask,
     bit_rows,
     candidate_rows,
-    result_arrays,
+    padding,
     trimmed,
     vectors_of,
 )
@@ -131,8 +130,8 @@ class LshIndex(Calibrated):
         stop: int,
         *,
         threads: int | None = None,  # noqa: ARG002
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors`, bits as uint8 (n >= stop, d / 8); returns `rows` afterwards.
 
@@ -141,10 +140,10 @@ class LshIndex(Calibrated):
         """
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
         check_stop(self.rows, stop, len(known))
-        stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+        stopped = asked_of(cancel)
         with self._extending:
             old = self._tables
-            if stop <= self.rows or (stopped is not None and stopped()):
+            if stop <= self.rows or stopped():
                 return self.rows
             shape = shape_for(self.dimension, stop)
             if old is None or shape[1] >= old.bits + MORE_BITS:
@@ -169,8 +168,7 @@ class LshIndex(Calibrated):
         `order`, int64: the slots that stay, each once, in the order in which they come instead. Raises
         InvalidArgumentError for a mask of another length, or an order of other slots.
         """
-        removed = check_removed(removed, order, self.rows)
-        kept = np.flatnonzero(~removed) if order is None else np.asarray(order, np.int64)
+        kept = kept_slots(removed, order, self.rows)
         other = self.copy()
         if self._tables is not None:
             other._tables = Tables(self._tables.positions, self._tables.keys[kept]) if len(kept) else None
@@ -274,16 +272,14 @@ class LshIndex(Calibrated):
         from vego.index.kernels.lsh_search import search_buckets  # numba loads on first use
 
         queries = bit_rows(queries, self.dimension, "queries")
-        slots, distances = result_arrays(len(queries), k)
+        slots, distances = padding(len(queries), k)
         scored = np.zeros(len(queries), np.int64)
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
         tables = self._tables
         if tables is None:
-            slots[:], distances[:] = -1, np.inf
             return (slots, distances), scored
         rows = len(tables.keys)
-        if len(known) < rows:
-            raise DimensionMismatchError(f"vectors: {rows} rows are indexed, found {len(known)}")
+        check_known(rows, known)
         mask = accept_mask(accept, rows)
 
         def task(first: int, last: int) -> None:
