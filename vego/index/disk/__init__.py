@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vego.index.disk.index import DiskIndex
+from vego.index.disk.index import DISK_METRICS, DiskIndex
 
-__all__ = ["DiskIndex"]
+__all__ = ["DISK_METRICS", "DiskIndex"]

@@ -43,6 +43,7 @@ from vego.table.vectors import Vectors
 Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
+DISK_METRICS = (Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT)
 PART_ROWS = 1 << 25  # a graph of so many rows is built in 7 GB of memory
 WIDEST_CODE = 128
 SHARE = 4  # a part is joined with what comes behind it once that is a quarter of it
@@ -59,7 +60,7 @@ class DiskIndex(Walked):
 
     kind: ClassVar[str] = "disk"
     format: ClassVar[str] = FORMAT
-    metrics: ClassVar[Collection[Metric]] = (Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT)
+    metrics: ClassVar[Collection[Metric]] = DISK_METRICS
     on_disk: ClassVar[bool] = True
     gather_rows: ClassVar[int] = 0  # vectors are on the disk, codes are not
 
@@ -76,8 +77,8 @@ class DiskIndex(Walked):
             metric=Metric.parse(metric), dimension=dimension, m=m, ef_construction=ef_construction, seed=seed,
             widest_code=WIDEST_CODE,
         )  # fmt: skip
-        if params.metric not in self.metrics:
-            known = ", ".join(metric.value for metric in self.metrics)
+        if params.metric not in DISK_METRICS:
+            known = ", ".join(metric.value for metric in DISK_METRICS)
             raise InvalidArgumentError(
                 f"metric: a graph on the disk knows {known}, found {params.metric.value!r}"
             )
