@@ -25,7 +25,8 @@ from vego.errors import (
 )
 from vego.index import Metric, versioning
 from vego.index.compaction_report import CompactionReport
-from vego.index.indexed_rows import IndexedRows, Progress
+from vego.index.indexed_rows import IndexedRows
+from vego.index.vector_index import Progress
 from vego.inputs import Given, Outcome, Rejected, usual_row, valid_rows
 from vego.options import CollectionOptions, check_retained
 from vego.progress import progress_of

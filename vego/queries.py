@@ -18,13 +18,13 @@ from vego.errors import (
     UnknownOptionError,
 )
 from vego.index import HnswIndex, VectorIndex
+from vego.index.vector_index import Cancel, asked_of
 from vego.options import MAX_EF, MAX_K, CollectionOptions, check_target
 from vego.planner import Effort
 from vego.vector_type import Element, VectorType
 
 SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
 FLOAT32 = np.dtype(np.float32)
-Cancel = Callable[[], bool] | Event | None
 
 
 def check_k(k: object, where: str) -> None:
@@ -124,7 +124,7 @@ class Limit:
     def __init__(self, clock: Callable[[], float], timeout: float | None, cancel: Cancel, where: str) -> None:
         self._clock, self._timeout, self._where = clock, timeout, where
         self._end = math.inf if timeout is None else clock() + timeout
-        self._cancel = cancel.is_set if isinstance(cancel, Event) else cancel
+        self._cancel = asked_of(cancel)
 
     @classmethod
     def of(cls, clock: Callable[[], float], timeout: object, cancel: Cancel, where: str) -> Limit | None:
@@ -145,7 +145,7 @@ class Limit:
 
     def check(self) -> None:
         """Return, or raise SearchTimeoutError or SearchCancelledError."""
-        if self._cancel is not None and self._cancel():
+        if self._cancel():
             raise SearchCancelledError(f"{self._where}: cancelled; there is no answer")
         if self._clock() > self._end:
             raise SearchTimeoutError(

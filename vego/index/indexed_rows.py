@@ -32,7 +32,7 @@ from vego.index.index_file import at_rest, load_index, write_index
 from vego.index.kinds import empty_index
 from vego.index.metrics import Metric
 from vego.index.stats import stats_of
-from vego.index.vector_index import VectorIndex
+from vego.index.vector_index import Progress, VectorIndex
 from vego.maintenance import Maintenance
 from vego.options import AUTO_ROWS, DURABLE, Durability
 from vego.store import Store
@@ -46,8 +46,6 @@ from vego.table.partition import Partition
 from vego.table.rowstore import DIRECT_ROWS, RowStore
 from vego.table.snapshot import RowSnapshot
 from vego.table.turns import Turns
-
-Progress = Callable[[int, int], None]
 
 MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are scanned in microseconds
 
