@@ -235,7 +235,7 @@ def _deletes_not_flushed(patch: pytest.MonkeyPatch) -> None:
     right = RowStore._flush_actions
 
     def flush_actions(rows: RowStore, *arguments: Any, **options: Any) -> Any:
-        rows._stale_deletes.clear()
+        rows._layout.stale.clear()
         return right(rows, *arguments, **options)
 
     patch.setattr(RowStore, "_flush_actions", flush_actions)
