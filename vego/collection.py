@@ -23,9 +23,10 @@ from vego.errors import (
     NotFoundError,
     ReadOnlyError,
 )
-from vego.index import Metric
+from vego.index import Metric, versioning
 from vego.index.compaction_report import CompactionReport
-from vego.index.indexed_rows import IndexedRows, Progress
+from vego.index.indexed_rows import IndexedRows
+from vego.index.vector_index import Progress
 from vego.inputs import Given, Outcome, Rejected, usual_row, valid_rows
 from vego.options import CollectionOptions, check_retained
 from vego.progress import progress_of
@@ -280,7 +281,7 @@ class Collection(Readable):
         A commit makes one: a large batch, a flush of the write buffer, `tag`, a compaction. Single inserts are in
         none before the next commit.
         """
-        return self._created().versions()
+        return versioning.versions(self._created())
 
     def at(
         self, version: int | None = None, *, timestamp: datetime | str | None = None, tag: str | None = None
@@ -292,7 +293,7 @@ class Collection(Readable):
         missing, any moment will do (see `retain_seconds`). Raises NotFoundError naming the versions or tags that
         there are, or the earliest moment.
         """
-        old = self._created().at(version, timestamp, tag)
+        old = versioning.at(self._created(), version, timestamp, tag)
         name = f"{self.name}@{old.rows.manifest.version if timestamp is None else timestamp}"
         view = Collection(name, self.metric, self.options, old, self._create, self._new_id, read_only=True)
         view._views = self._views  # a view of a view outlives that one
@@ -307,12 +308,12 @@ class Collection(Readable):
         """
         names.check_tag(name)
         self._created()
-        return self._change(lambda rows: _there(rows).tag(name, version))
+        return self._change(lambda rows: versioning.tag(_there(rows), name, version))
 
     def untag(self, name: str) -> None:
         """Take a tag away; raises NotFoundError where there is none of that name."""
         self._created()
-        self._change(lambda rows: _there(rows).untag(name))
+        self._change(lambda rows: versioning.untag(_there(rows), name))
 
     def tags(self) -> dict[str, int]:
         """Every tag and the version it names."""
@@ -328,7 +329,7 @@ class Collection(Readable):
         self._created()
 
         def restore(rows: IndexedRows | None) -> int:
-            restored = _there(rows).restored(version, timestamp, tag)
+            restored = versioning.restored(_there(rows), version, timestamp, tag)
             self._replace_rows(restored)
             return restored.rows.manifest.version
 
@@ -341,7 +342,7 @@ class Collection(Readable):
         self._created()
 
         def branch(rows: IndexedRows | None) -> None:
-            _there(rows).branch(name, version, timestamp, tag)
+            versioning.branch(_there(rows), name, version, timestamp, tag)
 
         self._change(branch)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vego import display
-from vego.index import Calibration, HnswIndex, Metric
+from vego.index import Calibration, Metric
 from vego.index.indexed_rows import State
 from vego.options import CollectionOptions
 from vego.queries import check_effort
@@ -74,7 +74,7 @@ def report_of(name: str, metric: Metric, options: CollectionOptions, state: Stat
             memory |= index.memory()
     kind = "none"
     if index is not None:
-        kind = index.kind if isinstance(index, HnswIndex) else options.index
+        kind = index.kind if options.index == "auto" else options.index
     return IndexReport(
         name=name,
         metric=metric.value,

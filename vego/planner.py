@@ -1,19 +1,15 @@
-"""How a search is answered: exact scan, scan of matching rows, walk of the graph, or scan of inverted lists.
+"""How a search is answered: by an exact scan of the rows that match, or in the way that the index proposes.
 
-The filter has been evaluated before, so the number of matching rows is known, not estimated. What walks and scans cost
-is written down in `vego/index/kernels/filter_costs.py`, as `python -m benchmarks.planner` measures it.
+The filter has been evaluated before, so the number of matching rows is known, not estimated. Each kind of index has its
+own rule (`VectorIndex.way`); what walks and scans cost is written down in `vego/index/kernels/filter_costs.py`, as
+`python -m benchmarks.planner` measures it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from vego.index import PAST, THROUGH, scan_beats_reads, scan_beats_walk, walk_may_pay
-
-LEAST_BUCKETS = (
-    0.9  # share of the slots that has to match for buckets to have what a search without a filter finds
-)
-GATHER_ROWS = 256  # up to here an exact float scan of the matches costs about what a scan of their codes does
+from vego.index import VectorIndex
 
 
 class Effort(NamedTuple):
@@ -74,78 +70,25 @@ class Plan(NamedTuple):
         )
 
 
-def choose(
-    *,
-    slots: int,
-    rows: int,
-    matches: int,
-    indexed: int,
-    width: int,
-    effort: Effort,
-    lists: int = 0,
-    on_disk: bool = False,
-    buckets: bool = False,
-) -> Plan:
+def choose(*, slots: int, rows: int, matches: int, effort: Effort, index: VectorIndex | None) -> Plan:
     """Pick the cheapest strategy that keeps its promise of k results whenever k rows match.
 
-    width: bytes of a code of the graph. lists: how many inverted lists there are instead of a graph; 0 where none are.
-    on_disk: whether the nodes of the graph are read from the disk.
-    buckets: whether there are hash tables instead.
+    slots: live and dead, of which `index` covers a prefix.
     """
-    whole = "exact" if matches == slots else "gather"
+    indexed = 0 if index is None else index.rows
 
-    def plan(strategy: str, reason: str) -> Plan:
+    def plan(strategy: str, reason: str, ef: int = effort.ef) -> Plan:
         depth = effort.scan_rerank if strategy == "codes" else effort.rerank
-        return Plan(strategy, reason, rows, matches, indexed, effort.ef, depth)
+        return Plan(strategy, reason, rows, matches, indexed, ef, depth)
 
+    whole = "exact" if matches == slots else "gather"
     if matches == 0:
         return plan("empty", "no row matches")
     if effort.exact:
         return plan(whole, "exact=True was asked for")
-    if indexed == 0:
+    if index is None or indexed == 0:
         return plan(whole, "there is no index (few rows, or index='flat')")
-    if on_disk:
-        if matches == slots:
-            return plan("graph", "every slot is live and matches")
-        if scan_beats_reads(matches, slots, width, effort.ef):
-            return plan(
-                "codes", "scanning the codes of the matches costs less than reading nodes that do not match"
-            )
-        return plan("filtered graph", "so many rows match that a walk reads few others")
-    if matches <= GATHER_ROWS:
-        return plan(whole, f"at most {GATHER_ROWS} rows match")
-    if buckets and matches < LEAST_BUCKETS * slots:
-        return plan(
-            whole, "what matches is farther away than the nearest buckets, and bits are soon compared"
-        )
-    if buckets:
-        return plan("buckets", f"rows of the {effort.ef:,} nearest buckets of each table are scored")
-    if lists == 1:
-        return plan("lists", "there is one list, of all rows: the codes of those that match are scanned")
-    if lists:
-        # As many rows that match are looked at as rows where all do.
-        effort = effort._replace(ef=min(-(-effort.ef * slots // matches), lists))
-        return plan("lists", f"rows of the nearest lists are scanned, of {effort.ef:,} of {lists:,} lists")
-    if matches == slots:
-        if scan_beats_walk(matches, width, effort.ef):
-            return plan("codes", "scanning all codes costs less than a walk with so many candidates")
-        return plan("graph", "every slot is live and matches")
-    if not walk_may_pay(matches, width, effort.ef):
-        return plan("codes", "scanning the codes of the matches costs less than a walk")
-    return plan("filtered graph", "so many rows match that a walk may cost less than a scan of them")
-
-
-WALKS = {
-    PAST: ("graph past", "so many rows near the query match that walking past the others costs least"),
-    THROUGH: (
-        "graph through",
-        "few rows near the query match: only those are scored, links are followed two at a time",
-    ),
-}
-
-
-def walked(plan: Plan, way: int, visited: int) -> Plan:
-    """The plan of a filtered walk after it has run."""
-    reason = "hardly any row near the query matches, or the walk took too long: the matches were scanned"
-    strategy, reason = WALKS.get(way, ("codes", reason))
-    return plan._replace(strategy=strategy, reason=reason, visited=visited)
+    if matches <= index.gather_rows:
+        return plan(whole, f"at most {index.gather_rows} rows match")
+    way = index.way(slots, matches, effort.ef)
+    return plan(way.strategy, way.reason, way.ef)

@@ -18,14 +18,13 @@ from vego.errors import (
     UnknownOptionError,
 )
 from vego.index import HnswIndex, VectorIndex
+from vego.index.vector_index import Cancel, asked_of
 from vego.options import MAX_EF, MAX_K, CollectionOptions, check_target
 from vego.planner import Effort
 from vego.vector_type import Element, VectorType
 
-DEFAULT_EF = 64  # where nobody has measured what the graph needs
 SCANNED = 64  # candidates of a scan of codes that are scored exactly, at least
 FLOAT32 = np.dtype(np.float32)
-Cancel = Callable[[], bool] | Event | None
 
 
 def check_k(k: object, where: str) -> None:
@@ -47,30 +46,26 @@ def check_effort(
 ) -> Effort:
     """How hard to try: what the call says, then what the collection's options say, then what was measured.
 
-    ef and rerank are at least k, but of lists ef is how many are looked at. Raises UnknownOptionError,
-    also where `ef` and `target_recall` are both given.
+    ef and rerank are at least k, but of lists ef is how many are looked at. Without an index they are what a graph
+    would be searched with. Raises UnknownOptionError, also where `ef` and `target_recall` are both given.
     """
     target = options.target_recall
     if target_recall is not None:
         target = check_target(target_recall, f"{where}: target_recall")
         if ef is not None:
             raise UnknownOptionError(f"{where}: target_recall chooses ef; leave one of the two out")
-    least, usual = (k, (max(DEFAULT_EF, k), max(2 * k, k + 10)))
-    if index is not None:
-        least, usual = index.least_effort(k), index.effort(k, target) or index.usual_effort(k)
-    if ef is not None:
-        width = max(_check_integer("ef", ef, MAX_EF, where), least)
-    elif options.ef_search is not None and target_recall is None:
-        width = max(options.ef_search, least)
+    if index is None:
+        (width, depth), bounded = HnswIndex.usual_effort(k), HnswIndex.bounded
     else:
-        width = usual[0]
+        (width, depth), bounded = index.effort(k, target) or index.usual_effort(k), index.bounded
+    if ef is not None:
+        width = _check_integer("ef", ef, MAX_EF, where)
+    elif options.ef_search is not None and target_recall is None:
+        width = options.ef_search
     scanned = max(4 * k, SCANNED)
-    depth = usual[1]
     if rerank is not None:
         scanned = depth = max(_check_integer("rerank", rerank, MAX_EF, where), k)
-    if index is None or isinstance(index, HnswIndex):  # a walk: what it holds is all there is to score
-        depth = min(depth, width)
-    return Effort(width, depth, scanned, exact or target == 1)
+    return Effort(*bounded(k, width, depth), scanned, exact or target == 1)
 
 
 def check_query(value: ArrayLike, kind: VectorType, where: str) -> tuple[Vector, bool]:
@@ -129,7 +124,7 @@ class Limit:
     def __init__(self, clock: Callable[[], float], timeout: float | None, cancel: Cancel, where: str) -> None:
         self._clock, self._timeout, self._where = clock, timeout, where
         self._end = math.inf if timeout is None else clock() + timeout
-        self._cancel = cancel.is_set if isinstance(cancel, Event) else cancel
+        self._cancel = asked_of(cancel)
 
     @classmethod
     def of(cls, clock: Callable[[], float], timeout: object, cancel: Cancel, where: str) -> Limit | None:
@@ -150,7 +145,7 @@ class Limit:
 
     def check(self) -> None:
         """Return, or raise SearchTimeoutError or SearchCancelledError."""
-        if self._cancel is not None and self._cancel():
+        if self._cancel():
             raise SearchCancelledError(f"{self._where}: cancelled; there is no answer")
         if self._clock() > self._end:
             raise SearchTimeoutError(

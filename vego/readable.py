@@ -15,10 +15,11 @@ from vego.errors import ClosedError, InvalidArgumentError, NotFoundError
 from vego.hits import BatchResult, Hits
 from vego.index import Calibration, Metric, VectorIndex
 from vego.index.indexed_rows import IndexedRows, State
+from vego.index.vector_index import Cancel
 from vego.index_report import IndexReport, report_of
 from vego.options import CollectionOptions
 from vego.planner import Effort, Plan
-from vego.queries import Cancel, Limit, check_distance, check_effort, check_k, check_queries, check_query
+from vego.queries import Limit, check_distance, check_effort, check_k, check_queries, check_query
 from vego.query import Expr, evaluate, fields_of, parse_filter, unknown_field_error
 from vego.search import Searcher, up_to
 from vego.table.export import schema_of, table_of

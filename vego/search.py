@@ -8,18 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import (
-    DiskIndex,
-    HnswIndex,
-    IvfIndex,
-    LshIndex,
-    Metric,
-    VectorIndex,
-    exact_search,
-    marked_slots,
-)  # fmt: skip
+from vego.index import Metric, VectorIndex, Way, exact_search, marked_slots
 from vego.index.views import merged
-from vego.planner import Effort, Plan, choose, walked
+from vego.planner import Effort, Plan, choose
 from vego.queries import Limit
 from vego.table.slots import SlotView
 
@@ -58,12 +49,8 @@ class Searcher:
             slots=view.rows,
             rows=view.live_count,
             matches=matches,
-            indexed=0 if index is None else index.rows,
-            width=index.code_width if isinstance(index, HnswIndex | DiskIndex) else 0,
             effort=effort,
-            lists=index.lists if isinstance(index, IvfIndex) else 0,
-            on_disk=isinstance(index, DiskIndex),
-            buckets=isinstance(index, LshIndex),
+            index=index,
         )
         return plan, accept
 
@@ -91,28 +78,14 @@ class Searcher:
     def explained(self, query: Vector, k: int, plan: Plan, accept: Mask | None) -> Plan:
         """The plan with what it did for one query: how many rows were visited, and which walk it was."""
         view, index = self.view, self.index
-        if plan.strategy == "lists" and isinstance(index, IvfIndex) and plan.ef < index.lists:
-            return plan
-        if plan.strategy == "buckets" and isinstance(index, LshIndex):
-            behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
-            scored = index.scored(view.vectors, None, query, k, plan.ef, accept)
-            return plan._replace(visited=scored + behind)
-        if isinstance(index, DiskIndex) and plan.strategy == "filtered graph":
-            return plan
-        if not isinstance(index, HnswIndex | DiskIndex) or plan.strategy not in (
-            "graph",
-            "filtered graph",
-            "codes",
-        ):
+        if plan.exact or plan.strategy == "codes" or index is None:
             return plan._replace(visited=plan.matches)
+        mask = None if plan.strategy == "graph" else accept
+        way = Way(plan.strategy, plan.reason, plan.ef)
+        way = index.explained(view.vectors, None, query, k, way, plan.rerank, mask)
         behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
-        if plan.strategy == "codes":
-            return plan._replace(visited=plan.matches)
-        arguments = view.vectors, None, query, k, plan.ef, plan.rerank
-        if plan.strategy == "graph" or accept is None or isinstance(index, DiskIndex):
-            return plan._replace(visited=index.visited(*arguments) + behind)
-        _, way, scored = index.search_accepted(*arguments, accept)
-        return walked(plan, way, scored + behind)
+        visited = None if way.visited is None else way.visited + behind
+        return plan._replace(strategy=way.strategy, reason=way.reason, visited=visited)
 
     def run_batch(
         self,

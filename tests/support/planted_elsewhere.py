@@ -14,6 +14,7 @@ from tests.support.planted_bugs import PLANTED, PlantedBug
 from vego import collection, database, names
 from vego.backup import restoring
 from vego.errors import CommitConflictError, CommitUncertainError, CorruptionError, StorageError
+from vego.index import versioning
 from vego.index.indexed_rows import IndexedRows
 from vego.store import LocalStore, files, local
 from vego.store.descriptor import DIRECTORY, Descriptor
@@ -234,7 +235,7 @@ def _deletes_not_flushed(patch: pytest.MonkeyPatch) -> None:
     right = RowStore._flush_actions
 
     def flush_actions(rows: RowStore, *arguments: Any, **options: Any) -> Any:
-        rows._stale_deletes.clear()
+        rows._layout.stale.clear()
         return right(rows, *arguments, **options)
 
     patch.setattr(RowStore, "_flush_actions", flush_actions)
@@ -251,12 +252,12 @@ def _failed_transaction_applied(patch: pytest.MonkeyPatch) -> None:
 
 def _tag_without_flush(patch: pytest.MonkeyPatch) -> None:
     """A tag names the newest version, and not what is there."""
-    right = IndexedRows.tag
+    right = versioning.tag
 
     def tag(rows: IndexedRows, name: str, version: int | None) -> int:
         return right(rows, name, rows.rows.manifest.version if version is None else version)
 
-    patch.setattr(IndexedRows, "tag", tag)
+    patch.setattr(versioning, "tag", tag)
 
 
 ELSEWHERE = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import vego
 from vego.index import Calibration, Curve, HnswIndex, Metric, exact_search
 from vego.index.calibration import GROWTH, MARGIN, made_up_queries
-from vego.index.hnsw.index import SPARE, walk_effort
+from vego.index.walked import SPARE, walk_effort
 from vego.options import AUTO_ROWS
 from vego.table.vectors import Vectors
 

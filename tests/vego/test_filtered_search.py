@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vego
-from vego.index import walk_may_pay
 from vego.index.kernels import filter_costs
-from vego.planner import GATHER_ROWS
+from vego.index.kernels.filter_costs import walk_may_pay
+from vego.index.way import GATHER_ROWS
 
 ROWS, DIMENSION = 5_000, 16
 SHARES = (0.001, 0.01, 0.1, 0.5)

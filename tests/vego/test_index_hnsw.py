@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
-from vego.index import PAST, SCAN, THROUGH, HnswIndex, Metric, exact_search
+from vego.index import HnswIndex, Metric, exact_search
+from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH
 from vego.table.vectors import Vectors
 
 DEBIAN = Path(__file__).resolve().parents[3] / "shared" / "data" / "debian-packages"

@@ -6,22 +6,14 @@ from vego.index.disk import DiskIndex
 from vego.index.flat import exact_search
 from vego.index.hnsw import DEFAULT_EF, DEFAULT_RERANK, Calibration, Curve, HnswIndex
 from vego.index.ivf import IvfIndex
-from vego.index.kernels.filter_costs import (
-    PAST,
-    SCAN,
-    THROUGH,
-    scan_beats_reads,
-    scan_beats_walk,
-    walk_may_pay,
-)
 from vego.index.kinds import check_options
 from vego.index.lsh import LshIndex
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
 from vego.index.views import marked_slots
+from vego.index.way import Way
 
 __all__ = [
-    "DEFAULT_EF", "DEFAULT_RERANK", "PAST", "SCAN", "THROUGH", "Calibration", "Curve", "DiskIndex", "HnswIndex",
-    "IvfIndex", "LshIndex", "Metric", "VectorIndex", "check_options", "exact_search", "marked_slots",
-    "scan_beats_reads", "scan_beats_walk", "walk_may_pay",
+    "DEFAULT_EF", "DEFAULT_RERANK", "Calibration", "Curve", "DiskIndex", "HnswIndex", "IvfIndex", "LshIndex", "Metric",
+    "VectorIndex", "Way", "check_options", "exact_search", "marked_slots",
 ]  # fmt: skip

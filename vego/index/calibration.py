@@ -9,10 +9,10 @@ and is what searches go by that name no `ef`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ DEPTHS = (1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # candidates scored exactly, in k
 NEIGHBOURS = (10, 100)  # the k that are measured; between them, and beyond, efforts are interpolated
 ENOUGH = 0.995  # a curve ends here
 LOSS = 0.002  # of recall, that scoring fewer candidates exactly may cost
+ENTRY = "calibration"  # in the metadata of an index file
 MOST_TEXT = 16_384  # characters of a stored calibration
 MARGIN = 0.25  # of the misses that a target allows are not made use of: queries differ
 MOST_POINTS = 32
@@ -40,15 +41,15 @@ GROWTH = 1.5  # an index that has grown by so much is measured again
 
 
 class Searchable(Protocol):
-    """What is calibrated."""
+    """What is calibrated: the part of a `VectorIndex` that measuring needs."""
 
     @property
     def rows(self) -> int:
-        """Slots that are indexed."""
+        """Slots [0, rows) are indexed."""
 
     @property
     def metric(self) -> Metric:
-        """How vectors are compared."""
+        """The metric the index was built for."""
 
     @property
     def dimension(self) -> int:
@@ -61,9 +62,21 @@ class Searchable(Protocol):
         """How many candidates to score exactly where none that `ef` finds is to be lost."""
 
     def search_batch(
-        self, vectors: Vectors, inverse_norms: None, queries: Array, k: int, ef: int, rerank: int
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        queries: Array,
+        k: int,
+        ef: int = ...,
+        rerank: int = ...,
+        accept: Array | None = None,
+        threads: int | None = 1,
     ) -> Found:
-        """The k nearest of each query."""
+        """The k nearest indexed slots of each of `queries` (m, d), int64 (m, k) padded with -1, and their distances.
+
+        Those are float32 (m, k), padded with infinity. With `accept` (bool, one per slot) only accepted slots are
+        returned, k of them whenever k are.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,11 @@ class Calibration:
         curves = [{"k": one.k, "rerank": one.rerank, "points": one.points} for one in self.curves]
         described = {"rows": self.rows, "when": self.when, "queries": self.queries, "curves": curves}
         return json.dumps(described)
+
+    @classmethod
+    def stored_in(cls, metadata: Mapping[str, str], path: str) -> Calibration | None:
+        """That of an index file, None where nobody had measured; raises as `from_text`."""
+        return cls.from_text(metadata[ENTRY], path) if ENTRY in metadata else None
 
     @classmethod
     def from_text(cls, text: str, path: str) -> Calibration:
@@ -225,8 +243,8 @@ def measured_anew(
     return Calibration(rows, when, QUERIES, tuple(curves))
 
 
-class Calibrated:
-    """An index that knows what recall it reaches at what effort; it has what `Searchable` says."""
+class Calibrated(Searchable):
+    """An index that knows what recall it reaches at what effort."""
 
     calibration: Calibration | None = None  # None: not measured
 
@@ -241,12 +259,15 @@ class Calibrated:
 
         `when` is the time, ISO 8601; vectors and norms as for `search`.
         """
-        index = cast(Searchable, self)
-        known = vectors_of(vectors, inverse_norms, index.dimension, index.metric)
-        measured = measured_anew(index, self.calibration, known, when, cancel)
+        known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
+        measured = measured_anew(self, self.calibration, known, when, cancel)
         if measured is not None:
             self.calibration = measured
         return measured is not None
+
+    def measured(self) -> dict[str, str]:
+        """What of the metadata of an index file `Calibration.stored_in` reads."""
+        return {} if self.calibration is None else {ENTRY: self.calibration.to_text()}
 
 
 def _rerank(

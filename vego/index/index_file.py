@@ -5,7 +5,6 @@ from __future__ import annotations
 import lance_fmt
 from vego import names
 from vego.errors import CorruptionError, StorageError
-from vego.index.disk import DiskIndex
 from vego.index.kinds import index_from_columns
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
@@ -71,7 +70,7 @@ def at_rest(store: Store, collection: str, index: VectorIndex, entry: IndexEntry
 
     Raises StorageError.
     """
-    if entry is None or not isinstance(index, DiskIndex):
+    if entry is None or not index.on_disk:
         return index
     path = names.index_path(collection, entry.file)
     try:

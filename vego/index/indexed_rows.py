@@ -22,10 +22,8 @@ from vego.document import Document
 from vego.errors import (
     CollectionNotFoundError,
     CommitConflictError,
-    CommitUncertainError,
     CorruptionError,
     NotFoundError,
-    ReadOnlyError,
     StorageError,
     VegoError,
 )
@@ -34,26 +32,20 @@ from vego.index.index_file import at_rest, load_index, write_index
 from vego.index.kinds import empty_index
 from vego.index.metrics import Metric
 from vego.index.stats import stats_of
-from vego.index.vector_index import VectorIndex
+from vego.index.vector_index import Progress, VectorIndex
 from vego.maintenance import Maintenance
 from vego.options import AUTO_ROWS, DURABLE, Durability
 from vego.store import Store
 from vego.table.batch import RowBatch
-from vego.table.branching import branch
-from vego.table.commit import SetContents, SetTag, commit
 from vego.table.compaction import Compaction, choose, rewrite, runs_there, steps_of
 from vego.table.filter_columns import FilterColumns
 from vego.table.garbage import Collected, Garbage, Retention
 from vego.table.manifest import IndexEntry, SegmentEntry, load_latest, newest_version
-from vego.table.opening import OpenFiles, open_files, open_version
+from vego.table.opening import OpenFiles, open_files
 from vego.table.partition import Partition
-from vego.table.point_in_time import NEWEST, contents_of, open_moment
 from vego.table.rowstore import DIRECT_ROWS, RowStore
 from vego.table.snapshot import RowSnapshot
 from vego.table.turns import Turns
-from vego.table.versions import Version, find_version, list_versions, moment_of, version_of_tag
-
-Progress = Callable[[int, int], None]
 
 MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are scanned in microseconds
 
@@ -90,7 +82,7 @@ class IndexedRows:
         maintenance: Maintenance | None = None,
         turns: Turns | None = None,
     ) -> None:
-        self._store = store
+        self.store = store
         self._durability = durability
         self.shared = shared
         self.lock = RLock() if lock is None else lock
@@ -276,11 +268,11 @@ class IndexedRows:
         return kind != "flat" and (kind != "auto" or rows >= AUTO_ROWS)
 
     def _now(self) -> str:
-        return datetime.fromtimestamp(self._store.now_us() / 1e6, UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(self.store.now_us() / 1e6, UTC).isoformat(timespec="seconds")
 
     def monotonic(self) -> float:
         """Seconds on a clock that never goes back."""
-        return self._store.monotonic()
+        return self.store.monotonic()
 
     def _empty_index(self) -> VectorIndex:
         return empty_index(self.rows.options, self._metric, self.rows.manifest.dimension)
@@ -293,7 +285,7 @@ class IndexedRows:
             return
         with self.rows.garbage.unfinished() as unfinished:
             entry = self._written(index, unfinished)
-            rested = at_rest(self._store, self.rows.collection, index, entry)
+            rested = at_rest(self.store, self.rows.collection, index, entry)
             try:
                 with self.lock, self.turns.ours():
                     if (
@@ -313,7 +305,7 @@ class IndexedRows:
     def _remove(self, paths: Iterable[str]) -> None:
         with suppress(VegoError):  # what cannot be removed now is collected later
             for path in paths:
-                self._store.delete(path)
+                self.store.delete(path)
 
     def drop_partition(self, partition: Partition) -> int:
         """Drop all documents of a partition and return how many there were."""
@@ -376,11 +368,11 @@ class IndexedRows:
         with rows.garbage.unfinished() as unfinished:
             index, entry = state.index, None
             try:
-                compaction = rewrite(self._store, rows.collection, segments, view, runs, unfinished, progress)
+                compaction = rewrite(self.store, rows.collection, segments, view, runs, unfinished, progress)
                 if compaction.moves_slots and index is not None:
                     index = _moved(index, compaction)
                     entry = self._written(index, unfinished)
-                    index = at_rest(self._store, rows.collection, index, entry)
+                    index = at_rest(self.store, rows.collection, index, entry)
             except BaseException:
                 self._remove(unfinished)
                 raise
@@ -398,9 +390,9 @@ class IndexedRows:
     def _written(self, index: VectorIndex, unfinished: set[str]) -> IndexEntry | None:
         if not index.rows:
             return None
-        name = names.index_file(self._store.new_id())
+        name = names.index_file(self.store.new_id())
         unfinished.add(names.index_path(self.rows.collection, name))
-        return write_index(self._store, self.rows.collection, index, name)
+        return write_index(self.store, self.rows.collection, index, name)
 
     def _adopted(self, compaction: Compaction, index: VectorIndex | None, entry: IndexEntry | None) -> None:
         """Show the rows after a compaction. Where slots have moved, the graph and the filters move with them."""
@@ -422,107 +414,13 @@ class IndexedRows:
             rows.commit([], "vacuum")
         return rows.collect_garbage(retention)
 
-    def versions(self) -> list[Version]:
-        """The versions that are kept, oldest first."""
-        return list_versions(self._store, self.rows.collection)
-
-    def at(
-        self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
-    ) -> IndexedRows:
-        """The rows of an earlier version, or of a moment, for reading.
-
-        Raises NotFoundError, CorruptionError, StorageError; CommitUncertainError where it is not known what of the
-        log is durable.
-        """
-        store, collection = self._store.for_reading(), self.rows.collection
-        if timestamp is None or version is not None or tag is not None:
-            manifest = find_version(store, collection, version=version, timestamp=timestamp, tag=tag)
-            return IndexedRows(store, collection, open_version(store, collection, manifest))
-        upto_lsn = NEWEST
-        if not self._store.read_only:  # nobody sees what is not durable
-            upto_lsn = self.rows.last_lsn
-            self.rows.wait(upto_lsn)
-        files = open_moment(store, collection, timestamp, upto_lsn=upto_lsn)
-        return IndexedRows(store, collection, files)
-
-    def tag(self, name: str, version: int | None) -> int:
-        """Commit a tag; `version` None means all that is there now."""
-        if version is None:
-            self.flush()
-            version = self.rows.manifest.version
-        else:
-            find_version(self._store, self.rows.collection, version=version)
-        self.rows.commit([SetTag(name, version)], f"tag {name}")
-        if not self._is_there(version):
-            self.rows.commit([SetTag(name, None)], f"untag {name}")
-            raise NotFoundError(
-                f"version {version} of {self.rows.collection!r} was collected by another process"
-            )
-        return version
-
-    def _is_there(self, version: int) -> bool:
-        """Whether a version that was just made use of has not been collected by another process before."""
-        path = names.manifest_path(self.rows.collection, version)
-        return not self.shared or self._store.exists(path)
-
-    def untag(self, name: str) -> None:
-        """Commit that a tag is gone; NotFoundError where it is not there. Its version may be damaged."""
-        version_of_tag(self.rows.manifest, self.rows.collection, name)
-        self.rows.commit([SetTag(name, None)], f"untag {name}")
-
-    def restored(
-        self, version: int | None, timestamp: datetime | str | None = None, tag: str | None = None
-    ) -> IndexedRows:
-        """Commit the contents of an earlier version, or of a moment, anew and open the outcome; these rows are to be
-        closed.
-        """
-        rows, store = self.rows, self._store
-        # Before the flush, which makes a version and may let this one go. What cannot be read is not gone back to.
-        past = self.at(version, timestamp, tag)
-        old = past.rows.manifest
-        try:
-            past.rows.slot_of("")  # makes the map of ids, which reads all of them
-            with rows.garbage.held(old.version):
-                self.flush()
-                now = rows.manifest
-                contents = contents_of(store, rows.collection, past.rows)
-                name = f"version {old.version}" if timestamp is None else moment_of(timestamp).isoformat()
-                rows.commit([contents], f"restore {name}", reopen=True)
-        finally:
-            past.close()
-        if not self._is_there(old.version):  # its files may be gone as well
-            undo = [SetContents(now.segments, now.index)]
-            commit(store, rows.collection, rows.manifest, undo, summary="undo", shared=True)
-        try:
-            return self._reopened()
-        except (StorageError, ReadOnlyError) as error:
-            raise CommitUncertainError(
-                f"collection {rows.collection!r} went back to version {old.version}, but that could not be opened: "
-                f"{error}; close the database and open it again"
-            ) from error
-
-    def branch(
-        self, name: str, version: int | None, timestamp: datetime | str | None, tag: str | None
-    ) -> None:
-        """Make the collection `name` of an earlier version, of a moment, or of what is there now."""
-        if version is None and timestamp is None and tag is None:
-            self.flush()
-            version = self.rows.manifest.version
-        past = self.at(version, timestamp, tag)
-        try:
-            with self.rows.garbage.held(past.rows.manifest.version):
-                what = past.rows.manifest.version if timestamp is None else moment_of(timestamp).isoformat()
-                branch(self._store, name, past.rows, f"{self.rows.collection}@{what}")
-        finally:
-            past.close()
-
     def advanced(self) -> IndexedRows:
         """These rows as of the newest version that any process has committed, or others in their place.
 
         Only where several processes write is there anything to do. The caller holds the lock. Raises
         CollectionNotFoundError where the collection was dropped, CorruptionError, StorageError.
         """
-        store, rows = self._store, self.rows
+        store, rows = self.store, self.rows
         while self.shared and newest_version(store, rows.collection) != rows.manifest.version:
             newest = load_latest(store, rows.collection)
             if newest is None:
@@ -531,10 +429,10 @@ class IndexedRows:
                 )
             try:
                 if not rows.advance(newest):
-                    return self._reopened()
+                    return self.reopened()
             except NotFoundError:
                 if newest_version(store, rows.collection) == newest.version:
-                    return self._reopened()  # not collected but lost, which it says
+                    return self.reopened()  # not collected but lost, which it says
                 continue
             if newest.index is not None:
                 self._saved_rows = newest.index.rows
@@ -542,16 +440,17 @@ class IndexedRows:
 
     def back_off(self, attempt: int) -> None:
         """Wait a random time before trying once more, up to twice as long each time: 1 to 32 ms."""
-        share = int(self._store.new_id()[:8], 16) / 2**32
-        self._store.sleep(share * 0.001 * 2 ** min(attempt, 5))
+        share = int(self.store.new_id()[:8], 16) / 2**32
+        self.store.sleep(share * 0.001 * 2 ** min(attempt, 5))
 
-    def _reopened(self) -> IndexedRows:
+    def reopened(self) -> IndexedRows:
+        """The rows of the newest version, opened anew; these are to be closed. Raises as `advanced` does."""
         rows = self.rows
-        files = open_files(self._store, rows.collection)
+        files = open_files(self.store, rows.collection)
         if files is None:
             raise CollectionNotFoundError(f"collection {rows.collection!r} was dropped by another process")
         return IndexedRows(
-            self._store,
+            self.store,
             rows.collection,
             files,
             garbage=rows.garbage,
@@ -572,7 +471,7 @@ class IndexedRows:
         """Save what is worth saving and close; acknowledged rows are safe with or without this."""
         try:
             index = self.state.index
-            if not self._store.read_only and index is not None and index.rows - self._saved_rows >= MIN_BATCH:
+            if not self.store.read_only and index is not None and index.rows - self._saved_rows >= MIN_BATCH:
                 with suppress(VegoError):  # the graph can be built again; the rows are safe
                     self.save_index()
         finally:

@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
-from vego.index.disk import DISK_METRICS, DiskIndex
+from vego.index.disk import DiskIndex
 from vego.index.hnsw import HnswIndex
 from vego.index.ivf import IvfIndex
-from vego.index.ivf.params import IVF_METRICS
 from vego.index.lsh import LshIndex
 from vego.index.metrics import Metric
 from vego.index.vector_index import VectorIndex
@@ -45,11 +44,15 @@ def check_options(options: CollectionOptions, metric: Metric) -> None:
 
 
 def _metrics_of(kind: str) -> Collection[Metric]:
-    if kind == LshIndex.kind:
-        return (Metric.HAMMING,)
-    if kind == DiskIndex.kind:
-        return DISK_METRICS
-    return IVF_METRICS if kind in IVF_KINDS else tuple(Metric)
+    return tuple(Metric) if kind == "flat" else _class_of(kind).metrics
+
+
+def _class_of(kind: str) -> type[VectorIndex]:
+    """The class of what an option other than "flat" asks for."""
+    if kind in IVF_KINDS:
+        return IvfIndex
+    classes: dict[str, type[VectorIndex]] = {DiskIndex.kind: DiskIndex, LshIndex.kind: LshIndex}
+    return classes.get(kind, HnswIndex)
 
 
 def empty_index(options: CollectionOptions, metric: Metric, dimension: int) -> VectorIndex:

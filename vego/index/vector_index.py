@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import Event
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -10,14 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import InvalidArgumentError
-from vego.index.calibration import Calibration
+from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.index.calibration import Calibration, Searchable
 from vego.index.metrics import Metric
+from vego.index.way import Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 MAX_ROWS = (1 << 31) - 1  # a slot shares an int64 with its distance and one mark
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Progress = Callable[[int, int], None]  # rows done, and in all
+Cancel = Callable[[], bool] | Event | None
+
+
+def asked_of(cancel: Cancel) -> Callable[[], bool]:
+    """What says whether to stop, however it was given; None never does."""
+    if cancel is None:
+        return lambda: False
+    return cancel.is_set if isinstance(cancel, Event) else cancel
 
 
 def check_stop(rows: int, stop: int, available: int) -> None:
@@ -38,28 +48,34 @@ def check_removed(removed: Array, order: Array | None, rows: int) -> npt.NDArray
     return removed
 
 
+def kept_slots(removed: Array, order: Array | None, rows: int) -> npt.NDArray[np.int64]:
+    """The slots that stay, in the order in which they come; raises as `check_removed` does."""
+    removed = check_removed(removed, order, rows)
+    return np.flatnonzero(~removed) if order is None else np.asarray(order, np.int64)
+
+
+def check_known(rows: int, vectors: Vectors) -> None:
+    """Refuse to search an index of `rows` with fewer vectors; DimensionMismatchError."""
+    if len(vectors) < rows:
+        raise DimensionMismatchError(f"vectors: {rows} rows are indexed, found {len(vectors)}")
+
+
 @runtime_checkable
-class VectorIndex(Protocol):
+class VectorIndex(Searchable, Protocol):
     """Covers the slots [0, rows) of vectors that stay with the caller; see HnswIndex and IvfIndex.
 
     Searches may run in any number of threads, also while one thread extends. `ef` is how hard to look, in
     candidates of a graph walk or in lists; `rerank` is how many rows are scored in float32, of which
-    a kind may need more. `kind` is the name in manifests.
+    a kind may need more.
+
+    kind: the name in manifests. metrics: those it can be built for. on_disk: whether it is searched in its file, once
+    that is written. gather_rows: so many accepted rows, or fewer, are compared exactly without asking for the `way`.
     """
 
     kind: ClassVar[str]
-
-    @property
-    def rows(self) -> int:
-        """Slots [0, rows) are indexed."""
-
-    @property
-    def metric(self) -> Metric:
-        """The metric the index was built for."""
-
-    @property
-    def dimension(self) -> int:
-        """Length of the vectors."""
+    metrics: ClassVar[Collection[Metric]]
+    on_disk: ClassVar[bool]
+    gather_rows: ClassVar[int]
 
     @property
     def nbytes(self) -> int:
@@ -85,8 +101,8 @@ class VectorIndex(Protocol):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards."""
 
@@ -113,8 +129,26 @@ class VectorIndex(Protocol):
     def usual_effort(self, k: int) -> tuple[int, int]:
         """`effort` where nobody has measured."""
 
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k."""
+    def bounded(self, k: int, ef: int, rerank: int) -> tuple[int, int]:
+        """`ef` raised to what can find k, and `rerank` lowered to what such a search has to score."""
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """The cheapest way to answer a search that accepts `accepted` (more than 0) of `slots` slots, as hard as `ef`.
+
+        Slots that are not indexed count. With it k of them come whenever k are accepted.
+        """
+
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, which is one of this index's own, after `search` of one query: with what the query decided."""
 
     def search(
         self,
@@ -127,19 +161,6 @@ class VectorIndex(Protocol):
         accept: Array | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first; k of them whenever k are accepted."""
-
-    def search_batch(
-        self,
-        vectors: Array | Vectors,
-        inverse_norms: Array | None,
-        queries: Array,
-        k: int,
-        ef: int = ...,
-        rerank: int = ...,
-        accept: Array | None = None,
-        threads: int | None = 1,
-    ) -> Found:
-        """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
 
     def scan_codes(
         self,

@@ -163,6 +163,13 @@ def result_arrays(queries: int, k: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return np.empty((queries, k), np.int64), np.empty((queries, k), np.float32)
 
 
+def padding(queries: int, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """`result_arrays` of nothing found: slots -1, distances infinity."""
+    slots, distances = result_arrays(queries, k)
+    slots[:], distances[:] = -1, np.inf
+    return slots, distances
+
+
 def trimmed(
     slots: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

@@ -1,23 +1,24 @@
 """Vectors as 16-bit floats: half the bytes of float32, distances from them directly."""
 
-# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+# ruff: noqa: ARG003 (all codes are restored by one signature)
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from vego.index.codes.coder import Arrays, Call
 from vego.index.codes.rows import RowCoder
+from vego.index.codes.untrained import Untrained
 from vego.index.metrics import Metric
 from vego.index.views import kernel_view
 
 Array = npt.NDArray[Any]
 
 
-class Float16Coder(RowCoder):
+class Float16Coder(Untrained, RowCoder):
     """IEEE half precision: 11 significant bits, values up to 65,504, larger ones become that."""
 
     kind: ClassVar[str] = "f16"
@@ -25,11 +26,6 @@ class Float16Coder(RowCoder):
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-
-    @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> Float16Coder:
-        """Nothing is to be learned."""
-        return cls(sample.shape[1])
 
     def columns(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
         """The values as bits."""
@@ -44,13 +40,7 @@ class Float16Coder(RowCoder):
         return {"halves": halves}
 
     @classmethod
-    def restore(
-        cls,
-        metric: Metric,
-        dimension: int,
-        values: npt.NDArray[np.float32],
-        seed: int,
-    ) -> Float16Coder:
+    def restore(cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int) -> Self:
         """The code of that dimension."""
         return cls(dimension)
 

@@ -1,43 +1,33 @@
 """No code: lists hold slots, and rows are scored in float32 from the caller's vectors."""
 
-# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+# ruff: noqa: ARG003 (all codes are restored by one signature)
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from vego.index.codes.coder import Arrays, Call
 from vego.index.codes.rows import RowCoder
+from vego.index.codes.untrained import Untrained
 from vego.index.metrics import Metric
 
 Array = npt.NDArray[Any]
 
 
-class PlainCoder(RowCoder):
+class PlainCoder(Untrained, RowCoder):
     """Exact distances of every row of the lists looked at; no memory but 4 bytes a row for the slot."""
 
     kind: ClassVar[str] = "flat"
-
-    @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> PlainCoder:
-        """Nothing is to be learned."""
-        return cls()
 
     def encode(self, points: Array, centroids: Array, lists: Array) -> Arrays:  # noqa: ARG002
         """No columns."""
         return {}
 
     @classmethod
-    def restore(
-        cls,
-        metric: Metric,
-        dimension: int,
-        values: npt.NDArray[np.float32],
-        seed: int,
-    ) -> PlainCoder:
+    def restore(cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int) -> Self:
         """There is one."""
         return cls()
 

@@ -3,10 +3,12 @@
 Every two components of the residual to the centroid make a group with 16 codewords of its own.
 """
 
+# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +47,7 @@ class ProductCoder:
         self.block_bytes = 16 * -(-self.groups // LINE_GROUPS) * LINE_GROUPS
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> ProductCoder:  # noqa: ARG003
+    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> Self:
         """k-means of every group over the residuals of a sample; the first codewords are rows of it."""
         from vego.index.kernels.product_codes import train_codebooks  # numba loads on first use
 
@@ -122,13 +124,7 @@ class ProductCoder:
         return -(-dimension // cls.components) * cls.components * 16
 
     @classmethod
-    def restore(
-        cls,
-        metric: Metric,
-        dimension: int,
-        values: npt.NDArray[np.float32],
-        seed: int,  # noqa: ARG003
-    ) -> ProductCoder:
+    def restore(cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int) -> Self:
         """The code of those codebooks."""
         codebooks = values.reshape(-1, cls.components, 16)
         return cls(metric, codebooks, np.empty((0, dimension), np.float32))

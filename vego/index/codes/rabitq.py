@@ -5,51 +5,30 @@ known spread, whatever the data. Four signs make one 4-bit code, so that the fas
 these as well, with codewords that are all vectors of four signs.
 """
 
-# ruff: noqa: ARG003 (all codes are trained and restored by one signature)
+# ruff: noqa: ARG003 (all codes are restored by one signature)
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from vego.index.codes.product import ProductCoder
+from vego.index.codes.untrained import Untrained
 from vego.index.metrics import Metric
-
-Array = npt.NDArray[Any]
 
 TURNS = 4
 
 
-class RaBitQCoder(ProductCoder):
+class RaBitQCoder(Untrained, ProductCoder):
     """Signs of the components of a turned residual; nothing is learned but the seed of the rotation."""
 
     kind: ClassVar[str] = "rabitq"
     components: ClassVar[int] = 4
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> RaBitQCoder:
-        """The code for that dimension."""
-        return cls.restore(metric, residuals.shape[1], np.empty(0, np.float32), seed)
-
-    def trained(self) -> npt.NDArray[np.float32]:
-        """Nothing: the seed says it all."""
-        return np.empty(0, np.float32)
-
-    @classmethod
-    def trained_size(cls, dimension: int) -> int:
-        """Nothing."""
-        return 0
-
-    @classmethod
-    def restore(
-        cls,
-        metric: Metric,
-        dimension: int,
-        values: npt.NDArray[np.float32],
-        seed: int,
-    ) -> RaBitQCoder:
+    def restore(cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int) -> Self:
         """The code of that dimension and seed."""
         groups = -(-dimension // cls.components)
         bits = np.arange(16) >> np.arange(cls.components)[:, None] & 1

@@ -19,15 +19,6 @@ class RowCoder:
 
     unit_rows: ClassVar[int] = 1
 
-    def trained(self) -> npt.NDArray[np.float32]:
-        """Nothing, for codes that learn nothing."""
-        return np.empty(0, np.float32)
-
-    @classmethod
-    def trained_size(cls, dimension: int) -> int:  # noqa: ARG003
-        """Length of `trained`."""
-        return 0
-
     def columns(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
         """Type and shape of one entry of each column."""
         return {}

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ class ScalarCoder(RowCoder):
         self.width = -(-len(scale.centre) // 64) * 64
 
     @classmethod
-    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> ScalarCoder:
+    def train(cls, metric: Metric, residuals: Array, sample: Array, seed: int) -> Self:
         """The scale of the sample, which is normalised already."""
         plain = Metric.L2 if metric is Metric.COSINE else metric
         return cls(metric, train_scale(plain, Vectors.of(sample, None), len(sample), all_dimensions=True))
@@ -66,13 +66,7 @@ class ScalarCoder(RowCoder):
         return dimension + 1
 
     @classmethod
-    def restore(
-        cls,
-        metric: Metric,
-        dimension: int,
-        values: npt.NDArray[np.float32],
-        seed: int,
-    ) -> ScalarCoder:
+    def restore(cls, metric: Metric, dimension: int, values: npt.NDArray[np.float32], seed: int) -> Self:
         """The code of that scale."""
         step = float(values[-1])
         if not 1e-38 < step < 1e38:

@@ -7,7 +7,7 @@ takes the index from its file (`vego/index/index_file.py`), and all of it is on 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -15,32 +15,29 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError, InvalidArgumentError
-from vego.index.calibration import Calibrated, Calibration
+from vego.errors import InvalidArgumentError
+from vego.index.calibration import Calibration
 from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
-from vego.index.hnsw.index import (
-    DEFAULT_EF,
-    DEFAULT_RERANK,
-    USUAL_EF,
-    HnswIndex,
-    walk_effort,
-    walk_efforts,
-)
+from vego.index.hnsw.index import DEFAULT_EF, DEFAULT_RERANK, HnswIndex
 from vego.index.hnsw.params import HnswParams
+from vego.index.kernels.filter_costs import scan_beats_reads
 from vego.index.metrics import Metric
 from vego.index.threads import thread_count
-from vego.index.vector_index import MAX_ROWS, check_removed, check_stop
+from vego.index.vector_index import MAX_ROWS, Cancel, Progress, check_known, check_removed, check_stop
 from vego.index.views import (
     ALL,
     accept_mask,
     candidate_rows,
     merged,
+    padding,
     result_arrays,
     trimmed,
     vector_rows,
     vectors_of,
 )
+from vego.index.walked import ALL_MATCH, Walked
+from vego.index.way import Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -52,7 +49,7 @@ WIDEST_CODE = 128
 SHARE = 4  # a part is joined with what comes behind it once that is a quarter of it
 
 
-class DiskIndex(Calibrated):
+class DiskIndex(Walked):
     """Approximate nearest neighbours by graphs in a file, in bounded memory (Subramanya et al., DiskANN, NeurIPS 2019).
 
     The graphs are those of `HnswIndex`, their codes at most 128 bytes a row where the metric lets dimensions be left
@@ -63,6 +60,9 @@ class DiskIndex(Calibrated):
 
     kind: ClassVar[str] = "disk"
     format: ClassVar[str] = FORMAT
+    metrics: ClassVar[Collection[Metric]] = DISK_METRICS
+    on_disk: ClassVar[bool] = True
+    gather_rows: ClassVar[int] = 0  # vectors are on the disk, codes are not
 
     def __init__(
         self,
@@ -109,9 +109,7 @@ class DiskIndex(Calibrated):
         Whoever writes them gets CorruptionError where records or vectors are damaged. See vego/index/disk/storage.py.
         """
         columns, metadata = write_parts(self._parts, self.params, self.part_rows)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -125,8 +123,7 @@ class DiskIndex(Calibrated):
         params, part_rows, parts = read_parts(columns, metadata, path, WIDEST_CODE)
         index = cls.__new__(cls)
         index._begin(params, part_rows, parts)
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -181,8 +178,8 @@ class DiskIndex(Calibrated):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
 
@@ -253,27 +250,36 @@ class DiskIndex(Calibrated):
             first, done = stop, done + count
         return self._with(tuple(parts))
 
-    # -- effort ----------------------------------------------------------------------------------
+    # -- how to search ---------------------------------------------------------------------------
 
-    def efforts(self, k: int) -> list[int]:
-        """The ef at which recall is measured."""
-        return walk_efforts(k, self.rows)
+    @staticmethod
+    def bounded(k: int, ef: int, rerank: int) -> tuple[int, int]:
+        """A walk holds all that it finds; `rerank` is of scans of codes, which score more than that."""
+        return max(ef, k), rerank
 
-    def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
-        """Every record that is read is scored exactly."""
-        return ef
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """A walk, or a scan of codes where that costs less than the reads of a walk past what is not accepted."""
+        if accepted == slots:
+            return Way("graph", ALL_MATCH, ef)
+        if scan_beats_reads(accepted, slots, self.code_width, ef):
+            reason = "scanning the codes of the matches costs less than reading nodes that do not match"
+            return Way("codes", reason, ef)
+        return Way("filtered graph", "so many rows match that a walk reads few others", ef)
 
-    def effort(self, k: int, target: float) -> tuple[int, int] | None:
-        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
-        return None if self.calibration is None else walk_effort(self.calibration, k, target)
-
-    def usual_effort(self, k: int) -> tuple[int, int]:
-        """`effort` where nobody has measured."""
-        return max(USUAL_EF, k), max(2 * k, k + 10)
-
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k: a walk holds all it finds."""
-        return k
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, a walk, after it has been gone: with the records it read. Under a mask nobody counts them."""
+        if accept is not None:
+            return way
+        return way._replace(visited=self.visited(vectors, inverse_norms, query, k, way.ef, rerank))
 
     # -- searching -------------------------------------------------------------------------------
 
@@ -324,9 +330,7 @@ class DiskIndex(Calibrated):
             )
             found.append((np.where(slots >= 0, slots + first, -1), distances))
         if not found:
-            slots, distances = result_arrays(len(queries), k)
-            slots[:], distances[:] = -1, np.inf
-            return slots, distances
+            return padding(len(queries), k)
         return merged(found, k)
 
     def scan_codes(
@@ -373,8 +377,7 @@ class DiskIndex(Calibrated):
 
     def _known(self, vectors: Array | Vectors, inverse_norms: Array | None) -> Vectors:
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
-        if len(known) < self.rows:
-            raise DimensionMismatchError(f"vectors: {self.rows} rows are indexed, found {len(known)}")
+        check_known(self.rows, known)
         return known
 
 

@@ -7,7 +7,7 @@ began with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError
-from vego.index.calibration import Calibrated, Calibration
+from vego.index.calibration import Calibration
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.hnsw.removal import without
 from vego.index.hnsw.search import Search, Snapshot
 from vego.index.hnsw.storage import read_graph, write_graph
+from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk, walk_may_pay
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
-from vego.index.vector_index import check_removed, check_stop
+from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_removed, check_stop
 from vego.index.views import (
     FLOAT32,
     accept_mask,
@@ -36,30 +36,27 @@ from vego.index.views import (
     trimmed,
     vectors_of,
 )
-from vego.options import MAX_EF
+from vego.index.walked import ALL_MATCH, Walked
+from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 DEFAULT_EF = 48
 DEFAULT_RERANK = 20
-STEPS = (
-    1.0,
-    1.6,
-    2.4,
-    3.2,
-    4.8,
-    6.4,
-    9.6,
-    12.8,
-    19.2,
-    25.6,
-    51.2,
-    102.4,
-)  # ef at which recall is measured, in k
-SPARE = 6  # candidates held besides the k, however easy the data
-USUAL_EF = 64  # of a graph that nobody has measured
 
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+WALKS = {
+    PAST: ("graph past", "so many rows near the query match that walking past the others costs least"),
+    THROUGH: (
+        "graph through",
+        "few rows near the query match: only those are scored, links are followed two at a time",
+    ),
+    SCAN: (
+        "codes",
+        "hardly any row near the query matches, or the walk took too long: the matches were scanned",
+    ),
+}  # strategy and reason of a search under a mask, by how it was answered
 
 
 class _Ready(NamedTuple):
@@ -70,7 +67,7 @@ class _Ready(NamedTuple):
     search: Search
 
 
-class HnswIndex(Calibrated):
+class HnswIndex(Walked):
     """Approximate nearest neighbours by a hierarchical navigable small world graph over 8-bit codes.
 
     Malkov and Yashunin, arXiv 1603.09320. The walk and the construction use the codes; the nearest `rerank`
@@ -78,6 +75,9 @@ class HnswIndex(Calibrated):
     """
 
     kind: ClassVar[str] = "hnsw"
+    metrics: ClassVar[Collection[Metric]] = tuple(Metric)
+    on_disk: ClassVar[bool] = False
+    gather_rows: ClassVar[int] = GATHER_ROWS
 
     def __init__(
         self, metric: Metric | str, dimension: int, m: int = 16, ef_construction: int = 128, seed: int = 0
@@ -124,9 +124,7 @@ class HnswIndex(Calibrated):
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/hnsw/storage.py."""
         columns, metadata = write_graph(self._graph, self.params)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -138,8 +136,7 @@ class HnswIndex(Calibrated):
         the graph, NewerVersionError for a later version.
         """
         index = cls.of(*read_graph(columns, metadata, path))
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -189,8 +186,8 @@ class HnswIndex(Calibrated):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
 
@@ -199,7 +196,7 @@ class HnswIndex(Calibrated):
         """
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         check_stop(self.rows, stop, len(known))
-        stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+        stopped = asked_of(cancel)
         with self._extending:
             if stop <= self.rows:
                 return self.rows
@@ -207,7 +204,7 @@ class HnswIndex(Calibrated):
                 self._adopt(graph)
                 if progress is not None:
                     progress(graph.rows, stop)
-                if stopped is not None and stopped():
+                if stopped():
                     break
         return self.rows
 
@@ -224,25 +221,39 @@ class HnswIndex(Calibrated):
         other.calibration = self.calibration
         return other
 
-    def efforts(self, k: int) -> list[int]:
-        """The ef at which recall is measured."""
-        return walk_efforts(k, self.rows)
+    @staticmethod
+    def bounded(k: int, ef: int, rerank: int) -> tuple[int, int]:
+        """A walk holds all that it finds, and what it holds is all there is to score."""
+        ef = max(ef, k)
+        return ef, min(rerank, ef)
 
-    def deepest(self, k: int, ef: int) -> int:  # noqa: ARG002
-        """All that a walk finds can be scored exactly."""
-        return ef
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """A walk, or a scan of codes where no walk can cost less; under a mask each query decides between them."""
+        width = self.code_width
+        if accepted == slots:
+            if scan_beats_walk(accepted, width, ef):
+                return Way("codes", "scanning all codes costs less than a walk with so many candidates", ef)
+            return Way("graph", ALL_MATCH, ef)
+        if not walk_may_pay(accepted, width, ef):
+            return Way("codes", "scanning the codes of the matches costs less than a walk", ef)
+        return Way("filtered graph", "so many rows match that a walk may cost less than a scan of them", ef)
 
-    def effort(self, k: int, target: float) -> tuple[int, int] | None:
-        """The ef that reaches a recall of `target`, and how many to score exactly; None where nobody measured."""
-        return None if self.calibration is None else walk_effort(self.calibration, k, target)
-
-    def usual_effort(self, k: int) -> tuple[int, int]:
-        """`effort` where nobody has measured."""
-        return max(USUAL_EF, k), max(2 * k, k + 10)
-
-    def least_effort(self, k: int) -> int:
-        """The least ef that can find k: a walk holds all it finds."""
-        return k
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, a walk, after it has been gone: which walk it was under a mask, and how many nodes it scored."""
+        if accept is None:
+            scored = self.visited(vectors, inverse_norms, query, k, way.ef, rerank)
+            return way._replace(visited=scored)
+        _, how, scored = self.search_accepted(vectors, inverse_norms, query, k, way.ef, rerank, accept)
+        return Way(*WALKS[how], way.ef, scored)
 
     def search(
         self,
@@ -381,22 +392,8 @@ class HnswIndex(Calibrated):
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""
         snapshot = self._snapshot
-        if len(vectors) < snapshot.rows:
-            raise DimensionMismatchError(f"vectors: {snapshot.rows} rows are indexed, found {len(vectors)}")
+        check_known(snapshot.rows, vectors)
         ef = min(ef, max(1, snapshot.rows))
         tables = vectors.kernel_tables()
         depth = snapshot.depth(ef, rerank)
         return Search(vectors, self.params.metric, *tables, snapshot, self._stamps, ef, depth)
-
-
-def walk_efforts(k: int, rows: int) -> list[int]:
-    """The ef of a walk at which recall is measured."""
-    efs = [int(step * k) for step in STEPS]
-    return efs[: 1 + sum(ef < rows for ef in efs)]
-
-
-def walk_effort(calibration: Calibration, k: int, target: float) -> tuple[int, int]:
-    """The ef of a walk that reaches a recall of `target`, and how many to score exactly."""
-    ef, rerank = calibration.effort(k, target)
-    ef = min(max(ef, k + SPARE), MAX_EF)
-    return ef, min(max(rerank, k), ef)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -11,19 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.errors import InvalidArgumentError
 from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.codes import coder_class
 from vego.index.codes.coder import Call
 from vego.index.flat import exact_search
 from vego.index.ivf.clustering import Run, nearest, train_centroids
 from vego.index.ivf.lists import InvertedLists
-from vego.index.ivf.params import IvfParams
+from vego.index.ivf.params import IVF_METRICS, IvfParams
 from vego.index.ivf.storage import FORMAT, read_lists, write_lists
 from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
-from vego.index.vector_index import check_removed, check_stop
-from vego.index.views import accept_mask, candidate_rows, result_arrays, trimmed, vector_rows, vectors_of
+from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_stop, kept_slots
+from vego.index.views import accept_mask, candidate_rows, padding, trimmed, vector_rows, vectors_of
+from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -50,6 +51,9 @@ class IvfIndex(Calibrated):
 
     kind: ClassVar[str] = "ivf"
     format: ClassVar[str] = FORMAT
+    metrics: ClassVar[Collection[Metric]] = IVF_METRICS
+    on_disk: ClassVar[bool] = False
+    gather_rows: ClassVar[int] = GATHER_ROWS
 
     def __init__(
         self, metric: Metric | str, dimension: int, code: str = "pq", lists: int = 0, seed: int = 0
@@ -72,9 +76,7 @@ class IvfIndex(Calibrated):
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/ivf/storage.py."""
         columns, metadata = write_lists(self._lists, self.params)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -88,8 +90,7 @@ class IvfIndex(Calibrated):
         params, lists = read_lists(columns, metadata, path)
         index = cls(params.metric, params.dimension, params.code, params.lists, params.seed)
         index._lists = lists
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -154,9 +155,33 @@ class IvfIndex(Calibrated):
         depth = k if lists is None else max(k, lists.coder.default_rerank(k))
         return max(USUAL_LISTS, self.lists // USUAL_SHARE), depth
 
-    def least_effort(self, k: int) -> int:  # noqa: ARG002
-        """1: further lists are looked at where the first have too few rows."""
-        return 1
+    def bounded(self, k: int, ef: int, rerank: int) -> tuple[int, int]:  # noqa: ARG002
+        """Any: further lists are looked at where the first have too few rows."""
+        return ef, rerank
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """The nearest lists: more of them under a mask, so that as many rows are looked at that are accepted."""
+        if self.lists == 1:
+            reason = "there is one list, of all rows: the codes of those that match are scanned"
+            return Way("lists", reason, ef)
+        ef = min(-(-ef * slots // accepted), self.lists)
+        return Way("lists", f"rows of the nearest lists are scanned, of {ef:,} of {self.lists:,} lists", ef)
+
+    def explained(
+        self,
+        vectors: Array | Vectors,  # noqa: ARG002
+        inverse_norms: Array | None,  # noqa: ARG002
+        query: Array,  # noqa: ARG002
+        k: int,  # noqa: ARG002
+        way: Way,
+        rerank: int,  # noqa: ARG002
+        accept: Array | None = None,
+    ) -> Way:
+        """`way` with the rows of all lists, where it looks at all; nobody counts those of some lists."""
+        if way.ef < self.lists:
+            return way
+        rows = self.rows
+        return way._replace(visited=rows if accept is None else int(np.count_nonzero(accept[:rows])))
 
     def extend(
         self,
@@ -165,8 +190,8 @@ class IvfIndex(Calibrated):
         stop: int,
         *,
         threads: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors` (n >= stop, d) float32; returns `rows` afterwards.
 
@@ -176,7 +201,7 @@ class IvfIndex(Calibrated):
         """
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
         check_stop(self.rows, stop, len(known))
-        stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+        stopped = asked_of(cancel)
         workers = thread_count(threads)
         with self._extending, ThreadPoolExecutor(workers) as pool:
             if stop <= self.rows:
@@ -195,7 +220,7 @@ class IvfIndex(Calibrated):
                 done += len(points)
                 if progress is not None:
                     progress(done, stop)
-                if stopped is not None and stopped():
+                if stopped():
                     break
             if done > self.rows:  # else lists made anew have not got as far as those there are
                 merged = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
@@ -236,8 +261,7 @@ class IvfIndex(Calibrated):
         `order`, int64: the slots that stay, each once, in the order in which they come instead. Raises
         InvalidArgumentError for a mask of another length, or an order of other slots.
         """
-        removed = check_removed(removed, order, self.rows)
-        kept = np.flatnonzero(~removed) if order is None else np.asarray(order, np.int64)
+        kept = kept_slots(removed, order, self.rows)
         other = self.copy()
         if other._lists is not None:
             other._lists = other._lists.only(kept) if len(kept) else None
@@ -283,16 +307,14 @@ class IvfIndex(Calibrated):
     ) -> Found:
         """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
         queries = vector_rows(queries, self.dimension, "queries")
-        slots, distances = result_arrays(len(queries), k)
+        slots, distances = padding(len(queries), k)
         lists = self._lists
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
         if nprobe is not None and nprobe < 1:
             raise InvalidArgumentError(f"nprobe: expected at least 1, found {nprobe}")
         if lists is None:
-            slots[:], distances[:] = -1, np.inf
             return slots, distances
-        if len(known) < lists.rows:
-            raise DimensionMismatchError(f"vectors: {lists.rows} rows are indexed, found {len(known)}")
+        check_known(lists.rows, known)
         mask = accept_mask(accept, lists.rows)
         probing = lists.probing
         if accept is not None:
@@ -329,7 +351,6 @@ class IvfIndex(Calibrated):
         available = int(call.probing.sizes.sum())
         useful = int(np.count_nonzero(call.probing.sizes))
         if available == 0:
-            slots[:], distances[:] = -1, np.inf
             return np.empty(0, np.int64)
         call = call._replace(rerank=min(call.rerank, available), nprobe=min(call.nprobe, useful))
         left = np.arange(len(queries))

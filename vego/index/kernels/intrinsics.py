@@ -53,6 +53,16 @@ def row_pointer(context, builder, array_type, array, row_type, row):
     return view, builder.gep(start, [builder.mul(index, stride)])
 
 
+def prefetch_lines(builder, pointer, size):
+    """Emit `llvm.prefetch` for every cache line of `size` (int64) bytes at a pointer to bytes."""
+    lines = builder.udiv(builder.add(size, INT64(CACHE_LINE - 1)), INT64(CACHE_LINE))
+    kind = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    with cgutils.for_range(builder, lines) as loop:
+        line = builder.gep(pointer, [builder.mul(loop.index, INT64(CACHE_LINE))])
+        builder.call(function, [line, INT32(0), INT32(3), INT32(1)])
+
+
 @intrinsic
 def _prefetch(typingctx, array, row):  # noqa: ARG001
     """Ask for every cache line of `array[row]` ahead of its use."""
@@ -60,12 +70,7 @@ def _prefetch(typingctx, array, row):  # noqa: ARG001
     def codegen(context, builder, signature, args):
         view, pointer = row_pointer(context, builder, signature.args[0], args[0], signature.args[1], args[1])
         strides = cgutils.unpack_tuple(builder, view.strides, signature.args[0].ndim)
-        lines = builder.udiv(builder.add(strides[0], INT64(CACHE_LINE - 1)), INT64(CACHE_LINE))
-        signature_type = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(builder.module, signature_type, "llvm.prefetch.p0")
-        with cgutils.for_range(builder, lines) as loop:
-            line = builder.gep(pointer, [builder.mul(loop.index, INT64(CACHE_LINE))])
-            builder.call(function, [line, INT32(0), INT32(3), INT32(1)])
+        prefetch_lines(builder, pointer, strides[0])
         return context.get_dummy_value()
 
     return types.void(array, row), codegen

@@ -13,9 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.addresses import advise, words_at
+from vego.index.kernels.addresses import advise, floats_at, words_at
 from vego.index.kernels.distance import COSINE, operation_of, rank_value
-from vego.index.kernels.rows import floats_at
 from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import NONE
 

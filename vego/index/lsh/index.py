@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
-from vego.errors import DimensionMismatchError
 from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.flat import exact_search
 from vego.index.lsh.storage import FORMAT, read_tables, write_tables
@@ -18,15 +17,16 @@ from vego.index.lsh.tables import Tables, keys_of, positions_of, shape_for
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import in_pieces, thread_count
-from vego.index.vector_index import check_removed, check_stop
+from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_stop, kept_slots
 from vego.index.views import (
     accept_mask,
     bit_rows,
     candidate_rows,
-    result_arrays,
+    padding,
     trimmed,
     vectors_of,
 )
+from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 from vego.vector_type import Element, VectorType
 
@@ -34,6 +34,9 @@ Array = npt.NDArray[Any]
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 DEFAULT_EF = 64
+LEAST_SHARE = (
+    0.9  # of the slots that has to be accepted for buckets to have what a search without a mask finds
+)
 MORE_BITS = 2  # that so many rows want: keys are made anew of all
 
 
@@ -47,11 +50,14 @@ class LshIndex(Calibrated):
 
     kind: ClassVar[str] = "lsh"
     format: ClassVar[str] = FORMAT
+    metrics: ClassVar[Collection[Metric]] = (Metric.HAMMING,)
+    on_disk: ClassVar[bool] = False
+    gather_rows: ClassVar[int] = GATHER_ROWS
     metric: ClassVar[Metric] = Metric.HAMMING
 
     def __init__(self, dimension: int, seed: int = 0) -> None:
         VectorType(Element.BIT, dimension).checked()
-        self.dimension = dimension
+        self._dimension = dimension
         self.seed = seed
         self._stamps = StampPool()
         self._extending = threading.Lock()
@@ -66,9 +72,7 @@ class LshIndex(Calibrated):
     def to_columns(self) -> tuple[dict[str, Column], dict[str, str]]:
         """Columns (one row per slot) and metadata for `lance_fmt.write`; see vego/index/lsh/storage.py."""
         columns, metadata = write_tables(self._tables, self.dimension, self.seed)
-        if self.calibration is not None:
-            metadata["calibration"] = self.calibration.to_text()
-        return columns, metadata
+        return columns, metadata | self.measured()
 
     @classmethod
     def from_columns(
@@ -82,8 +86,7 @@ class LshIndex(Calibrated):
         dimension, seed, tables = read_tables(columns, metadata, path)
         index = cls(dimension, seed)
         index._tables = tables
-        if "calibration" in metadata:
-            index.calibration = Calibration.from_text(metadata["calibration"], path)
+        index.calibration = Calibration.stored_in(metadata, path)
         return index
 
     def __repr__(self) -> str:
@@ -94,6 +97,11 @@ class LshIndex(Calibrated):
     def tables(self) -> Tables | None:
         """The tables; None where there are no rows."""
         return self._tables
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors, in bits."""
+        return self._dimension
 
     @property
     def rows(self) -> int:
@@ -122,8 +130,8 @@ class LshIndex(Calibrated):
         stop: int,
         *,
         threads: int | None = None,  # noqa: ARG002
-        progress: Callable[[int, int], None] | None = None,
-        cancel: Callable[[], bool] | threading.Event | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel = None,
     ) -> int:
         """Index the slots [rows, stop) of `vectors`, bits as uint8 (n >= stop, d / 8); returns `rows` afterwards.
 
@@ -132,10 +140,10 @@ class LshIndex(Calibrated):
         """
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
         check_stop(self.rows, stop, len(known))
-        stopped = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+        stopped = asked_of(cancel)
         with self._extending:
             old = self._tables
-            if stop <= self.rows or (stopped is not None and stopped()):
+            if stop <= self.rows or stopped():
                 return self.rows
             shape = shape_for(self.dimension, stop)
             if old is None or shape[1] >= old.bits + MORE_BITS:
@@ -160,8 +168,7 @@ class LshIndex(Calibrated):
         `order`, int64: the slots that stay, each once, in the order in which they come instead. Raises
         InvalidArgumentError for a mask of another length, or an order of other slots.
         """
-        removed = check_removed(removed, order, self.rows)
-        kept = np.flatnonzero(~removed) if order is None else np.asarray(order, np.int64)
+        kept = kept_slots(removed, order, self.rows)
         other = self.copy()
         if self._tables is not None:
             other._tables = Tables(self._tables.positions, self._tables.keys[kept]) if len(kept) else None
@@ -183,9 +190,29 @@ class LshIndex(Calibrated):
         """`effort` where nobody has measured."""
         return DEFAULT_EF, k
 
-    def least_effort(self, k: int) -> int:  # noqa: ARG002
-        """1: further buckets are looked at where the first have too few rows."""
-        return 1
+    def bounded(self, k: int, ef: int, rerank: int) -> tuple[int, int]:  # noqa: ARG002
+        """Any: further buckets are looked at where the first have too few rows."""
+        return ef, rerank
+
+    def way(self, slots: int, accepted: int, ef: int) -> Way:
+        """The nearest buckets, or an exact scan where many of their rows are not accepted."""
+        if accepted < LEAST_SHARE * slots:
+            reason = "what matches is farther away than the nearest buckets, and bits are soon compared"
+            return Way("gather", reason, ef)
+        return Way("buckets", f"rows of the {ef:,} nearest buckets of each table are scored", ef)
+
+    def explained(
+        self,
+        vectors: Array | Vectors,
+        inverse_norms: Array | None,
+        query: Array,
+        k: int,
+        way: Way,
+        rerank: int,  # noqa: ARG002
+        accept: Array | None = None,
+    ) -> Way:
+        """`way`, of buckets, with the rows that were scored."""
+        return way._replace(visited=self.scored(vectors, inverse_norms, query, k, way.ef, accept))
 
     def search(
         self,
@@ -245,16 +272,14 @@ class LshIndex(Calibrated):
         from vego.index.kernels.lsh_search import search_buckets  # numba loads on first use
 
         queries = bit_rows(queries, self.dimension, "queries")
-        slots, distances = result_arrays(len(queries), k)
+        slots, distances = padding(len(queries), k)
         scored = np.zeros(len(queries), np.int64)
         known = vectors_of(vectors, inverse_norms, self.dimension, self.metric)
         tables = self._tables
         if tables is None:
-            slots[:], distances[:] = -1, np.inf
             return (slots, distances), scored
         rows = len(tables.keys)
-        if len(known) < rows:
-            raise DimensionMismatchError(f"vectors: {rows} rows are indexed, found {len(known)}")
+        check_known(rows, known)
         mask = accept_mask(accept, rows)
 
         def task(first: int, last: int) -> None:
