@@ -15,7 +15,7 @@ import vego
 from tests.support.contents import files_below
 from vego import names
 from vego.document import check_vectors
-from vego.index import Metric, exact_search
+from vego.index import HnswIndex, Metric, exact_search
 from vego.options import DTYPES
 from vego.salvaging import salvage_segments
 from vego.store import LocalStore
@@ -396,3 +396,37 @@ def test_damage_is_found_and_what_is_whole_is_saved(tmp_path: Path, dtype: str, 
         docs = db.collection("docs")
         assert len(docs) == 3_000 - salvaged.lost_rows
         np.testing.assert_array_equal(docs.search(rows[7], 1)[0].document.vector, rows[7])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_array_of_float32_is_stored_as_the_collection_has_it(tmp_path: Path, dtype: str) -> None:
+    """What most callers have at hand, one document at a time."""
+    rows = (np.random.default_rng(0).random((40, 16)) < 0.5).astype(np.float32)
+    with vego.open(
+        tmp_path / "db", dimension=16, dtype=dtype, metric="hamming" if dtype == "bit" else "l2"
+    ) as db:
+        docs = db.collection("docs")
+        for number, row in enumerate(rows):
+            docs.insert(id=f"d{number}", vector=row, metadata={"n": number})
+        for _ in range(2):
+            for number, row in enumerate(rows):
+                found = docs.get(f"d{number}")
+                assert found is not None
+                expected = np.packbits(row > 0) if dtype == "bit" else row.astype(dtype)
+                assert np.asarray(found.vector).dtype == expected.dtype
+                np.testing.assert_array_equal(found.vector, expected)
+                assert docs.search(row, 1, exact=True).distances[0] == 0
+            docs.flush()
+
+
+def test_a_graph_of_bits_of_which_many_are_set() -> None:
+    """More than a byte can count."""
+    random = np.random.default_rng(0)
+    rows = np.packbits(random.random((600, 1024)) < random.random((600, 1)), axis=1)
+    index = HnswIndex(Metric.HAMMING, 1024)
+    index.extend(rows, None, 600)
+    expected = exact_search(Metric.HAMMING, rows, None, rows[:50], 10)[1]
+    found = index.search_batch(rows, None, rows[:50], 10, ef=64)[1]
+    assert np.mean(found <= expected[:, -1:]) > 0.95
+    graph = index._graph
+    np.testing.assert_array_equal(graph.bias[:600], np.bitwise_count(rows).sum(axis=1))
