@@ -2,8 +2,8 @@
 
 One process makes vectors of a low intrinsic dimension and builds a collection with `index="disk"`. Then, for each
 effort, and for filters that leave a share of the rows, chosen at random, the files are put out of the page cache, and a
-process with `--memory` bytes a vector for itself and for cached pages together (a memory control group, where one can be
-made; else nothing is limited, and the table says so) opens it and searches: queries it has not seen (cold), the same
+process with `--memory` bytes a vector for itself and for cached pages together (a memory control group, where one can
+be made; else nothing is limited, and the table says so) opens it and searches: queries it has not seen (cold), the same
 ones again, and, in a process without a limit, those it has just seen (hot).
 """
 
@@ -251,9 +251,9 @@ def table(outcome: dict[str, Any]) -> str:
     rows, files = options["rows"], built["file_bytes"]
     most = {name: max(case[name] for case in limited) for name in ("open_bytes", "end_bytes", "open_s")}
     lines = [
-        f"{rows:,} x {options['dimension']}, m={options['m']}, parts={options['parts']}: insert {built['insert_s']:.0f} "
-        f"s, build {built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s) in {mib(built['build_bytes'])} "
-        f"beside the vectors made; the process took {mib(built['peak_bytes'])}",
+        f"{rows:,} x {options['dimension']}, m={options['m']}, parts={options['parts']}: inserted in "
+        f"{built['insert_s']:.0f} s, built in {built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s) in "
+        f"{mib(built['build_bytes'])} beside the vectors made; the process took {mib(built['peak_bytes'])}",
         f"files: data {mib(files['data'])}, index {mib(files['index'])} ({files['index'] / rows:,.0f} bytes a row); "
         f"exact scan {built['exact_ms']:.0f} ms a query",
         f"memory: {outcome['group']}; private after opening "
