@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
@@ -149,6 +149,14 @@ def places(words, step, nodes):
     width=st.integers(1, 130),
     nodes=st.integers(1, 3000),
 )
+@example(dimension=1000, width=19, nodes=9)  # of 1,023 words, and so on
+@example(dimension=1000, width=20, nodes=9)
+@example(dimension=1000, width=21, nodes=3000)
+@example(dimension=2000, width=44, nodes=9)
+@example(dimension=1500, width=32, nodes=9)
+@example(dimension=1500, width=33, nodes=9)
+@example(dimension=500, width=8, nodes=9)
+@example(dimension=500, width=9, nodes=9)
 def test_records_lie_where_they_take_the_fewest_reads(dimension, width, nodes):
     layout = RecordLayout(dimension, width)
     words = 4 + width + dimension
