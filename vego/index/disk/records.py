@@ -149,7 +149,7 @@ class Records:
     def __len__(self) -> int:
         return self._nodes
 
-    @property
+    @cached_property
     def place(self) -> tuple[Place, int, int, Array]:
         """How kernels find and check a record: where they are, words, links, keys."""
         layout = self.layout
