@@ -1,9 +1,10 @@
 """A graph on the disk in bounded memory: `python -m benchmarks.disk_graph --help`.
 
-One process makes vectors of a low intrinsic dimension and builds a collection with `index="disk"`. Then the files are
-put out of the page cache, and a process with `--memory` bytes a vector for itself and for cached pages together (a
-memory control group, where one can be made; else nothing is limited, and the table says so) opens it and searches:
-queries it has not seen (cold), the same ones again, and, in a process without a limit, those it has just seen (hot).
+One process makes vectors of a low intrinsic dimension and builds a collection with `index="disk"`. Then, for each
+effort, and for filters that leave a share of the rows, chosen at random, the files are put out of the page cache, and a
+process with `--memory` bytes a vector for itself and for cached pages together (a memory control group, where one can
+be made; else nothing is limited, and the table says so) opens it and searches: queries it has not seen (cold), the same
+ones again, and, in a process without a limit, those it has just seen (hot).
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 K = 10
+BLOCK = 4096  # bytes that the disk reads at the least
+FILTERED_EF = 64
+HEADINGS = "cold p50 / p99 ms | blocks read | again p50 / p99 ms | blocks read | hot p50 / p99 ms"
+SHARES = (0.01, 0.1, 0.5)  # of the rows, that a filter leaves
 EFS = (16, 32, 64, 128, 256)
 CLUSTERS = 256
 CHUNK = 1 << 18
@@ -68,20 +73,40 @@ def read_bytes() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
 
 
+def in_parts(rows: int) -> None:
+    """Have indexes that begin in this process cut into parts of so many rows: a collection has no option for that."""
+    from vego.index import DiskIndex, kinds
+
+    class Parts(DiskIndex):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, part_rows=rows, **options)
+
+    kinds.DiskIndex = Parts  # type: ignore[misc]
+
+
 def build(options: argparse.Namespace) -> dict[str, Any]:
     """Write the collection, and the true neighbours of the queries."""
     import vego
 
+    if options.parts > 1:
+        in_parts(-(-options.rows // options.parts))
     folder = Path(options.directory)
     vectors = made_up(options.rows, options.dimension, options.intrinsic, options.seed, 1)
     queries = made_up(options.queries, options.dimension, options.intrinsic, options.seed, 2)
     ids = [str(number) for number in range(options.rows)]
+    order = np.random.default_rng(options.seed).permutation(options.rows)
+    filtered = made_up(
+        len(SHARES) * (options.queries // len(EFS)), options.dimension, options.intrinsic, options.seed, 4
+    )
     out: dict[str, Any] = {}
     with vego.open(folder / "db", dimension=options.dimension, metric="l2", background=False) as db:
         docs = db.collection("c", index="disk", m=options.m, retain_versions=2)
         seen = [(perf_counter(), of_status("RssAnon"))]  # the beginning, then after each batch of nodes
         docs.insert_batch(
-            ids=ids, vectors=vectors, progress=lambda *_: seen.append((perf_counter(), of_status("RssAnon")))
+            ids=ids,
+            vectors=vectors,
+            metadata={"order": order},
+            progress=lambda *_: seen.append((perf_counter(), of_status("RssAnon"))),
         )
         docs.build_index()
         out["insert_s"], out["build_s"] = seen[1][0] - seen[0][0], perf_counter() - seen[1][0]
@@ -90,10 +115,17 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
         start = perf_counter()
         _, truth = docs.search_batch(queries, k=K, exact=True)
         out["exact_ms"] = (perf_counter() - start) * 1e3 / len(queries)
+        limits = [
+            docs.search_batch(some, k=K, exact=True, filter=where)[1][:, -1]
+            for where, some in zip(filters(options), np.split(filtered, len(SHARES)), strict=True)
+        ]
         report = docs.index_report()
         out["memory"], out["curve"] = report.memory, report.curve
         out["usual_ef"] = report.ef
-    np.savez(folder / "queries.npz", queries=queries, truth=truth[:, -1])
+    np.savez(
+        folder / "queries.npz",
+        queries=queries, truth=truth[:, -1], filtered=filtered, limits=np.concatenate(limits),
+    )  # fmt: skip
     out["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     out["file_bytes"] = {
         name: sum(path.stat().st_size for path in (folder / "db/collections/c" / name).iterdir())
@@ -102,40 +134,52 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
     return out
 
 
+def filters(options: argparse.Namespace) -> list[str]:
+    """A filter for each of SHARES."""
+    return [f"order < {round(share * options.rows)}" for share in SHARES]
+
+
+def twice(docs: Any, queries: Rows, limits: Rows, **how: Any) -> dict[str, float]:
+    """Search for each query, and again: times in ms, blocks that the disk read for a query, recall@10 by distance."""
+    found: dict[str, float] = {}
+    for name in ("first", "again"):
+        before, times, hits = read_bytes(), [], 0
+        for query, limit in zip(queries, limits, strict=True):
+            start = perf_counter()
+            answer = docs.search(query, k=K, **how)
+            times.append((perf_counter() - start) * 1e3)
+            hits += sum(hit.distance <= limit * (1 + 1e-5) for hit in answer)
+        found[f"{name}_p50_ms"], found[f"{name}_p99_ms"] = np.percentile(times, [50, 99]).tolist()
+        found[f"{name}_blocks"] = (read_bytes() - before) / BLOCK / len(queries)
+        found["recall"] = hits / (K * len(queries))
+    return found
+
+
 def search(options: argparse.Namespace) -> dict[str, Any]:
-    """Open the collection, and search at every effort; `options.hot`: each query twice, the second time counts."""
+    """Open the collection, and search for the queries of a case, twice: one of EFS, or behind them of SHARES."""
     import vego
 
     folder = Path(options.directory)
     stored = np.load(folder / "queries.npz")
-    queries, truth = stored["queries"], stored["truth"]
+    filtered = options.case >= len(EFS)
+    number = options.case - len(EFS) if filtered else options.case
+    queries, limits = (
+        stored[name] for name in (("filtered", "limits") if filtered else ("queries", "truth"))
+    )
+    some = np.split(queries, len(SHARES if filtered else EFS))[number]
+    where = filters(options)[number] if filtered else None
     start = perf_counter()
     db = vego.open(folder / "db", read_only=True)
     docs = db.collection("c")
-    out: dict[str, Any] = {
-        "open_s": perf_counter() - start,
-        "open_bytes": of_status("RssAnon"),
-        "efforts": [],
-    }
-    docs.search(
-        made_up(1, options.dimension, options.intrinsic, options.seed, 3)[0], k=K
-    )  # kernels are loaded
-    share = len(queries) // len(EFS)
-    for number, ef in enumerate(EFS):  # each effort has queries of its own: what was read for one is no help
-        some, limits = (array[number * share : (number + 1) * share] for array in (queries, truth))
-        line: dict[str, Any] = {"ef": ef}
-        for name in ("first", "again"):
-            before, times, found = read_bytes(), [], 0
-            for query, limit in zip(some, limits, strict=True):
-                start = perf_counter()
-                hits = docs.search(query, k=K, ef=ef)
-                times.append((perf_counter() - start) * 1e3)
-                found += sum(hit.distance <= limit * (1 + 1e-5) for hit in hits)
-            line[f"{name}_p50_ms"], line[f"{name}_p99_ms"] = np.percentile(times, [50, 99]).tolist()
-            line[f"{name}_kb"] = (read_bytes() - before) / 1024 / len(some)
-        line["recall"] = found / (K * len(some))
-        line["reads"] = float(np.mean([docs.explain(query, K, ef=ef).visited for query in some[:50]]))
-        out["efforts"].append(line)
+    out: dict[str, Any] = {"open_s": perf_counter() - start, "open_bytes": of_status("RssAnon")}
+    how = {"ef": FILTERED_EF if filtered else EFS[number], "filter": where}
+    # Kernels are loaded, and the columns of the filter read.
+    docs.search(made_up(1, options.dimension, options.intrinsic, options.seed, 3)[0], k=K, **how)
+    out |= twice(docs, some, np.split(limits, len(SHARES if filtered else EFS))[number], **how)
+    plan = docs.explain(some[0], K, **how)
+    out |= {"ef": how["ef"], "plan": plan.strategy, "share": SHARES[number] if filtered else 1.0}
+    if not filtered:
+        out["reads"] = float(np.mean([docs.explain(query, K, **how).visited for query in some[:50]]))
     out["end_bytes"], out["peak_bytes"] = of_status("RssAnon"), of_status("VmHWM")
     return out
 
@@ -205,27 +249,37 @@ def table(outcome: dict[str, Any]) -> str:
     """What was measured, for people."""
     options, built, limited, free = (outcome[name] for name in ("options", "build", "limited", "unlimited"))
     rows, files = options["rows"], built["file_bytes"]
+    most = {name: max(case[name] for case in limited) for name in ("open_bytes", "end_bytes", "open_s")}
     lines = [
-        f"{rows:,} x {options['dimension']}, m={options['m']}: insert {built['insert_s']:.0f} s, build "
-        f"{built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s) in {mib(built['build_bytes'])} "
-        f"beside the vectors made; the process took {mib(built['peak_bytes'])}",
-        f"files: data {mib(files['data'])}, index {mib(files['index'])}; exact scan {built['exact_ms']:.0f} ms a query",
-        f"memory: limit {mib(limited['limit'])} ({limited['how']}); private after opening "
-        f"{mib(limited['open_bytes'])}, at the end {mib(limited['end_bytes'])}; opened in {limited['open_s']:.1f} s",
+        f"{rows:,} x {options['dimension']}, m={options['m']}, parts={options['parts']}: inserted in "
+        f"{built['insert_s']:.0f} s, built in {built['build_s']:.0f} s ({rows / built['build_s']:,.0f} rows/s) in "
+        f"{mib(built['build_bytes'])} beside the vectors made; the process took {mib(built['peak_bytes'])}",
+        f"files: data {mib(files['data'])}, index {mib(files['index'])} ({files['index'] / rows:,.0f} bytes a row); "
+        f"exact scan {built['exact_ms']:.0f} ms a query",
+        f"memory: {outcome['group']}; private after opening "
+        f"{mib(most['open_bytes'])}, at the end {mib(most['end_bytes'])}; opened in {most['open_s']:.1f} s",
         "",
-        "| ef | recall@10 | reads | cold p50 / p99 ms | KiB read | again p50 / p99 ms | KiB read | hot p50 / p99 ms |",
+        f"| ef | recall@10 | records | {HEADINGS} |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for cold, hot in zip(limited["efforts"], free["efforts"], strict=True):
-        first, again = (
-            f"{cold[f'{name}_p50_ms']:.2f} / {cold[f'{name}_p99_ms']:.2f} | {cold[f'{name}_kb']:.0f}"
-            for name in ("first", "again")
-        )
-        lines.append(
-            f"| {cold['ef']} | {cold['recall']:.3f} | {cold['reads']:.0f} | {first} | {again} "
-            f"| {hot['again_p50_ms']:.2f} / {hot['again_p99_ms']:.2f} |"
-        )
-    return "\n".join(lines)
+    filtered = ["", f"| filter leaves | plan, ef {FILTERED_EF} | recall@10 | {HEADINGS} |"]
+    filtered += ["|---:|---|---:|---:|---:|---:|---:|---:|"]
+    for cold, hot in zip(limited, free, strict=True):
+        if "reads" in cold:
+            lines.append(f"| {cold['ef']} | {cold['recall']:.3f} | {cold['reads']:.0f} | {times(cold, hot)}")
+        else:
+            start = f"| {cold['share']:.0%} | {cold['plan']} | {cold['recall']:.3f}"
+            filtered.append(f"{start} | {times(cold, hot)}")
+    return "\n".join(lines + filtered)
+
+
+def times(cold: dict[str, float], hot: dict[str, float]) -> str:
+    """The end of a line of a table."""
+    first, again = (
+        f"{cold[f'{name}_p50_ms']:.2f} / {cold[f'{name}_p99_ms']:.2f} | {cold[f'{name}_blocks']:.1f}"
+        for name in ("first", "again")
+    )
+    return f"{first} | {again} | {hot['again_p50_ms']:.2f} / {hot['again_p99_ms']:.2f} |"
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -234,23 +288,30 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     outcome: dict[str, Any] = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": {
-            name: value for name, value in vars(options).items() if name not in ("task", "out", "directory")
+            name: value
+            for name, value in vars(options).items()
+            if name not in ("task", "case", "out", "directory")
         },
         "build": json.loads((folder / "built.json").read_text())
         if (folder / "built.json").exists()
         else child("build", options),
     }
     (folder / "built.json").write_text(json.dumps(outcome["build"]))
-    put_out(folder)
     limit = int(options.memory * options.rows)
-    group = MemoryGroup(limit)
-    try:
-        limited = child("search", options, group.enter)
-        how = "not limited" if group.path is None else f"control group, peak {group.peak() / (1 << 20):,.0f}"
-        outcome["limited"] = limited | {"limit": limit, "how": how}
-    finally:
-        group.close()
-    outcome["unlimited"] = child("search", options)
+    outcome["limited"], peaks = [], []
+    for options.case in range(len(EFS) + len(SHARES)):
+        put_out(folder)
+        group = MemoryGroup(limit)
+        try:
+            outcome["limited"].append(child("search", options, group.enter))
+            peaks.append(group.peak())
+        finally:
+            group.close()
+    made = "not limited" if group.path is None else f"control group, at most {mib(max(peaks))}"
+    outcome["group"] = f"limit {mib(limit)} ({made})"
+    outcome["unlimited"] = []
+    for options.case in range(len(EFS) + len(SHARES)):
+        outcome["unlimited"].append(child("search", options))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(outcome, indent=1))
     return outcome
@@ -263,7 +324,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dimension", type=int, default=96)
     parser.add_argument("--intrinsic", type=int, default=16, help="dimensions the vectors really have")
     parser.add_argument("--m", type=int, default=16)
-    parser.add_argument("--queries", type=int, default=1000, help="a fifth of them for each effort")
+    parser.add_argument("--parts", type=int, default=1, help="parts of the index")
+    parser.add_argument(
+        "--queries", type=int, default=1000, help="a fifth of them for each effort, and filter"
+    )
     parser.add_argument("--memory", type=float, default=160, help="bytes a vector that searching may take")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -271,6 +335,7 @@ def main(arguments: list[str] | None = None) -> None:
         help="where to work, kept, and used again if it is there; else a temporary one",
     )
     parser.add_argument("--out", type=Path, help="the JSON file; default: in benchmarks/results")
+    parser.add_argument("--case", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--task", choices=["build", "search"], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.task is not None:

@@ -46,7 +46,8 @@ def test_what_is_saved_is_on_the_disk(tmp_path):
         assert parts(docs) == [(StoredPart, 2000)]  # a collection that had no index is worth saving
         report = docs.index_report()
         assert (report.kind, report.parameters["parts"]) == ("disk", 1)
-        assert report.memory["records"] == 2000 * 64 * -(-(4 + 32 + DIMENSION) // 16)
+        in_block = 4096 // (4 * (4 + 32 + DIMENSION))
+        assert report.memory["records"] == 4096 * -(-2000 // in_block)
         assert report.memory["codes"] == 2000 * 64 and report.memory["links"] < 20_000
         assert report.curve and "records" in repr(report)
         insert(docs, vectors[2000:2400], 2000)

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 import lance_fmt
 from lance_fmt import Column
+from tests.support import golden_disk_index as golden
 from vego.errors import CorruptionError, DimensionMismatchError, InvalidArgumentError, NewerVersionError
 from vego.index import DiskIndex, exact_search
 from vego.index.disk import DISK_METRICS
 from vego.index.disk.parts import FreshPart, StoredPart
 from vego.index.index_file import read_index
-from vego.table.vectors import inverse_norms_of
+from vego.table.vectors import address_of, inverse_norms_of
 
 METRICS = [metric.value for metric in DISK_METRICS]
 DIMENSION = 12
@@ -326,7 +327,8 @@ def test_a_file_of_a_file_is_the_same(whole):
     ):
         np.testing.assert_array_equal(mine, others)
     memory = saved(index).memory()
-    assert memory["records"] == index.rows * 128  # of (4 + 12 + 12) words
+    blocks = sum(-(-part.rows // 36) for part in index._parts)  # of 36 records of (4 + 12 + 12) words
+    assert memory["records"] == 4096 * blocks
     assert memory["codes"] == index.rows * 64 and memory["links"] < 10 * index.rows + 100
     assert sum(memory.values()) == saved(index).nbytes
 
@@ -412,6 +414,12 @@ WRONG = {
     "step": said(_0_code_step="inf"),
     "centre": said(_0_code_centre="AAAA"),
     "calibration": said(calibration="[1]"),
+    "records begin nowhere": lambda columns, metadata: metadata.pop("records_begin"),
+    "records begin elsewhere": said(records_begin="0"),
+    "records begin far off": said(records_begin="1024"),
+    "records begin before": said(records_begin="-1"),
+    "records in another layout": said(version="1"),
+    "records of version 0": said(version="0"),
     "no records": lambda columns, metadata: columns.pop("records"),
     "no codes": lambda columns, metadata: columns.pop("codes"),
     "records of another size": array_change("records", lambda values: values[:, :16].copy()),
@@ -436,17 +444,116 @@ def test_what_contradicts_itself_is_refused(name):
         DiskIndex.from_columns(columns, metadata, "made.lfmt")
 
 
+def test_records_that_are_said_to_begin_elsewhere_are_damaged():
+    """Where the column has room for that: no word is read that is not in it."""
+    vectors = surface(700)
+    columns, metadata = built("l2", vectors).to_columns()
+    index = DiskIndex.from_columns(columns, metadata | {"records_begin": "1009"}, "made.lfmt")
+    with pytest.raises(CorruptionError, match=r"made\.lfmt.*damaged"):
+        index.search(vectors, None, vectors[0], 3)
+
+
 def test_a_later_version_is_left_to_a_later_vego():
     columns, metadata = built("l2", surface(50)).to_columns()
-    for changed in (said(version="2"), said(_0_version="4")):
+    for changed in (said(version="3"), said(_0_version="4")):
         later = dict(metadata)
         changed(columns, later)
         with pytest.raises(NewerVersionError):
             DiskIndex.from_columns(columns, later)
 
 
+def test_blocks_are_those_of_the_file(whole, tmp_path):
+    """Each record in as few blocks of the file as it needs: here one."""
+    index, vectors = whole
+    path = tmp_path / "index.lfmt"
+    columns, metadata = index.to_columns()
+    lance_fmt.write(path, columns, metadata=metadata, level="speed")
+    raw, place = path.read_bytes(), 4096
+    for part in read_index(lance_fmt.open(path, mmap=True))._parts:
+        layout = part.stored.layout
+        assert address_of(part.stored.array) % 4096 == 0  # the file is mapped
+        records = part.records(0, part.rows)
+        for node, start in enumerate(4 * layout.starts(np.arange(part.rows)) + place):
+            assert raw[start : start + 4 * layout.words] == records[node].tobytes()
+            assert start // 4096 == (start + 4 * layout.words - 1) // 4096
+        place += -(-part.rows // 36) * 4096
+    assert len(raw) < place + len(vectors) * (4 + 64 + 80) + 10_000
+
+
+@pytest.mark.parametrize("dimension", [12, 1500])
+def test_records_come_in_any_pieces(dimension):
+    vectors = surface(90, dimension)
+    index = DiskIndex("l2", dimension, m=4, ef_construction=12, part_rows=50)
+    for _ in range(2):
+        index.extend(vectors, None, 90, threads=1)
+    column = index.to_columns()[0]["records"]
+    whole = column.array
+    assert whole.shape == (90, column.type.dimension)
+    assert not whole.reshape(-1)[:1008].any()
+    for first in range(0, 90, 7):
+        for stop in (first + 1, min(first + 13, 90), 90):
+            np.testing.assert_array_equal(column.slice(first, stop).array, whole[first:stop])
+    assert column.slice(5, 5).array.shape == (0, column.type.dimension)
+
+
+def test_files_of_version_1_are_read():
+    """Made by the code that wrote them: records one behind the other, in whole cache lines."""
+    vectors = golden.vectors()
+    norms = inverse_norms_of(vectors)
+    index = read_index(lance_fmt.open(golden.FOLDER / "disk-v1.lfmt"))
+    assert sizes(index) == [("S", 80), ("S", 40)] and index.params.m == 6
+    assert index.memory()["records"] == 120 * 128
+    now = saved(index)
+    assert now.memory()["records"] == (3 + 2) * 4096  # 39 in a block, 80 and 40 of them
+    for some in (index, now):
+        for first, part in ((0, some._parts[0]), (80, some._parts[1])):
+            slots = np.arange(part.rows)[::-1]
+            found, inverse = part.stored.vectors(slots)
+            np.testing.assert_array_equal(found, vectors[first + slots])
+            np.testing.assert_array_equal(inverse, norms[first + slots])
+        assert recall(some, vectors, vectors[:40] + vectors[40:80], ef=120) == 1
+        assert recall(some, vectors, vectors[:40], accept=np.arange(120) % 3 == 0) == 1
+        assert (
+            recall(some.without(np.arange(120) % 5 == 0), vectors[np.arange(120) % 5 != 0], vectors[:9]) == 1
+        )
+    for mine, others in zip(
+        index.search_batch(vectors, norms, vectors, 5, 8, 5), now.search_batch(vectors, norms, vectors, 5, 8, 5),
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_array_equal(mine, others)
+    for part, other in zip(index._parts, now._parts, strict=True):
+        np.testing.assert_array_equal(part.stored.links(part.rows), other.stored.links(part.rows))
+        np.testing.assert_array_equal(part.records(3, 30), other.records(3, 30))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_no_flipped_byte_of_a_golden_file_is_believed(version):
+    """Its records are damaged: searches say so."""
+    data = bytearray((golden.FOLDER / f"disk-v{version}.lfmt").read_bytes())
+    vectors = golden.vectors()
+    norms = inverse_norms_of(vectors)
+    right = read_index(lance_fmt.open(bytes(data))).search_batch(vectors, norms, vectors[:20], 5, 120, 5)
+    assert right[0][:, 0].tolist() == list(range(20))
+    refused = 0
+    for place in range(4096, 4096 + 80 * 104, 11):
+        data[place] ^= 16
+        index = read_index(lance_fmt.open(bytes(data)))
+        try:
+            found = index.search_batch(vectors, norms, vectors[:20], 5, 120, 5)
+        except CorruptionError as error:
+            assert "damaged" in str(error)
+            refused += 1
+        else:
+            np.testing.assert_array_equal(found, right)
+        data[place] ^= 16
+    assert refused > 80 * 104 // 11 * (1 if version == 1 else 0.8)
+
+
 def test_no_flipped_byte_changes_an_answer():
-    """Every byte of a file, a bit of it flipped: the file is refused, or a search is, or nothing is different."""
+    """Every byte of a file, a bit of it flipped: the file is refused, or a search is, or nothing is different.
+
+    Of the zeros between records, which only `verify` looks at, some.
+    """
     vectors = surface(40, 4)
     norms = inverse_norms_of(vectors)
     index = DiskIndex("cosine", 4, m=2, ef_construction=8, part_rows=25)
@@ -464,7 +571,10 @@ def test_no_flipped_byte_changes_an_answer():
 
     right = answers(data)
     refused = 0
-    for place in range(len(data)):
+    zeros = [*range(64, 4096), *range(4096 + 25 * 64, 8192), *range(8192 + 15 * 64, 12288)]
+    assert not any(data[place] for place in zeros)
+    places = sorted({*range(len(data))} - {*zeros}) + zeros[::41]
+    for place in places:
         changed = bytearray(data)
         changed[place] ^= 1 << place % 8
         try:
@@ -479,5 +589,8 @@ def test_no_flipped_byte_changes_an_answer():
             continue
         for mine, others in zip(found, right, strict=True):
             np.testing.assert_array_equal(mine, others, err_msg=f"byte {place}")
-    assert refused > len(data) / 2
+        if place in zeros:
+            with pytest.raises(lance_fmt.CorruptFileError):
+                lance_fmt.open(bytes(changed)).verify()
+    assert refused > len(places) / 2
     assert isinstance(index._parts[0], FreshPart)

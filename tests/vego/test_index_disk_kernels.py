@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
@@ -18,9 +18,9 @@ from vego.errors import CorruptionError
 from vego.index import HnswIndex, Metric
 from vego.index.disk import DISK_METRICS
 from vego.index.disk.parts import StoredPart, layout_of
-from vego.index.disk.records import RecordLayout, Records
+from vego.index.disk.records import Place, RecordLayout, Records
 from vego.index.kernels.record_search import scan_records, search_records
-from vego.index.kernels.records import ask_for, first_damaged, intact, record_at, record_distance
+from vego.index.kernels.records import ask_for, intact, record_address, record_at, record_distance
 from vego.table.vectors import inverse_norms_of
 
 METRICS = [metric.value for metric in DISK_METRICS]
@@ -28,23 +28,41 @@ ROWS, DIMENSION = 700, 10
 NONE = 0xFFFFFFFF
 
 
-def stored_part(metric, rows=ROWS, dimension=DIMENSION, m=4, seed=0):
+def stored(layout, records, first=0):
+    """The records (n, words) of the nodes from 0 on, as they lie."""
+    laid = layout.laid(records, 0)
+    return Records(
+        layout, np.pad(laid, (0, layout.size(len(records)) - len(laid))), len(records), "index", first
+    )
+
+
+def record_of(records, node):
+    """A view of the record of a node."""
+    start = records.layout.starts(np.array([node]))[0]
+    return records.array[start : start + records.layout.words]
+
+
+def stored_part(metric, rows=ROWS, dimension=DIMENSION, m=4, seed=0, blocks=True):
     """A graph with its records, and the vectors of these."""
     vectors = np.random.default_rng(seed).standard_normal((rows, dimension)).astype(np.float32)
     norms = inverse_norms_of(vectors)
     index = HnswIndex(metric, dimension, m=m, ef_construction=30)
     index.extend(vectors, norms, rows, threads=1)
-    layout = layout_of(index.params)
+    layout = layout_of(index.params, blocks=blocks)
     records = layout.filled(index.graph.links[:rows], vectors, norms, 0)
-    return StoredPart.of(index.params, index.graph, Records(layout, records, "index")), vectors, norms
+    return StoredPart.of(index.params, index.graph, stored(layout, records)), vectors, norms
 
 
 @pytest.mark.parametrize("dimension", [1, 3, 8, 24])
 @pytest.mark.parametrize("width", [1, 8, 9])
-def test_a_record_is_what_its_description_says(dimension, width):
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_record_is_what_its_description_says(dimension, width, blocks):
     rng = np.random.default_rng(dimension)
-    layout = RecordLayout(dimension, width)
-    assert layout.words % 16 == 0 and layout.words - 16 < 4 + width + dimension <= layout.words
+    layout = RecordLayout(dimension, width, blocks)
+    if blocks:
+        assert layout.words == 4 + width + dimension
+    else:
+        assert layout.words % 16 == 0 and layout.words - 16 < 4 + width + dimension <= layout.words
     vectors = rng.standard_normal((5, dimension)).astype(np.float32)
     norms = inverse_norms_of(vectors)
     links = np.full((5, width + 2), NONE, np.uint32)
@@ -62,15 +80,113 @@ def test_a_record_is_what_its_description_says(dimension, width):
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_changed_word_is_believed(data):
-    layout = RecordLayout(6, 4)
+    layout = RecordLayout(6, 4, data.draw(st.booleans()))
     vectors = np.arange(18, dtype=np.float32).reshape(3, 6)
-    records = layout.filled(np.full((3, 4), NONE, np.uint32), vectors, inverse_norms_of(vectors), 0)
-    assert first_damaged(records, layout.keys, np.arange(3)) == -1
+    filled = layout.filled(np.full((3, 4), NONE, np.uint32), vectors, inverse_norms_of(vectors), 0)
+    records = stored(layout, filled, first=20)
+    np.testing.assert_array_equal(records.taken(np.array([2, 0, 1])), filled[[2, 0, 1]])
     row, word = data.draw(st.integers(0, 2)), data.draw(st.integers(0, layout.words - 1))
-    records[row, word] ^= np.uint32(data.draw(st.integers(1, 2**32 - 1)))
-    assert first_damaged(records, layout.keys, np.arange(3)) == row
+    record_of(records, row)[word] ^= np.uint32(data.draw(st.integers(1, 2**32 - 1)))
     with pytest.raises(CorruptionError, match=f"slot {20 + row} is damaged"):
-        Records(layout, records, "index", 20).links(3)
+        records.taken(np.arange(3))
+    with pytest.raises(CorruptionError, match=f"slot {20 + row} is damaged"):
+        records.links(3)
+    assert (records.taken(np.delete(np.arange(3), row)) == np.delete(filled, row, 0)).all()
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize("dimension", [6, 985, 1030])
+def test_each_flipped_byte_of_a_record_is_found(dimension, blocks):
+    """By the kernels of a search too; what is between records belongs to none of them."""
+    layout = RecordLayout(dimension, 4, blocks)
+    vectors = np.random.default_rng(0).standard_normal((3, dimension)).astype(np.float32)
+    filled = layout.filled(np.full((3, 4), 1, np.uint32), vectors, inverse_norms_of(vectors), 0)
+    records = stored(layout, filled)
+    place, words, _, keys = records.place
+    raw = records.array.view(np.uint8)
+    inside = np.zeros(len(raw), np.bool_)
+    for start in 4 * layout.starts(np.arange(3)):
+        inside[start : start + 4 * layout.words] = True
+    assert inside.sum() == 3 * 4 * layout.words
+    for byte in range(0, len(raw), 1 if dimension == 6 else 7):
+        raw[byte] ^= 1 << byte % 8
+        whole = [intact(record_at(place, words, node), keys, node) for node in range(3)]
+        assert whole.count(False) == inside[byte]
+        raw[byte] ^= 1 << byte % 8
+    records.taken(np.arange(3))
+
+
+def test_only_records_there_are_can_be_taken():
+    records = stored_part("l2", rows=20)[0].stored
+    for nodes in ([-1], [0, 20], [2**40]):
+        with pytest.raises(IndexError):
+            records.taken(np.array(nodes))
+    with pytest.raises(IndexError):
+        records.run(10, 21)
+    assert records.taken(np.empty(0, np.int64)).shape == (0, records.layout.words)
+    with pytest.raises(ValueError, match="words"):
+        Records(records.layout, records.array[:-1], 20, "index")
+
+
+# -- where records lie -----------------------------------------------------------------------------
+
+
+def places(words, step, nodes):
+    """Word at which each record begins: behind the one before, or at the next block where it touches fewer so."""
+    found, place = [], 0
+    for _ in range(nodes):
+        touched = (place + words - 1) // 1024 - place // 1024 + 1
+        if touched > -(-words // 1024):
+            place = -(-place // 1024) * 1024
+        found.append(place)
+        place += step
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    dimension=st.integers(1, 4200) | st.integers(900, 1100) | st.sampled_from([1, 32_768]),
+    width=st.integers(1, 130),
+    nodes=st.integers(1, 3000),
+)
+@example(dimension=1000, width=19, nodes=9)  # of 1,023 words, and so on
+@example(dimension=1000, width=20, nodes=9)
+@example(dimension=1000, width=21, nodes=3000)
+@example(dimension=2000, width=44, nodes=9)
+@example(dimension=1500, width=32, nodes=9)
+@example(dimension=1500, width=33, nodes=9)
+@example(dimension=500, width=8, nodes=9)
+@example(dimension=500, width=9, nodes=9)
+def test_records_lie_where_they_take_the_fewest_reads(dimension, width, nodes):
+    layout = RecordLayout(dimension, width)
+    words = 4 + width + dimension
+    starts = layout.starts(np.arange(nodes))
+    assert starts.tolist() == places(words, layout.step, nodes)
+    touched = (starts + words - 1) // 1024 - starts // 1024 + 1
+    assert (touched == -(-words // 1024)).all()
+    assert (np.diff(starts) >= words).all()
+    # Word by word no more of them fit; cache lines are kept whole where that costs no room.
+    densest = places(words, words, nodes)
+    assert layout.size(nodes) == -(-(starts[-1] + words) // 1024) * 1024
+    assert layout.size(nodes) == -(-(densest[-1] + words) // 1024) * 1024
+    lines = places(words, -(-words // 16) * 16, layout.group_nodes)
+    assert (layout.step % 16 == 0) == (lines[-1] + words <= layout.group_words)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), blocks=st.booleans(), width=st.integers(1, 70))
+def test_kernels_find_records_where_they_lie(data, blocks, width):
+    layout = RecordLayout(data.draw(st.integers(1, 2500)), width, blocks)
+    base = data.draw(st.integers(0, 2**40)) * 4
+    place = Place(base, layout.group_nodes, 4 * layout.group_words, 4 * layout.step)
+    nodes = data.draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20))
+    starts = layout.starts(np.array(nodes, np.int64)).tolist()
+    for kind in (np.uint32, np.int64):
+        assert [record_address(place, kind(node)) for node in nodes] == [base + 4 * start for start in starts]
+    for node, start in zip(nodes, starts, strict=True):
+        assert layout.node_at(start) == layout.node_at(start + layout.words - 1) == node
+        assert layout.node_at(max(start - 1, 0)) in (node, max(node - 1, 0))
+        assert layout.size(node) <= start < start + layout.words <= layout.size(node + 1) or blocks
 
 
 def resident(array, pages):
@@ -94,17 +210,22 @@ def test_records_that_are_asked_for_are_read(tmp_path):
     array = np.frombuffer(mapped, np.uint8)
     if any(resident(array, pages)):
         pytest.skip("a file system that is memory")
-    words = mmap.PAGESIZE // 8  # two records a page
-    ask_for(array.ctypes.data, words, 81, 1)
-    ask_for(array.ctypes.data, words, 41, 2)
+    size = mmap.PAGESIZE
+    halves = Place(array.ctypes.data, 2, size, size // 2)
+    ask_for(halves, size // 8, 81, 1)
+    ask_for(halves, size // 8, 41, 2)
+    step = size + size // 4  # each in two pages, three in four
+    ask_for(Place(array.ctypes.data, 3, 4 * size, step), step // 4, 13, 1)
+    expected = [17, 18, 20, 21, 40]
     deadline = time.monotonic() + 30
-    while sum(resident(array, pages)) < 3 and time.monotonic() < deadline:
+    while sum(resident(array, pages)) < len(expected) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert np.flatnonzero(resident(array, pages)).tolist() == [20, 21, 40]
+    assert np.flatnonzero(resident(array, pages)).tolist() == expected
 
 
-def test_a_record_of_another_node_is_not_believed():
-    layout = RecordLayout(6, 4)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_record_of_another_node_is_not_believed(blocks):
+    layout = RecordLayout(6, 4, blocks)
     vectors = np.ones((3, 6), np.float32)
     records = layout.filled(np.full((3, 4), NONE, np.uint32), vectors, inverse_norms_of(vectors), 0)
     assert all(intact(records[node], layout.keys, node) for node in range(3))
@@ -116,14 +237,12 @@ def test_a_record_of_another_node_is_not_believed():
 def test_distances_are_those_of_the_exact_scan(metric):
     part, vectors, norms = stored_part(metric)
     query = np.random.default_rng(5).standard_normal(DIMENSION).astype(np.float32)
-    base, words, width, _ = part.stored.place
+    place, words, width, _ = part.stored.place
     length = np.linalg.norm(query)
     expected = naive.rank_values(metric, vectors, norms, query)
     for node in range(0, ROWS, 37):
-        assert record_at(base, words, node).tolist() == part.stored.array[node].tolist()
-        value = record_distance(
-            Metric.parse(metric).code, base, words, width, node, query, np.float32(1 / length)
-        )
+        assert record_at(place, words, node).tolist() == record_of(part.stored, node).tolist()
+        value = record_distance(Metric.parse(metric).code, place, width, node, query, np.float32(1 / length))
         value = np.sqrt(value) if metric == "l2" else value
         assert abs(value - expected[node]) <= 1e-5 * (1 + abs(expected[node]))
 
@@ -155,8 +274,9 @@ def code_of(part, query):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(("ef", "beam"), [(1, 1), (12, 1), (40, 4), (40, 8), (200, 16)])
-def test_a_search_is_the_plain_one(metric, ef, beam):
-    part, vectors, norms = stored_part(metric)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_search_is_the_plain_one(metric, ef, beam, blocks):
+    part, vectors, norms = stored_part(metric, blocks=blocks)
     graph = part.graph
     queries = np.random.default_rng(6).standard_normal((8, DIMENSION)).astype(np.float32)
     accept = np.random.default_rng(7).random(ROWS) < 0.5
@@ -182,8 +302,9 @@ def test_a_search_is_the_plain_one(metric, ef, beam):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rerank", [1, 5, 30, 1000])
-def test_a_scan_is_the_plain_one(metric, rerank):
-    part, vectors, norms = stored_part(metric)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_scan_is_the_plain_one(metric, rerank, blocks):
+    part, vectors, norms = stored_part(metric, blocks=blocks)
     graph, s = part.graph, part.snapshot
     rng = np.random.default_rng(8)
     for query in rng.standard_normal((5, DIMENSION)).astype(np.float32):
@@ -210,7 +331,7 @@ def test_a_scan_is_the_plain_one(metric, rerank):
 
 def sealed(part, node):
     """Give the record of a node, which the test has changed, the right checksum."""
-    record, keys = part.stored.array[node], part.stored.layout.keys
+    record, keys = record_of(part.stored, node), part.stored.layout.keys
     total = int(keys[0]) * (node + 1) + sum(
         int(key) * int(word) for key, word in zip(keys[2:], record[2:], strict=True)
     )
@@ -223,8 +344,8 @@ def test_links_that_lead_nowhere_are_not_followed(count, link):
     """Records with good checksums that say what no index says: any slots may be found, but slots."""
     part, _, _ = stored_part("l2")
     for node in range(0, ROWS, 2):
-        part.stored.array[node, 3] = count
-        part.stored.array[node, 4:12] = link
+        record_of(part.stored, node)[3] = count
+        record_of(part.stored, node)[4:12] = link
         sealed(part, node)
     queries = np.random.default_rng(6).standard_normal((20, DIMENSION)).astype(np.float32)
     damaged, slots, distances, reads, _ = found_by(part, queries, 5, 40, 8)
@@ -246,8 +367,8 @@ def test_links_come_back_as_they_were(stop):
 
 def test_vectors_that_are_no_numbers_are_farthest():
     part, _, _ = stored_part("cosine")
-    part.stored.array[:, 12:22] = np.float32(np.nan).view(np.uint32)
     for node in range(ROWS):
+        record_of(part.stored, node)[12:22] = np.float32(np.nan).view(np.uint32)
         sealed(part, node)
     query = np.ones((1, DIMENSION), np.float32)
     damaged, slots, distances, _, _ = found_by(part, query, 5, 40, 8)
@@ -258,7 +379,7 @@ def test_vectors_that_are_no_numbers_are_farthest():
 def test_a_damaged_record_is_named(metric):
     part, vectors, _ = stored_part(metric)
     _, slots, _, _, _ = found_by(part, vectors[:1], 5, 40, 8)
-    part.stored.array[slots[0, 2], 15] ^= 1
+    record_of(part.stored, slots[0, 2])[15] ^= 1
     assert found_by(part, vectors[:1], 5, 40, 8)[0] == slots[0, 2]
     candidates = np.arange(ROWS, dtype=np.uint32)
     with pytest.raises(CorruptionError, match=f"slot {slots[0, 2]} is damaged"):

@@ -2,13 +2,20 @@
 
 | column  | type                   | meaning                                                                 |
 |---------|------------------------|-------------------------------------------------------------------------|
-| records | vector<uint32, words>  | links and vector of a node (vego/index/kernels/records.py)              |
+| records | vector<uint32, width>  | one run of words; see below                                             |
 | codes   | vector<uint8, 64 i>    | as in vego/index/hnsw/storage.py; zeros behind those of a narrower part |
 | bias, upper |                    | as there; nodes are numbered within their part                          |
 
 Metadata names the format and its version, the number of rows and of parts, and `part_rows`; `<i>.<name>` are the
 metadata of the graph of part i as vego/index/hnsw/storage.py has them, and `<i>.code_width`. Without rows there is
 part 0 all the same.
+
+The rows of "records" together are one run of words, in which the records of each part lie as `RecordLayout`
+(vego/index/disk/records.py) says, those of part 0 from word `records_begin` on, then those of the others; zeros are
+between them, and behind the last up to as many words as make whole rows. Each part begins at a block. `records_begin`
+makes these blocks of the file, too: the column is the first, so it begins at byte 64 (lance_fmt/FORMAT.md), and block 0
+at byte 4,096. Were they elsewhere, records would be the same, but take more reads. (In files of version 1, which are
+read as ever, a row is the record of a slot.)
 
 Records are checked one by one when they are read, all else in `read_parts`: no content of the file can lead a kernel
 outside its arrays.
@@ -18,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -27,8 +35,8 @@ import lance_fmt
 from lance_fmt import Column, ComputedColumn
 from vego.index.content import ContentChecker
 from vego.index.disk.parts import Part, StoredPart, layout_of
-from vego.index.disk.records import Records
-from vego.index.hnsw.graph import empty_graph
+from vego.index.disk.records import BLOCK_WORDS, RecordLayout, Records
+from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.hnsw.storage import read_without_links, write_without_links
 from vego.index.projection import STEP
@@ -36,7 +44,8 @@ from vego.index.vector_index import MAX_ROWS
 from vego.index.views import aligned_empty
 
 FORMAT = "vego-disk"
-VERSION = 1
+VERSION = 2
+BEGIN = BLOCK_WORDS - 16  # the 64 bytes in front of the column make it a block
 MAX_PARTS = 1 << 12
 
 Array = npt.NDArray[Any]
@@ -53,6 +62,7 @@ def write_parts(
         "rows": str(rows),
         "parts": str(len(parts)),
         "part_rows": str(part_rows),
+        "records_begin": str(BEGIN),
     }
     described = []
     graphs = [part.graph for part in parts] or [empty_graph(params)]
@@ -62,11 +72,11 @@ def write_parts(
         metadata |= {f"{number}.{name}": value for name, value in of_part.items()}
         described.append(columns)
     width = max(graph.scale.code_width for graph in graphs)
-    words = layout_of(params).words
+    layout = layout_of(params)
+    row_words = _row_words(layout, [part.rows for part in parts], BEGIN)
 
     def records(first: int, stop: int) -> Array:
-        pieces = [part.records(low, high) for part, low, high in _within(parts, first, stop)]
-        return np.concatenate(pieces) if pieces else np.empty((0, words), np.uint32)
+        return _laid(parts, layout, first * row_words, stop * row_words).reshape(-1, row_words)
 
     def codes(first: int, stop: int) -> Array:
         found = np.zeros((stop - first, width), np.uint8)
@@ -78,11 +88,35 @@ def write_parts(
         return found
 
     return {
-        "records": ComputedColumn(lance_fmt.vector(lance_fmt.uint32(), words), rows, records),
+        "records": ComputedColumn(lance_fmt.vector(lance_fmt.uint32(), row_words), rows, records),
         "codes": ComputedColumn(lance_fmt.vector(lance_fmt.uint8(), width), rows, codes),
         "bias": Column.concat([columns["bias"] for columns in described]),
         "upper": Column.concat([columns["upper"] for columns in described]),
     }, metadata
+
+
+def _starts(layout: RecordLayout, rows: Sequence[int], begin: int) -> list[int]:
+    """The word at which the records of each part of so many rows begin, and that behind the last."""
+    return list(accumulate(map(layout.size, rows), initial=begin))
+
+
+def _row_words(layout: RecordLayout, rows: Sequence[int], begin: int) -> int:
+    """How many of the words a row of "records" has."""
+    return -(-_starts(layout, rows, begin)[-1] // max(1, sum(rows)))
+
+
+def _laid(parts: Sequence[Part], layout: RecordLayout, low: int, high: int) -> npt.NDArray[np.uint32]:
+    """The words [low, high) of the column "records"."""
+    words = np.zeros(high - low, np.uint32)
+    for part, start in zip(parts, _starts(layout, [part.rows for part in parts], BEGIN), strict=False):
+        first = layout.node_at(max(low - start, 0))
+        stop = min(layout.node_at(high - 1 - start) + 1, part.rows) if high > start else 0
+        if first < stop:
+            laid = layout.laid(part.records(first, stop), first)
+            place = start + int(layout.starts(np.array([first]))[0]) - low
+            laid = laid[max(-place, 0) : max(len(words) - place, 0)]
+            words[max(place, 0) : max(place, 0) + len(laid)] = laid
+    return words
 
 
 def _within(parts: Sequence[Part], first: int, stop: int) -> list[tuple[Part, int, int]]:
@@ -115,7 +149,7 @@ def read_parts(
         codes.type.is_vector and codes.validity is None and codes.array.dtype == np.uint8,
         "codes: expected vectors of bytes",
     )
-    parts: list[Part] = []
+    graphs: list[HnswGraph] = []
     first = 0
     known: HnswParams | None = None
     for number in range(max(1, count)):
@@ -128,14 +162,39 @@ def read_parts(
         params = replace(params, widest_code=widest_code)
         check.that(known is None or params == known, "parts were built with different parameters")
         known = params
-        layout = layout_of(params)
-        records = check.array(columns, "records", np.uint32, (rows, layout.words))
-        if stop > first:
-            parts.append(StoredPart.of(params, graph, Records(layout, records[first:stop], path, first)))
+        graphs.append(graph)
         first = stop
     check.that(first == rows, f"parts of {first} rows expected {rows}")
     assert known is not None
-    return known, part_rows, tuple(parts)
+    found = zip(
+        graphs, _read_records(columns, metadata, known, [graph.rows for graph in graphs], check), strict=True
+    )
+    return (
+        known,
+        part_rows,
+        tuple(StoredPart.of(known, graph, stored) for graph, stored in found if graph.rows),
+    )
+
+
+def _read_records(
+    columns: Mapping[str, Column],
+    metadata: Mapping[str, str],
+    params: HnswParams,
+    rows: Sequence[int],
+    check: ContentChecker,
+) -> list[Records]:
+    """The records of each part of so many rows: no more is looked at than whether the column has room for them."""
+    blocks = check.number(metadata, "version", 1, VERSION) > 1
+    layout = layout_of(params, blocks=blocks)
+    begin = check.number(metadata, "records_begin", 0, BLOCK_WORDS - 1) if blocks else 0
+    width = _row_words(layout, rows, begin)
+    words = check.array(columns, "records", np.uint32, (sum(rows), width)).reshape(-1)
+    starts = _starts(layout, rows, begin)
+    firsts = accumulate(rows, initial=0)
+    return [
+        Records(layout, words[start:stop], count, check.path, first)
+        for start, stop, count, first in zip(starts, starts[1:], rows, firsts, strict=False)
+    ]
 
 
 def _narrowed(codes: Array, metadata: Mapping[str, str], check: ContentChecker) -> Column:

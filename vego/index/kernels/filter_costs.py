@@ -14,7 +14,7 @@ CONFIDENCE = 0.6  # share of the budget that a walk may be expected to take
 MOST_NODES = (
     600  # for each candidate held: a walk that takes more was misjudged, however large the collection
 )
-READ = 20_000.0  # one of several records read at once from a disk that answers in 100 us
+READ = 15_000.0  # one of several records read at once: benchmarks/disk_graph.py, nothing cached
 PAST, THROUGH, SCAN = 0, 1, 2  # how a query was answered
 
 

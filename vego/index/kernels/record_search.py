@@ -85,7 +85,7 @@ def pool_links(codes, bias, code, fresh, found, pool, count, current):
 
 @kernel
 def search_records(
-    metric, base, words, width, keys, codes, bias, upper, upper_start, frame, inverse_step,
+    metric, place, words, width, keys, codes, bias, upper, upper_start, frame, inverse_step,
     rows, entry, top, queries, ef, beam, accept, stamps, slots, distances, reads, accepted,
 ):  # fmt: skip
     """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k).
@@ -114,14 +114,14 @@ def search_records(
             if asked == 0:
                 break
             for j in range(asked):
-                ask_for(base, words, nodes[j], 1)
+                ask_for(place, words, nodes[j], 1)
             for j in range(asked):
                 node = nodes[j]
-                record = record_at(base, words, node)
+                record = record_at(place, words, node)
                 if not intact(record, keys, node):
                     return np.int64(node)
                 if every or accept[node]:
-                    value = record_distance(metric, base, words, width, node, query, inverse)
+                    value = record_distance(metric, place, width, node, query, inverse)
                     taken = offer(value, np.int64(node), exact, order, taken)
                     accepted[i] += 1
                 found = take_links(record, width, rows, stamps, stamp, codes, fresh)
@@ -133,7 +133,7 @@ def search_records(
 
 @kernel
 def scan_records(
-    metric, base, words, width, keys, codes, bias, frame, inverse_step,
+    metric, place, words, width, keys, codes, bias, frame, inverse_step,
     candidates, query, rerank, slots, distances,
 ):  # fmt: skip
     """k nearest of one query among `candidates` (uint32, no repeats): all by code, the best `rerank` by their records.
@@ -148,17 +148,17 @@ def scan_records(
     inverse = encode_query(metric, query, frame, inverse_step, code[0])
     count = best_codes(codes, bias, code, candidates, pool)
     for i in range(min(ASKED, count)):
-        ask_for(base, words, pool[i] & SLOT_MASK, 1)
+        ask_for(place, words, pool[i] & SLOT_MASK, 1)
     scale = np.float64(inverse_step) * np.float64(inverse_step) * (2 if metric == COSINE else 1)
     mean = squares = np.float64(0)
     taken = 0
     for i in range(count):
         if i + ASKED < count:
-            ask_for(base, words, pool[i + ASKED] & SLOT_MASK, 1)
+            ask_for(place, words, pool[i + ASKED] & SLOT_MASK, 1)
         node = pool[i] & SLOT_MASK
-        if not intact(record_at(base, words, node), keys, node):
+        if not intact(record_at(place, words, node), keys, node):
             return np.int64(node), False
-        value = record_distance(metric, base, words, width, node, query, inverse)
+        value = record_distance(metric, place, width, node, query, inverse)
         taken = offer(value, node, exact, order, taken)
         off = np.float64(value) * scale - np.float64(pool[i] >> 32)
         before = off - mean  # Welford, Technometrics 4 (1962)

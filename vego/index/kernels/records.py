@@ -1,7 +1,8 @@
 """Records of a graph's nodes in a mapped file: what is in one, how it is written, and when it is believed.
 
 A record is uint32 words: the two of its checksum, the bits of the inverse norm, the number of links, room for `width`
-links, the float32 vector, zeros up to a whole cache line. One read of the disk brings links and vector.
+links, the float32 vector; in files of version 1 also zeros up to a whole cache line. One read of the disk brings links
+and vector.
 
 The checksum is a multilinear hash (Carter and Wegman, 1979) of the words behind it and of the node's number: a change
 of one word is always seen, as keys are odd, and any other with a probability of 1 - 2^-32 or more. It is compared
@@ -65,30 +66,56 @@ def fill_records(links, width, vectors, inverse_norms, keys, first, records):
 
 
 @kernel
-def first_damaged(records, keys, nodes):
-    """The first of `nodes` int64 (n,) of which `records` (n, words) has no intact record, or -1."""
+def lay_records(records, starts, words):
+    """Copy `records` (n, w) to where they begin in `words` uint32 (m,); starts int64 (n,)."""
     for i in range(records.shape[0]):
-        if not intact(records[np.uint32(i)], keys, nodes[i]):
+        start = starts[i]
+        for j in range(records.shape[1]):
+            words[start + j] = records[np.uint32(i), np.uint32(j)]
+
+
+@kernel
+def take_records(words, starts, nodes, keys, records):
+    """Copy the records of `nodes` int64 (n,), which begin at `starts`, to `records` (n, w); what is copied is checked.
+
+    Returns -1, or the first of the nodes whose record is not intact.
+    """
+    for i in range(records.shape[0]):
+        record = records[np.uint32(i)]
+        start = starts[i]
+        for j in range(record.shape[0]):
+            record[np.uint32(j)] = words[start + j]
+        if not intact(record, keys, nodes[i]):
             return nodes[i]
     return np.int64(-1)
 
 
 @kernel
-def record_at(base, words, node):
-    """The record of a node; `base` is the address of the first one."""
-    return words_at(base + np.int64(node) * np.int64(4 * words), words)
+def record_address(place, node):
+    """Where the record of a node begins; `place` is a `Place` of vego/index/disk/records.py."""
+    number = np.uint64(node)
+    group = number // np.uint64(place.nodes)
+    rest = number - group * np.uint64(place.nodes)
+    return place.address + np.int64(group) * place.group + np.int64(rest) * place.step
 
 
 @kernel
-def ask_for(base, words, node, count):
-    """Have `count` records from that of `node` on read from the disk."""
-    advise(base + np.int64(node) * np.int64(4 * words), np.int64(4 * words) * np.int64(count))
+def record_at(place, words, node):
+    """The record of a node."""
+    return words_at(record_address(place, node), words)
+
+
+@kernel
+def ask_for(place, words, node, count):
+    """Have the pages of `count` records from that of `node` on read from the disk."""
+    start = record_address(place, node)
+    advise(start, record_address(place, node + count - 1) + np.int64(4 * words) - start)
 
 
 @distance_kernel
-def record_distance(metric, base, words, width, node, query, query_inverse):
+def record_distance(metric, place, width, node, query, query_inverse):
     """Rank value of the vector in a node's record, as `exact_distance` gives it; what is not a number is infinity."""
-    address = base + np.int64(node) * np.int64(4 * words)
+    address = record_address(place, node)
     inverse = floats_at(address + np.int64(4 * NORM), 1)[0] if metric == COSINE else np.float32(1)
     total = row_sum(operation_of(metric), None, address + np.int64(4 * (HEADER_WORDS + width)), query)
     value = rank_value(metric, total, inverse, query_inverse)
