@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ import vego
 from lance_fmt import crc32c
 from tests.support.simulated_system import Operation, ProcessKilled, SimulatedSystem, Tree
 from vego.index import indexed_rows
+from vego.names import manifest_path
 from vego.repair import drop_index, set_aside_versions_after
 from vego.store import LocalStore
 from vego.table import rowstore
-from vego.table.manifest import files_of, load_version, versions
+from vego.table.manifest import Manifest, files_of, load_version, versions
 from vego.table.versions import time_at
 from vego.wal import salvage_wal, segment_numbers
 
@@ -371,8 +373,9 @@ def fingerprint(documents: Mapping[str, int]) -> int:
 def past_of(docs: vego.Collection) -> tuple[tuple[str, int], ...]:
     """What a collection was at every moment that its versions and its log know of, each state numbered."""
     store = LocalStore(PATH, read_only=True)
-    collection_id = load_version(store, docs.name, versions(store, docs.name)[-1]).collection_id
-    times = {load_version(store, docs.name, version).created_us for version in versions(store, docs.name)}
+    listed = versions(store, docs.name)
+    collection_id = load_version(store, docs.name, listed[-1]).collection_id
+    times = {load_version(store, docs.name, version).created_us for version in listed}
     for number in segment_numbers(store, docs.name):
         times |= {
             batch.time_us for batch in salvage_wal(store, docs.name, number, collection_id=collection_id)
@@ -392,9 +395,15 @@ def assert_versions_have_their_files(collection: str) -> None:
     store = LocalStore(PATH, read_only=True)
     for version in versions(store, collection):
         with suppress(vego.CorruptionError):  # a workload damaged it
-            for path in files_of(collection, load_version(store, collection, version)):
+            for path in _files_named(collection, store.read(manifest_path(collection, version))):
                 if not store.exists(path):
                     raise WrongError(f"version {version} of {collection} lacks {path}")
+
+
+@lru_cache(maxsize=1000)
+def _files_named(collection: str, manifest: bytes) -> list[str]:
+    """Kept, because a manifest comes again in thousands of states."""
+    return files_of(collection, Manifest.from_bytes(manifest, "a manifest"))
 
 
 def repair_as_told(error: vego.CorruptionError) -> None:
