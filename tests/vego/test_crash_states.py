@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from tests.support.crash_explorer import Explorer, recover
+from tests.support.crash_session import NOTHING
 from tests.support.crash_states import Crash, Disk, contents_of, moments_of_interest, spelled
-from tests.support.crash_workloads import NOTHING, WORKLOADS
+from tests.support.crash_workloads import WORKLOADS
 from tests.support.planted_bugs import PLANTED, PlantedBug
 from tests.support.simulated_system import (
     Enter,
