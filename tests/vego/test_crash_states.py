@@ -48,7 +48,7 @@ STATES = {  # at each moment; where one state takes longer, fewer; `make torture
     "restore": 4,
     "vacuum": 4,
     "branch": 3,
-    "past": 2,
+    "past": 1,
     "partitions": 3,
     "partitions moved": 2,
     "repair manifest": 6,
