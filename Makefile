@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Tests and benchmarks start hundreds of processes: none should compile again what another has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-ann formats tpch fuzz torture guided clean
+.PHONY: help demo test collect check bench bench-ann formats tpch fuzz torture guided clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -15,6 +17,9 @@ demo: $(VENV)/.installed ## build a collection from 5,000 Debian packages and an
 
 test: $(VENV)/.installed-dev ## run all tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+collect: $(VENV)/.installed-dev ## list the tests, which also compiles them: `make test` after it starts sooner
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet $(ARGS)
 
 check: $(VENV)/.installed-dev ## format, lint and type checks
 	$(BIN)/ruff format --check .

@@ -56,6 +56,22 @@ def best(tasks: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     return seconds
 
 
+def tasks_of_faiss(vectors: np.ndarray, queries: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Its exact scans, where it is installed."""
+    try:
+        import faiss
+    except ImportError:
+        print("faiss is not installed: pip install 'vego[bench]'")
+        return {}
+    faiss.omp_set_num_threads(1)
+    flat = faiss.IndexFlatL2(vectors.shape[1])
+    flat.add(vectors)
+    return {
+        "faiss, one query": lambda: flat.search(queries[:1], K),
+        "faiss, a batch": lambda: flat.search(queries, K),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scans", description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
@@ -82,16 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "scan in cache": lambda: exact_search(Metric.L2, small, None, queries, K),
         "naive in cache": lambda: [naive(small, query, out[: len(small)]) for query in queries],
     }
-    try:
-        import faiss
-    except ImportError:
-        print("faiss is not installed: pip install 'vego[bench]'")
-    else:
-        faiss.omp_set_num_threads(1)
-        flat = faiss.IndexFlatL2(options.dimension)
-        flat.add(vectors)
-        tasks["faiss, one query"] = lambda: flat.search(queries[:1], K)
-        tasks["faiss, a batch"] = lambda: flat.search(queries, K)
+    tasks |= tasks_of_faiss(vectors, queries)
     seconds = best(tasks, options.rounds)
 
     exact = exact_search(Metric.L2, vectors, None, queries, K)[0]

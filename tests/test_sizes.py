@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("lance_fmt", "vego", "tools", "benchmarks", "fuzz", "examples")
+FOLDERS = ("lance_fmt", "vego", "tools", "benchmarks", "fuzz", "examples", "tests")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MAX_FILE = 600
 MAX_FUNCTION = 60

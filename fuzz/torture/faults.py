@@ -25,8 +25,9 @@ from functools import cache
 import vego
 from fuzz.torture.harness import Bad, Outcome
 from tests.support.crash_explorer import recover
+from tests.support.crash_session import AFTER, Content, Session, WrongError, contents
 from tests.support.crash_states import Crash, Disk
-from tests.support.crash_workloads import AFTER, WORKLOADS, Content, Session, Workload, WrongError, contents
+from tests.support.crash_workloads import WORKLOADS, Workload
 from tests.support.simulated_faults import FailingCalls, Fault, faults_of
 from tests.support.simulated_system import Operation, ProcessKilled, Tree
 from vego.names import LOCK

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.support.crash_session import DAMAGED, Content, Run, Session
 from tests.support.crash_states import Crash, Disk, Fingerprints, moments_of_interest
-from tests.support.crash_workloads import DAMAGED, Content, Run, Session, Workload
+from tests.support.crash_workloads import Workload
 from tests.support.simulated_system import Tree
 from vego.names import LOCK
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,45 +188,53 @@ def test_a_reader_that_was_interrupted_by_a_compaction(
     db.close()
 
 
-def test_threads_write_read_and_compact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexed_rows, "MIN_BATCH", 64)
-    db, docs = opened(tmp_path / "db", flush_bytes=2_000)
-    failures: list[BaseException] = []
-    done = threading.Event()
-    models = [Model("l2") for _ in range(2)]
-    docs.insert_batch(
-        ids=[f"fixed{n}" for n in range(50)],
-        vectors=np.tile(np.arange(50)[:, None] + 100, DIMENSION),
-        metadata={"n": range(50)},
-    )
+FIXED = 50  # documents that nobody changes
 
-    def guarded(act: Callable[[], None]) -> threading.Thread:
+
+class Hammered:
+    """What threads do to a collection at once, until its writers are done."""
+
+    def __init__(self, docs: vego.Collection) -> None:
+        self.docs = docs
+        self.models = [Model("l2") for _ in range(2)]
+        self.failures: list[BaseException] = []
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        writers = [self._guarded(partial(self._write, number)) for number in range(len(self.models))]
+        others = [self._guarded(act) for act in (self._read, self._compact, self._compact)]
+        for thread in (*writers, *others):
+            thread.start()
+        for thread in writers:
+            thread.join()
+        self._done.set()
+        for thread in others:
+            thread.join()
+
+    def _guarded(self, act: Callable[[], None]) -> threading.Thread:
         def run() -> None:
             try:
                 act()
             except BaseException as error:
-                failures.append(error)
+                self.failures.append(error)
 
         return threading.Thread(target=run)
 
-    def writer(number: int) -> Callable[[], None]:
-        def act() -> None:
-            rng, model = random.Random(number), models[number]
-            for step in range(250):
-                vector = np.full(DIMENSION, rng.uniform(-1, 1), np.float32)
-                if model.documents and rng.random() < 0.45:
-                    name = rng.choice(sorted(model.documents))
-                    assert docs.delete(name)
-                    del model.documents[name]
-                else:
-                    write(docs, model, f"{number}-{rng.randrange(80)}", vector, step)
+    def _write(self, number: int) -> None:
+        rng, model = random.Random(number), self.models[number]
+        for step in range(250):
+            vector = np.full(DIMENSION, rng.uniform(-1, 1), np.float32)
+            if model.documents and rng.random() < 0.45:
+                name = rng.choice(sorted(model.documents))
+                assert self.docs.delete(name)
+                del model.documents[name]
+            else:
+                write(self.docs, model, f"{number}-{rng.randrange(80)}", vector, step)
 
-        return act
-
-    def reader() -> None:
-        rng = random.Random(7)
-        while not done.is_set():
-            n = rng.randrange(50)
+    def _read(self) -> None:
+        rng, docs = random.Random(7), self.docs
+        while not self._done.is_set():
+            n = rng.randrange(FIXED)
             found = docs.get(f"fixed{n}")
             assert found is not None and found.metadata == {"n": n}, (n, found)
             hits = docs.search(np.full(DIMENSION, n + 100), k=3)
@@ -234,27 +243,30 @@ def test_threads_write_read_and_compact(tmp_path: Path, monkeypatch: pytest.Monk
             assert len(filtered) >= 1
             assert all(hit.metadata["n"] == n for hit in filtered)
 
-    def compactor() -> None:
+    def _compact(self) -> None:
         rng = random.Random(8)
-        while not done.is_set():
-            docs.compact(full=rng.random() < 0.5)
+        while not self._done.is_set():
+            self.docs.compact(full=rng.random() < 0.5)
             if rng.random() < 0.2:
-                docs.vacuum(2)
+                self.docs.vacuum(2)
 
-    writers = [guarded(writer(number)) for number in range(2)]
-    others = [guarded(act) for act in (reader, compactor, compactor)]
-    for thread in (*writers, *others):
-        thread.start()
-    for thread in writers:
-        thread.join()
-    done.set()
-    for thread in others:
-        thread.join()
-    assert not failures, failures[0]
+
+def test_threads_write_read_and_compact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexed_rows, "MIN_BATCH", 64)
+    db, docs = opened(tmp_path / "db", flush_bytes=2_000)
+    docs.insert_batch(
+        ids=[f"fixed{n}" for n in range(FIXED)],
+        vectors=np.tile(np.arange(FIXED)[:, None] + 100, DIMENSION),
+        metadata={"n": range(FIXED)},
+    )
+    hammered = Hammered(docs)
+    hammered.run()
+    assert not hammered.failures, hammered.failures[0]
     whole = Model("l2")
-    for n in range(50):
+    for n in range(FIXED):
         whole.documents[f"fixed{n}"] = (np.full(DIMENSION, n + 100, np.float32), {"n": n})
-    whole.documents.update(models[0].documents | models[1].documents)
+    for model in hammered.models:
+        whole.documents.update(model.documents)
     assert_same(docs, whole)
     db.close()
     db, docs = opened(tmp_path / "db")

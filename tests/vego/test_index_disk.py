@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import lance_fmt
 from lance_fmt import Column
 from tests.support import golden_disk_index as golden
+from tests.support.index_damage import array_change, upper_change
 from vego.errors import CorruptionError, DimensionMismatchError, InvalidArgumentError, NewerVersionError
 from vego.index import DiskIndex, exact_search
 from vego.index.disk import DISK_METRICS
@@ -359,34 +360,8 @@ def test_an_empty_index_is_stored_too():
     assert again.extend(vectors, None, 10) == 10
 
 
-def array_change(name, change):
-    def apply(columns, metadata):
-        values = columns[name].array.copy()
-        result = change(values)
-        columns[name] = Column.from_numpy(values if result is None else result)
-
-    return apply
-
-
-def put(place, value):
-    def change(values):
-        values[place] = value
-
-    return change
-
-
 def said(**changes):
     return lambda columns, metadata: metadata.update({k.replace("_0_", "0."): v for k, v in changes.items()})
-
-
-def upper(change):
-    def apply(columns, metadata):
-        column = columns["upper"]
-        values, offsets = column.child.array.copy(), column.bounds.copy()
-        change(values, offsets)
-        columns["upper"] = Column(column.type, Column(column.child.type, values), offsets)
-
-    return apply
 
 
 WRONG = {
@@ -428,8 +403,8 @@ WRONG = {
     "codes of another type": array_change("codes", lambda values: values.view(np.int8)),
     "codes that are numbers": array_change("codes", lambda values: values[:, 0].copy()),
     "bias": array_change("bias", lambda values: values.astype(np.int64)),
-    "upper link": upper(lambda values, offsets: values.__setitem__(0, 700)),
-    "upper lengths": upper(lambda values, offsets: offsets.__setitem__(slice(1, None), offsets[-1])),
+    "upper link": upper_change(lambda values, offsets: values.__setitem__(0, 700)),
+    "upper lengths": upper_change(lambda values, offsets: offsets.__setitem__(slice(1, None), offsets[-1])),
 }
 
 

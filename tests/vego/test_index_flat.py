@@ -6,15 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
+from tests.support.index_vectors import inverse
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vego.index import Metric, exact_search
 
 METRICS = [Metric.L2, Metric.COSINE, Metric.INNER_PRODUCT, Metric.L1]
-
-
-def inverse(vectors):
-    lengths = np.linalg.norm(vectors, axis=1)
-    return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
 
 
 @given(

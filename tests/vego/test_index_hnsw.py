@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
+from tests.support.index_vectors import assert_searches_go_on, clustered, inverse
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH
@@ -16,18 +17,6 @@ from vego.table.vectors import Vectors
 
 DEBIAN = Path(__file__).resolve().parents[3] / "shared" / "data" / "debian-packages"
 METRICS = ["l2", "cosine", "ip", "l1"]
-
-
-def inverse(vectors):
-    lengths = np.linalg.norm(vectors, axis=1)
-    return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
-
-
-def clustered(rows, dimension, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((rows // 50 + 1, dimension)) * 2
-    values = centres[rng.integers(0, len(centres), rows)] + rng.standard_normal((rows, dimension)) / 2
-    return values.astype(np.float32)
 
 
 def recall(metric, vectors, norms, queries, distances, k, accept=None):
@@ -278,25 +267,7 @@ def test_progress_and_cancel_leave_whole_batches():
 def test_searches_go_on_while_the_graph_grows():
     vectors = clustered(4000, 16)
     index = built("l2", vectors[:500], None)
-    failures = []
-    done = threading.Event()
-
-    def search():
-        while not done.is_set():
-            rows = index.rows
-            slots, _ = index.search_batch(vectors, None, vectors[:50], 3, 48, 20)
-            if not (slots >= 0).all() or slots.max() >= index.rows or index.rows < rows:
-                failures.append(slots)
-
-    thread = threading.Thread(target=search)
-    thread.start()
-    try:
-        for stop in range(600, 4001, 200):
-            index.extend(vectors, None, stop, threads=2)
-    finally:
-        done.set()
-        thread.join()
-    assert not failures
+    assert_searches_go_on(index, vectors, 48, 20)
 
 
 def test_a_copy_and_its_source_grow_apart():

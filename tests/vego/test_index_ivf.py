@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
+from tests.support.index_vectors import assert_searches_go_on, clustered, inverse
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vego.index import HnswIndex, Metric, VectorIndex, exact_search
 from vego.index.codes import CODE_KINDS
@@ -17,18 +18,6 @@ from vego.index.ivf.clustering import nearest, train_centroids
 
 DEBIAN = Path(__file__).resolve().parents[3] / "shared" / "data" / "debian-packages"
 METRICS = ["l2", "cosine", "ip"]
-
-
-def inverse(vectors):
-    lengths = np.linalg.norm(vectors, axis=1)
-    return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
-
-
-def clustered(rows, dimension, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((rows // 50 + 1, dimension)) * 2
-    values = centres[rng.integers(0, len(centres), rows)] + rng.standard_normal((rows, dimension)) / 2
-    return values.astype(np.float32)
 
 
 def built(metric, vectors, norms, **options):
@@ -323,25 +312,7 @@ def test_learning_anew_that_is_cancelled_loses_nothing():
 def test_searches_go_on_while_lists_grow():
     vectors = clustered(4000, 8)
     index = built("l2", vectors[:500], None)
-    failures = []
-    done = threading.Event()
-
-    def search():
-        while not done.is_set():
-            rows = index.rows
-            slots, _ = index.search_batch(vectors, None, vectors[:50], 3)
-            if not (slots >= 0).all() or slots.max() >= index.rows or index.rows < rows:
-                failures.append(slots)
-
-    thread = threading.Thread(target=search)
-    thread.start()
-    try:
-        for stop in range(600, 4001, 200):
-            index.extend(vectors, None, stop, threads=2)
-    finally:
-        done.set()
-        thread.join()
-    assert not failures
+    assert_searches_go_on(index, vectors)
 
 
 def test_a_copy_and_its_source_grow_apart():

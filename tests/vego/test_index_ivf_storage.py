@@ -7,6 +7,7 @@ import pytest
 
 import lance_fmt
 from lance_fmt import Column
+from tests.support.index_damage import array_change, metadata_change, put
 from vego.errors import CorruptionError, NewerVersionError
 from vego.index.codes import CODE_KINDS
 from vego.index.ivf import IvfIndex
@@ -79,26 +80,6 @@ def test_an_empty_index_is_stored_too(vectors):
     assert loaded.search(vectors, None, vectors[0], 3)[0].tolist() == []
     loaded.extend(vectors, None, 300, threads=1)
     assert loaded.search(vectors, None, vectors[5], 1)[0].tolist() == [5]
-
-
-def array_change(name, change):
-    def apply(columns, metadata):
-        values = columns[name].array.copy()
-        result = change(values)
-        columns[name] = Column.from_numpy(values if result is None else result)
-
-    return apply
-
-
-def metadata_change(**changes):
-    return lambda columns, metadata: metadata.update(changes)
-
-
-def put(index, value):
-    def change(values):
-        values[index] = value
-
-    return change
 
 
 def trained_change(value=None, offset=None, dtype=None):

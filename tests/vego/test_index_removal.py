@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import lance_fmt
 from tests.support import naive_index as naive
+from tests.support.index_vectors import clustered, inverse
 from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import removal
@@ -21,18 +22,6 @@ from vego.index.scratch import StampPool
 
 METRICS = ["l2", "cosine", "ip", "l1"]
 NONE = naive.NONE
-
-
-def inverse(vectors):
-    lengths = np.linalg.norm(vectors, axis=1)
-    return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
-
-
-def clustered(rows, dimension, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((rows // 50 + 1, dimension)) * 2
-    values = centres[rng.integers(0, len(centres), rows)] + rng.standard_normal((rows, dimension)) / 2
-    return values.astype(np.float32)
 
 
 def built(metric, vectors, **options):

@@ -100,91 +100,119 @@ def test_slots_are_what_a_list_of_rows_says(
         run(steps)
 
 
-def run(steps: list[tuple[str, list[str]]]) -> None:
-    slots, model = Slots(VectorType(dimension=WIDTH)), Model()
-    segments: list[tuple[list[Chunk], IdColumn]] = []
-    seen: list[tuple[SlotView, list[str], list[bool]]] = []
-    maps: list[tuple[Slots, SlotMap, dict[str, int | None]]] = []  # of slots that others took the place of
+class Life:
+    """Slots and their model through the same steps, and readers that hold what there was before each."""
 
-    def content(names: Sequence[str], values: Sequence[int]) -> tuple[list[Chunk], IdColumn]:
-        return chunks(array_of(values)), column(list(names))
+    def __init__(self) -> None:
+        self.slots, self.model = Slots(VectorType(dimension=WIDTH)), Model()
+        self.segments: list[tuple[list[Chunk], IdColumn]] = []
+        self._seen: list[tuple[SlotView, list[str], list[bool]]] = []
+        # Of slots that others took the place of.
+        self._maps: list[tuple[Slots, SlotMap, dict[str, int | None]]] = []
 
-    def flush() -> None:
-        names, vectors = slots.buffered()
+    def step(self, step: str, names: list[str]) -> None:
+        model, coming = self.model, range(self.model.next, self.model.next + len(names))
+        match step:
+            case "put":
+                self.slots.append(names, array_of(coming))
+                self.slots.kill(model.put(names))
+            case "segment":
+                self._flush()
+                self.segments.append(content(names, coming))
+                self.slots.append_written(names, *self.segments[-1])
+                self.slots.kill(model.put(names))
+            case "delete":
+                found = [slot for slot in map(model.slot_of, names) if slot is not None]
+                for slot in found:
+                    model.live[slot] = False
+                self.slots.kill(found)
+            case "flush":
+                self._flush()
+            case "merge":  # one segment in place of all, slots stay
+                self._flush()
+                self.segments = [content(model.names, model.values)] if model.names else []
+                self.slots = self.slots.rewritten(self.segments)
+            case "compact" | "reordered":  # the same without the dead, or with every other slot first
+                self._compact(every_other_first=step == "reordered")
+            case "sorted flush" if self.slots.buffered()[0]:
+                self._sorted_flush()
+            case "hole" if self.segments:  # all rows of the first segment die, however many
+                self._flush()
+                gone = np.flatnonzero(model.live[: self.segments[0][1].rows])
+                for slot in gone:
+                    model.live[slot] = False
+                self.slots.kill_many(gone)
+            case "reopen":
+                self._reopen()
+
+    def check(self) -> None:
+        for view, there, live in self._seen:  # what a reader holds does not change
+            assert view.live.tolist() == live
+            assert view.ids.take(range(view.rows)) == there
+        slots, model = self.slots, self.model
+        model.check(slots.view())
+        assert {name: slots.slot_of.get(name) for name in NAMES} == {n: model.slot_of(n) for n in NAMES}
+        for old, slot_of, there_then in self._maps:
+            assert old is not slots and {name: slot_of.get(name) for name in NAMES} == there_then
+        self._seen.append((slots.view(), list(model.names), list(model.live)))
+
+    def _flush(self) -> None:
+        names, vectors = self.slots.buffered()
         if names:
-            segments.append((chunks(vectors.copy()), column(names)))
-            assert slots.freeze([segments[-1]]) is slots
+            self.segments.append((chunks(vectors.copy()), column(names)))
+            assert self.slots.freeze([self.segments[-1]]) is self.slots
 
-    def renumbered(order: Sequence[int]) -> None:
+    def _compact(self, *, every_other_first: bool) -> None:
+        self._flush()
+        self._left_behind()
+        order = np.flatnonzero(self.model.live)
+        if every_other_first:
+            order = np.concatenate([order[::2], order[1::2]])
+        self._renumber(order.tolist())
+        self.segments = [content(self.model.names, self.model.values)] if len(order) else []
+        self.slots = self.slots.rewritten(self.segments, order)
+
+    def _sorted_flush(self) -> None:
+        """As two segments, each with every other row."""
+        self._left_behind()
+        model, count = self.model, len(self.slots.buffered()[0])
+        first = len(model.names) - count
+        order = np.concatenate([np.arange(0, count, 2), np.arange(1, count, 2)])
+        self._renumber([*range(first), *(order + first).tolist()])
+        cut = first + (count + 1) // 2
+        both = [content(model.names[a:b], model.values[a:b]) for a, b in ((first, cut), (cut, None))]
+        self.segments += both[: 1 + (count > 1)]
+        self.slots = self.slots.freeze(both[: 1 + (count > 1)], order)
+
+    def _reopen(self) -> None:
+        self._flush()
+        self.slots, at = Slots(VectorType(dimension=WIDTH)), 0
+        for some, ids in self.segments:
+            dead = ~np.array(self.model.live[at : at + ids.rows], np.bool_)
+            self.slots.append_opened(some, ids, dead if dead.any() else None)
+            at += ids.rows
+
+    def _renumber(self, order: Sequence[int]) -> None:
         """The model with the slots `order`."""
+        model = self.model
         model.names, model.values = [model.names[n] for n in order], [model.values[n] for n in order]
         model.live = [model.live[n] for n in order]
 
-    def left_behind() -> None:
+    def _left_behind(self) -> None:
         """Readers go on with the map of the slots there are now, and find what they did."""
-        maps.append((slots, slots.slot_of, {name: model.slot_of(name) for name in NAMES}))
+        there = {name: self.model.slot_of(name) for name in NAMES}
+        self._maps.append((self.slots, self.slots.slot_of, there))
 
+
+def run(steps: list[tuple[str, list[str]]]) -> None:
+    life = Life()
     for step, names in steps:
-        coming = range(model.next, model.next + len(names))
-        if step == "put":
-            slots.append(names, array_of(coming))
-            slots.kill(model.put(names))
-        elif step == "segment":
-            flush()
-            segments.append(content(names, coming))
-            slots.append_written(names, *segments[-1])
-            slots.kill(model.put(names))
-        elif step == "delete":
-            found = [slot for slot in map(model.slot_of, names) if slot is not None]
-            for slot in found:
-                model.live[slot] = False
-            slots.kill(found)
-        elif step == "flush":
-            flush()
-        elif step == "merge":  # one segment in place of all, slots stay
-            flush()
-            segments = [content(model.names, model.values)] if model.names else []
-            slots = slots.rewritten(segments)
-        elif step in ("compact", "reordered"):  # the same without the dead, or with every other slot first
-            flush()
-            left_behind()
-            order = np.flatnonzero(model.live)
-            if step == "reordered":
-                order = np.concatenate([order[::2], order[1::2]])
-            renumbered(order.tolist())
-            segments = [content(model.names, model.values)] if len(order) else []
-            slots = slots.rewritten(segments, order)
-        elif step == "sorted flush" and slots.buffered()[0]:  # as two segments, each with every other row
-            left_behind()
-            count = len(slots.buffered()[0])
-            first = len(model.names) - count
-            order = np.concatenate([np.arange(0, count, 2), np.arange(1, count, 2)])
-            renumbered([*range(first), *(order + first).tolist()])
-            cut = first + (count + 1) // 2
-            both = [content(model.names[a:b], model.values[a:b]) for a, b in ((first, cut), (cut, None))]
-            segments += both[: 1 + (count > 1)]
-            slots = slots.freeze(both[: 1 + (count > 1)], order)
-        elif step == "hole" and segments:  # all rows of the first segment die, however many
-            flush()
-            gone = np.flatnonzero(model.live[: segments[0][1].rows])
-            for slot in gone:
-                model.live[slot] = False
-            slots.kill_many(gone)
-        elif step == "reopen":
-            flush()
-            slots, at = Slots(VectorType(dimension=WIDTH)), 0
-            for some, ids in segments:
-                dead = ~np.array(model.live[at : at + ids.rows], np.bool_)
-                slots.append_opened(some, ids, dead if dead.any() else None)
-                at += ids.rows
-        for view, there, live in seen:  # what a reader holds does not change
-            assert view.live.tolist() == live
-            assert view.ids.take(range(view.rows)) == there
-        model.check(slots.view())
-        assert {name: slots.slot_of.get(name) for name in NAMES} == {n: model.slot_of(n) for n in NAMES}
-        for old, slot_of, there_then in maps:
-            assert old is not slots and {name: slot_of.get(name) for name in NAMES} == there_then
-        seen.append((slots.view(), list(model.names), list(model.live)))
+        life.step(step, names)
+        life.check()
+
+
+def content(names: Sequence[str], values: Sequence[int]) -> tuple[list[Chunk], IdColumn]:
+    return chunks(array_of(values)), column(list(names))
 
 
 def chunks(vectors: NDArray[np.float32], damaged: frozenset[int] = frozenset()) -> list[Chunk]:

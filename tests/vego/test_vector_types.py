@@ -90,6 +90,21 @@ def check(
         assert abs(len(within) - int((distances <= radius).sum())) <= 2
 
 
+def change(docs: vego.Collection, rows: np.ndarray, there: dict[str, np.ndarray]) -> None:
+    """Updates, an upsert, a transaction and deletes; `there` is changed as the collection is."""
+    docs.update("7", vector=rows[2_500])
+    docs.update("8", metadata={"even": True})
+    docs.upsert(id="2101", vector=rows[2_501], metadata={"even": False})
+    there["7"], there["2101"] = rows[2_500], rows[2_501]
+    with docs.transaction() as changes:
+        changes.insert(id="9000", vector=rows[2_502], metadata={"even": True})
+        changes.update("9", vector=rows[2_503])
+    there["9000"], there["9"] = rows[2_502], rows[2_503]
+    docs.delete_batch([str(row) for row in range(0, 600, 5)])
+    for row in range(0, 600, 5):
+        del there[str(row)]
+
+
 @pytest.mark.parametrize(("dtype", "metric"), KINDS)
 def test_the_life_of_a_collection(tmp_path: Path, dtype: str, metric: str) -> None:
     """Segments, log, graph, deletes, updates, compaction, opening again, a backup, a branch, a moment, verification."""
@@ -116,17 +131,7 @@ def test_the_life_of_a_collection(tmp_path: Path, dtype: str, metric: str) -> No
         assert docs.stats()["indexed_slots"] == 2_000 and not docs.explain(queries[0]).exact
         assert docs.dimension == dimension
         check(docs, dtype, metric, there, queries)
-        docs.update("7", vector=rows[2_500])
-        docs.update("8", metadata={"even": True})
-        docs.upsert(id="2101", vector=rows[2_501], metadata={"even": False})
-        there["7"], there["2101"] = rows[2_500], rows[2_501]
-        with docs.transaction() as changes:
-            changes.insert(id="9000", vector=rows[2_502], metadata={"even": True})
-            changes.update("9", vector=rows[2_503])
-        there["9000"], there["9"] = rows[2_502], rows[2_503]
-        docs.delete_batch([str(row) for row in range(0, 600, 5)])
-        for row in range(0, 600, 5):
-            del there[str(row)]
+        change(docs, rows, there)
         check(docs, dtype, metric, there, queries)
         before = docs.search_batch(queries, 10)
     with vego.open(tmp_path / "db", background=False) as db:

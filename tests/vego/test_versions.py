@@ -29,108 +29,114 @@ from tests.support.versioned import (  # noqa: F401
 # -- against a model -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_any_verbs(tmp_path: Path, clock: Clock, seed: int) -> None:
-    """A list of (time, contents) of every version, tags, and what retention lets go."""
-    rng = random.Random(seed)
-    retained = rng.choice([2, 3, 1000])
-    db, docs = opened(tmp_path / "db", retain_versions=retained, flush_bytes=100_000)
-    docs.insert(id="first", vector=[0, 0])
-    now: Contents = {"first": {}}
-    history: dict[int, Contents] = {1: {}}
-    tags: dict[str, int] = {}
+VERBS = ["put", "put", "delete", "flush", "tag", "tag old", "untag", "restore", "compact", "vacuum", "open"]
 
-    def committed() -> None:
-        history[docs.stats()["version"]] = dict(now)
 
-    for step in range(40):
-        match rng.choice(
-            [
-                "put",
-                "put",
-                "delete",
-                "flush",
-                "tag",
-                "tag old",
-                "untag",
-                "restore",
-                "compact",
-                "vacuum",
-                "open",
-            ]
-        ):
+class Lived:
+    """A collection that random verbs are done to: contents of every version, tags, and what retention lets go."""
+
+    def __init__(self, path: Path, rng: random.Random) -> None:
+        self.path, self.random = path, rng
+        self.retained = rng.choice([2, 3, 1000])
+        self.db, self.docs = opened(path, retain_versions=self.retained, flush_bytes=100_000)
+        self.docs.insert(id="first", vector=[0, 0])
+        self.now: Contents = {"first": {}}
+        self.history: dict[int, Contents] = {1: {}}
+        self.tags: dict[str, int] = {}
+
+    def step(self, number: int) -> None:
+        rng, docs = self.random, self.docs
+        match rng.choice(VERBS):
             case "put":
                 names = rng.sample("abcdefgh", 3)
-                docs.upsert_batch(ids=names, vectors=np.zeros((3, 2)), metadata={"step": [step] * 3})
-                now |= {name: {"step": step} for name in names}
-            case "delete" if now:
-                name = rng.choice(sorted(now))
+                docs.upsert_batch(ids=names, vectors=np.zeros((3, 2)), metadata={"step": [number] * 3})
+                self.now |= {name: {"step": number} for name in names}
+            case "delete" if self.now:
+                name = rng.choice(sorted(self.now))
                 docs.delete(name)
-                del now[name]
+                del self.now[name]
             case "flush":
                 docs.flush()
-                committed()
-            case "tag":
-                name = rng.choice(["x", "y"])
-                tags[name] = docs.tag(name)
-                history[tags[name]] = dict(now)
-                committed()
-            case "tag old":
-                old = rng.choice(docs.versions()).version
-                assert docs.tag("old", old) == old
-                tags["old"] = old
-                committed()
-            case "untag" if tags:
-                name = rng.choice(sorted(tags))
-                docs.untag(name)
-                del tags[name]
-                committed()
+                self._committed()
+            case "tag" | "tag old" | "untag" as verb:
+                self._tag(verb)
             case "restore":
-                known = docs.versions()
-                old = rng.choice(known)
-                before = dict(now)
-                number = docs.restore(old.version)
-                now = dict(history[old.version])
-                assert number == docs.stats()["version"]
-                history[number - 1] = before
-                committed()
+                old = rng.choice(docs.versions())
+                before = dict(self.now)
+                version = docs.restore(old.version)
+                self.now = dict(self.history[old.version])
+                assert version == docs.stats()["version"]
+                self.history[version - 1] = before
+                self._committed()
             case "compact":
                 before_compaction = docs.stats()["version"]
                 docs.compact(full=rng.random() < 0.5)
                 for version in range(before_compaction + 1, docs.stats()["version"] + 1):
-                    history[version] = dict(now)
+                    self.history[version] = dict(self.now)
             case "vacuum":
                 kept = rng.choice([2, 3, None])
                 docs.vacuum(kept)
                 if kept is not None:
-                    committed()
-                    assert len(docs.versions()) <= kept + len(set(tags.values()))
+                    self._committed()
+                    assert len(docs.versions()) <= kept + len(set(self.tags.values()))
             case "open":
-                db.close()
-                db, docs = opened(tmp_path / "db")
-        assert contents(docs) == now
-        assert docs.tags() == tags
+                self.db.close()
+                self.db, self.docs = opened(self.path)
+
+    def _tag(self, verb: str) -> None:
+        rng, docs = self.random, self.docs
+        if verb == "tag":
+            name = rng.choice(["x", "y"])
+            self.tags[name] = docs.tag(name)
+            self.history[self.tags[name]] = dict(self.now)
+        elif verb == "tag old":
+            old = rng.choice(docs.versions()).version
+            assert docs.tag("old", old) == old
+            self.tags["old"] = old
+        elif self.tags:
+            name = rng.choice(sorted(self.tags))
+            docs.untag(name)
+            del self.tags[name]
+        else:
+            return
+        self._committed()
+
+    def _committed(self) -> None:
+        self.history[self.docs.stats()["version"]] = dict(self.now)
+
+    def check(self) -> None:
+        docs = self.docs
+        assert contents(docs) == self.now
+        assert docs.tags() == self.tags
         known = docs.versions()
         numbers = [one.version for one in known]
         assert numbers == sorted(numbers)
-        assert {*tags.values(), docs.stats()["version"]} <= set(numbers)
+        assert {*self.tags.values(), docs.stats()["version"]} <= set(numbers)
         assert [one.time for one in known] == sorted({one.time for one in known})
-        if retained == 1000 and len(numbers) > 3:
+        if self.retained == 1000 and len(numbers) > 3:
             assert len(known) > 1
-        one = rng.choice(known)
-        assert one.tags == tuple(sorted(tag for tag, version in tags.items() if version == one.version))
-        if one.version in history:
+        one = self.random.choice(known)
+        assert one.tags == tuple(sorted(tag for tag, number in self.tags.items() if number == one.version))
+        if one.version in self.history:
             then = docs.at(one.version)
-            assert contents(then) == history[one.version], one
+            assert contents(then) == self.history[one.version], one
             assert len(then) == one.documents
-            assert contents(docs.at(timestamp=one.time)) == history[one.version]
+            assert contents(docs.at(timestamp=one.time)) == self.history[one.version]
             later = one.time + timedelta(microseconds=500)
             if one.version + 1 in numbers or one.version == numbers[-1]:
-                assert contents(docs.at(timestamp=later)) == history[one.version]
+                assert contents(docs.at(timestamp=later)) == self.history[one.version]
             else:
                 with pytest.raises(vego.NotFoundError, match="that are not kept; every moment from "):
                     docs.at(timestamp=later)
-    db.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_verbs(tmp_path: Path, clock: Clock, seed: int) -> None:
+    lived = Lived(tmp_path / "db", random.Random(seed))
+    for step in range(40):
+        lived.step(step)
+        lived.check()
+    lived.db.close()
     assert_whole(tmp_path / "db")
 
 

@@ -11,7 +11,7 @@ keys, no spaces), UTF-8
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -215,15 +215,15 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The file; InvalidArgumentError for options that are not JSON."""
-        fields = asdict(self) | {"options": dict(self.options), "tags": dict(self.tags)}
+        body = _plain(self) | {"options": dict(self.options), "tags": dict(self.tags)}
         if not self.tags:
-            del fields["tags"]
-        for entry in fields["segments"]:
+            del body["tags"]
+        for entry in body["segments"]:
             if entry["partition"] is None:
                 del entry["partition"]
             if not entry["dropped"]:
                 del entry["dropped"]
-        return sealed(MAGIC, self.format_version, fields)
+        return sealed(MAGIC, self.format_version, body)
 
     @classmethod
     def from_bytes(cls, data: bytes, path: str, way_out: str = "") -> Manifest:
@@ -377,6 +377,15 @@ def _way_out(store: Store, collection: str, version: int) -> str:
         return "Restore the collection from a backup"
     command = f"vego repair {store.name} --collection {collection} --to-version {version - 1}"
     return f"`{command}` opens the version before it"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say of an entry and those inside it; unlike `asdict` it copies nothing else."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    return value
 
 
 def _from_json(body: bytes) -> Manifest:
