@@ -49,8 +49,7 @@ class Maintenance:
                 return
             self._due.append(work)
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="vego.maintenance", daemon=True)
-                self._thread.start()
+                self._begin()
 
     def wait(self) -> None:
         """Return when nothing is due any more."""
@@ -72,16 +71,39 @@ class Maintenance:
     def _stopped(self) -> bool:
         return self._closed
 
+    def _begin(self) -> None:
+        self._thread = Thread(target=self._run, name="vego.maintenance", daemon=True)
+        try:
+            self._thread.start()
+        except (
+            RuntimeError
+        ):  # the system has no more threads, or Python is about to end: it is done another time
+            self._thread = None
+            self._due.clear()
+
     def _run(self) -> None:
-        while True:
+        try:
+            while (work := self._next()) is not None:
+                work.maintain(self._stopped)
+                del work
+        except (
+            BaseException
+        ):  # a defect, which is reported as that of any thread: nobody waits for it for ever
             with self._changed:
-                if not self._due:
-                    self._thread = None
-                    self._changed.notify_all()
-                    return
-                work = self._due.pop(0)
-            work.maintain(self._stopped)
-            del work
+                self._thread = None
+                if self._due:
+                    self._begin()
+                self._changed.notify_all()
+            raise
+
+    def _next(self) -> Maintained | None:
+        """What is to be done next; None where nothing is, and this was the thread."""
+        with self._changed:
+            if self._due:
+                return self._due.pop(0)
+            self._thread = None
+            self._changed.notify_all()
+            return None
 
 
 def _never() -> bool:

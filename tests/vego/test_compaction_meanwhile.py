@@ -303,6 +303,32 @@ def test_going_back_to_a_version_meanwhile(
     assert_no_rubbish(tmp_path / "db")
 
 
+def test_going_back_to_a_version_before_segments_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That version has more segments than are open here."""
+    model = filled(tmp_path / "db")
+    db, docs = opened(tmp_path / "db")
+    docs.tag("then")
+    assert docs.compact(full=True).segments_after < docs.at(tag="then").stats()["segments"]
+    docs.delete_batch(list(model.documents)[:30])
+    right = compaction.steps_of
+
+    def steps_of(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        docs.restore(tag="then")
+        return right(*arguments)
+
+    monkeypatch.setattr(indexed_rows, "steps_of", steps_of)
+    with pytest.raises(vego.CommitConflictError, match="compact again"):
+        docs.compact(full=True)
+    assert_same(docs, model)
+    docs.compact(full=True)
+    assert_same(docs, model)
+    db.close()
+    assert_no_rubbish(tmp_path / "db")
+
+
 def test_the_database_is_closed_meanwhile(
     tmp_path: Path, meanwhile: Callable[[Callable[[], None]], None]
 ) -> None:

@@ -62,6 +62,44 @@ def test_without_a_background_it_is_done_at_once() -> None:
     assert work.calls == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_thread_that_a_defect_ended() -> None:
+    class Broken(Work):
+        def maintain(self, stopped: object) -> None:
+            super().maintain(stopped)
+            raise IndexError("a defect")
+
+    maintenance, broken, work = Maintenance(background=True), Broken(), Work()
+    maintenance.due(broken)
+    assert broken.begun.wait(20)
+    threads = [thread for thread in threading.enumerate() if thread.name == "vego.maintenance"]
+    maintenance.due(work)  # what waits behind it is done all the same
+    work.gate.set()
+    broken.gate.set()
+    maintenance.wait()
+    assert (broken.calls, work.calls) == (1, 1)
+    maintenance.close()
+    for thread in threads:
+        thread.join(20)  # to its report
+
+
+def test_without_threads_it_is_done_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    maintenance, work = Maintenance(background=True), Work()
+    work.gate.set()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        maintenance.due(work)
+        maintenance.wait()
+    assert work.calls == 0
+    maintenance.due(work)
+    maintenance.wait()
+    assert work.calls == 1
+
+
 def test_small_writes_do_not_make_small_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with vego.open(tmp_path, dimension=4, durability="none", flush_bytes=10_000, retain_versions=2) as db:

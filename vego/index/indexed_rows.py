@@ -360,7 +360,7 @@ class IndexedRows:
         """Rewrite the segments `files`, run by run, and commit that. Runs that are there no more are left out."""
         rows = self.rows
         with self.lock:
-            before, state, segments = rows.manifest.segments, self.state, rows.segments
+            segments, before, state = rows.segments, rows.manifest.segments, self.state
         runs = runs_there(before, files, 0 if state.index is None else state.index.rows)
         if not runs:
             return report_of(before, before, 0)

@@ -420,7 +420,11 @@ class RowStore:
 
     @property
     def segments(self) -> Sequence[Segment]:
-        """The open segments, in slot order; not to be changed."""
+        """The open segments, in slot order: those of the manifest; not to be changed.
+
+        Raises as a write does where they are no longer, as after going back to an earlier version.
+        """
+        self._agreement.check()
         return tuple(self._layout.segments)
 
     def adopt(
