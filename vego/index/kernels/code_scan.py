@@ -6,10 +6,10 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import query_rows
-from vego.index.kernels.distance import COSINE, HAMMING, INNER_PRODUCT, L1, encode_query, exact_distance
+from vego.index.kernels.distance import COSINE, HAMMING, INNER_PRODUCT, L1, encode_query
 from vego.index.kernels.hnsw_search import rerank_pool
 from vego.index.kernels.intrinsics import prefetch
-from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
+from vego.index.kernels.walk import WORST, insert, key_of
 
 AHEAD = 8  # rows asked for ahead of the one being scored
 ERRORS = 4  # standard errors that the worst of the pool must be behind the k-th
@@ -47,22 +47,9 @@ def code_error(metric, code, dimension, key):
 
 
 @kernel
-def axes_error(metric, vectors, inverse_norms, query, query_inverse, inverse_step, pool, count):
-    """Standard deviation of exact distances from those by codes on axes, in squared steps, over pool[:count].
-
-    What the axes left out of rows and query has in common is not to be had from the codes: so it is measured.
-    """
-    scale = np.float64(inverse_step) * np.float64(inverse_step) * (2 if metric == COSINE else 1)
-    mean = np.float64(0)
-    squares = np.float64(0)
-    for i in range(count):  # Welford, Technometrics 4 (1962)
-        slot = pool[i] & SLOT_MASK
-        value = np.float64(exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse))
-        off = value * scale - np.float64(pool[i] >> 32)
-        before = off - mean
-        mean += before / (i + 1)
-        squares += before * (off - mean)
-    return np.sqrt(squares / count)
+def steps_in(metric, inverse_step):
+    """How many squared steps of the codes a unit of rank value is."""
+    return np.float64(inverse_step) * np.float64(inverse_step) * (2 if metric == COSINE else 1)
 
 
 @kernel
@@ -101,16 +88,15 @@ def scan_slots(
     order = np.empty(rerank, np.int64)
     inverse = encode_query(metric, query, frame, inverse_step, code[0])
     count = best_codes(codes, bias, code, candidates, pool)
-    rerank_pool(metric, vectors, inverse_norms, query, inverse, pool, count, slots, distances, exact, order)
+    measured = rerank_pool(
+        metric, vectors, inverse_norms, query, inverse, steps_in(metric, inverse_step), pool, count,
+        slots, distances, exact, order,
+    )  # fmt: skip
     if count == candidates.shape[0]:
         return True
     last = pool[min(slots.shape[0], count) - 1]
-    width = frame[2].shape[0]
-    if width > 0:
-        error = max(
-            code_error(metric, code[0], width, last),
-            axes_error(metric, vectors, inverse_norms, query, inverse, inverse_step, pool, count),
-        )
-    else:
-        error = code_error(metric, code[0], query.shape[0], last)
+    on_axes = frame[2].shape[0]
+    error = code_error(metric, code[0], on_axes if on_axes > 0 else query.shape[0], last)
+    if on_axes > 0:  # what those left out of row and query has in common is no rounding, so it is measured
+        error = max(error, measured)
     return (pool[count - 1] >> 32) - (last >> 32) >= ERRORS * error

@@ -291,6 +291,6 @@ def search_filtered(
             how[i] = SCAN
             continue
         rerank_pool(
-            metric, vectors, inverse_norms, query, inverse, found, min(count, rerank), slots[i], distances[i],
+            metric, vectors, inverse_norms, query, inverse, 0, found, min(count, rerank), slots[i], distances[i],
             exact, order,
         )  # fmt: skip

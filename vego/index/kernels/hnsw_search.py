@@ -10,14 +10,25 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.agreement import query_rows
-from vego.index.kernels.distance import encode_query, exact_distance, reported_distance
-from vego.index.kernels.rows import prefetch_vector
+from vego.index.kernels.distance import COSINE, encode_query, operation_of, rank_value, reported_distance
+from vego.index.kernels.rows import (
+    address_in,
+    chunk_of,
+    kind_of,
+    norm_at,
+    prefetch_norm,
+    prefetch_row,
+    row_bytes,
+)
+from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import (
     SLOT_MASK,
     descend,
     next_stamp,
     walk,
 )
+
+AHEAD = 6  # rows asked for ahead of the one being scored
 
 
 @distance_kernel
@@ -34,14 +45,35 @@ def write_found(metric, exact, order, count, slots, distances):
 
 @distance_kernel
 def rerank_pool(
-    metric, vectors, inverse_norms, query, query_inverse, pool, count, slots, distances, exact, order
+    metric, vectors, inverse_norms, query, query_inverse, scale, pool, count, slots, distances, exact, order
 ):
-    """Score pool[:count] in float32 and write the best len(slots); exact and order are scratch."""
-    for i in range(count):
-        prefetch_vector(vectors, pool[i] & SLOT_MASK)
-    for i in range(count):
-        slot = pool[i] & SLOT_MASK
-        value = exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse)
+    """Score pool[:count] in float32 and write the best len(slots); exact and order are scratch.
+
+    Returns the standard deviation of the rank values, times `scale`, from those of the pool.
+    """
+    size, kind, operation = row_bytes(vectors), kind_of(vectors), operation_of(metric)
+    chunk = ahead = np.uint64(0)  # the arrays that the last rows were in
+    mean = squares = np.float64(0)
+    for i in range(-AHEAD, count):
+        if i + AHEAD < count:
+            slot = pool[np.uint64(i + AHEAD)] & SLOT_MASK
+            if slot < vectors[ahead, 0] or slot >= vectors[ahead + np.uint64(1), 0]:
+                ahead = chunk_of(vectors, slot)
+            prefetch_row(vectors, ahead, slot, size)
+            if metric == COSINE:
+                prefetch_norm(vectors, inverse_norms, ahead, slot)
+        if i < 0:
+            continue
+        slot = pool[np.uint64(i)] & SLOT_MASK
+        if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
+            chunk = chunk_of(vectors, slot)
+        # `exact_distance` written out: see kernels/scoring.py for what a call with arrays costs.
+        total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
+        inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
+        value = rank_value(metric, total, inverse, query_inverse)
+        off = np.float64(value) * scale - np.float64(pool[np.uint64(i)] >> 32)
+        mean += off
+        squares += off * off
         place = i
         while place > 0 and (
             exact[place - 1] > value or (exact[place - 1] == value and order[place - 1] > slot)
@@ -52,6 +84,8 @@ def rerank_pool(
         exact[place] = value
         order[place] = slot
     write_found(metric, exact, order, count, slots, distances)
+    mean /= max(count, 1)
+    return np.sqrt(max(squares / max(count, 1) - mean * mean, 0))
 
 
 @kernel
@@ -73,5 +107,5 @@ def search_graph(
         count = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, stamps, stamp, pool, fresh)
         count = min(count, rerank)
         rerank_pool(
-            metric, vectors, inverse_norms, query, inverse, pool, count, slots[i], distances[i], exact, order
-        )
+            metric, vectors, inverse_norms, query, inverse, 0, pool, count, slots[i], distances[i], exact, order
+        )  # fmt: skip

@@ -17,16 +17,25 @@ from vego.index.kernels.distance import (
     INNER_PRODUCT,
     L2,
     encode_query,
-    exact_distance,
     inverse_norm,
     operation_of,
+    rank_value,
     reported_distance,
 )
 from vego.index.kernels.fastscan import sum_block
 from vego.index.kernels.hnsw_search import rerank_pool
 from vego.index.kernels.product_codes import query_table
 from vego.index.kernels.rotation import rotate_rows
-from vego.index.kernels.rows import address_at, chunk_of, kind_of, norm_at, prefetch_vector
+from vego.index.kernels.rows import (
+    address_at,
+    address_in,
+    chunk_of,
+    kind_of,
+    norm_at,
+    prefetch_row,
+    prefetch_vector,
+    row_bytes,
+)
 from vego.index.kernels.scoring import half_sum, row_address, row_sum
 from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
 
@@ -104,16 +113,26 @@ def rerank_bounded(
     scale = np.float32(0.5) if metric == COSINE else np.float32(1)  # half the squared distance is 1 - cos
     found = 0
     scored = count
-    for i in range(min(AHEAD, count)):
-        prefetch_vector(vectors, pool[i] & SLOT_MASK)
-    for i in range(count):
-        if found == k and value_of(pool[i]) * scale > distances[k - 1]:
+    size, kind, operation = row_bytes(vectors), kind_of(vectors), operation_of(metric)
+    chunk = ahead = np.uint64(0)  # the arrays that the last rows were in
+    for i in range(-AHEAD, count):
+        if i + AHEAD < count:
+            slot = pool[np.uint64(i + AHEAD)] & SLOT_MASK
+            if slot < vectors[ahead, 0] or slot >= vectors[ahead + np.uint64(1), 0]:
+                ahead = chunk_of(vectors, slot)
+            prefetch_row(vectors, ahead, slot, size)
+        if i < 0:
+            continue
+        if found == k and value_of(pool[np.uint64(i)]) * scale > distances[k - 1]:
             scored = i
             break
-        if i + AHEAD < count:
-            prefetch_vector(vectors, pool[i + AHEAD] & SLOT_MASK)
-        slot = pool[i] & SLOT_MASK
-        value = exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse)
+        slot = pool[np.uint64(i)] & SLOT_MASK
+        if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
+            chunk = chunk_of(vectors, slot)
+        # `exact_distance` written out: see kernels/scoring.py for what a call with arrays costs.
+        total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
+        inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
+        value = rank_value(metric, total, inverse, query_inverse)
         if np.isnan(value):
             value = np.float32(np.inf)
         place = min(found, k - 1)
@@ -253,7 +272,8 @@ def search_bytes(
                     if count == rerank:
                         worst = pool[rerank - 1]
         rerank_pool(
-            metric, vectors, inverse_norms, queries[i], inverse, pool, count, slots[i], distances[i], exact, order
+            metric, vectors, inverse_norms, queries[i], inverse, 0, pool, count, slots[i], distances[i],
+            exact, order,
         )  # fmt: skip
 
 
@@ -349,5 +369,6 @@ def search_halves(
                     metric, vectors, inverse_norms, members, first, last, point, accept, pool, count
                 )  # fmt: skip
         rerank_pool(
-            metric, vectors, inverse_norms, queries[i], inverse, pool, count, slots[i], distances[i], exact, order
+            metric, vectors, inverse_norms, queries[i], inverse, 0, pool, count, slots[i], distances[i],
+            exact, order,
         )  # fmt: skip

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.code_scan import ERRORS, best_codes, code_error
-from vego.index.kernels.distance import COSINE, encode_query
+from vego.index.kernels.code_scan import ERRORS, best_codes, code_error, steps_in
+from vego.index.kernels.distance import encode_query
 from vego.index.kernels.hnsw_search import write_found
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.records import COUNT, HEADER_WORDS, ask_for, intact, record_at, record_distance
@@ -149,7 +149,7 @@ def scan_records(
     count = best_codes(codes, bias, code, candidates, pool)
     for i in range(min(ASKED, count)):
         ask_for(place, words, pool[i] & SLOT_MASK, 1)
-    scale = np.float64(inverse_step) * np.float64(inverse_step) * (2 if metric == COSINE else 1)
+    scale = steps_in(metric, inverse_step)
     mean = squares = np.float64(0)
     taken = 0
     for i in range(count):

@@ -68,12 +68,23 @@ def norm_at(vectors, inverse_norms, chunk, slot):
 
 
 @kernel
-def prefetch_vector(vectors, slot):
-    """Ask for the vector of a slot ahead of its use; notes where its block is not settled."""
-    chunk = chunk_of(vectors, slot)
+def prefetch_row(vectors, chunk, slot, size):
+    """`prefetch_vector` where the array that the row is in and the length of a row are known."""
     place = np.int64(slot) - vectors[chunk, 0]
-    prefetch_bytes(address_at(vectors, chunk, slot), row_bytes(vectors))
+    prefetch_bytes(address_in(vectors, chunk, slot, size), size)
     state = bytes_at(vectors[chunk, 2] + (place >> vectors[chunk, 3]), 1)
     if state[0] != SETTLED:
         state[0] = ASKED
         vectors[vectors.shape[0] - 1, 1] = 1
+
+
+@kernel
+def prefetch_norm(vectors, inverse_norms, chunk, slot):
+    """Ask for the inverse norm of a slot ahead of its use."""
+    prefetch_bytes(inverse_norms[chunk] + np.int64(4) * (np.int64(slot) - vectors[chunk, 0]), np.int64(4))
+
+
+@kernel
+def prefetch_vector(vectors, slot):
+    """Ask for the vector of a slot ahead of its use; notes where its block is not settled."""
+    prefetch_row(vectors, chunk_of(vectors, slot), slot, row_bytes(vectors))
