@@ -86,11 +86,13 @@ def encode_on_axes(query, inverse, frame, inverse_step, out):
     What that rounds away is about as much as the rounding of the code to come.
     """
     centre, steps, axes = frame
-    peak = np.float32(0)
+    bits = np.int32(0)  # of what is not negative they are in the order of its values, and vectors have a maximum
     for j in range(query.shape[0]):
-        peak = max(peak, abs(query[j] * inverse - centre[j]))
+        bits = max(bits, np.float32(abs(query[j] * inverse - centre[j])).view(np.int32))
+    peak = np.int32(bits).view(np.float32)
     scale = np.float32(127) / peak if peak > np.float32(0) else np.float32(0)
     scaled = np.zeros((1, axes.shape[1]), np.int8)
+    products = np.empty(out.shape[0], np.int32)
     row = scaled[0]
     total = np.int32(0)
     for j in range(query.shape[0]):
@@ -98,8 +100,9 @@ def encode_on_axes(query, inverse, frame, inverse_step, out):
         total += np.int32(row[j])
     step = inverse_step / scale if scale > np.float32(0) else np.float32(0)
     for j in range(out.shape[0]):
-        product = dot_codes(axes, np.uint32(j), scaled, 0) - 128 * total
-        level = np.rint(np.float32(product) * (steps[j] * step))
+        products[j] = dot_codes(axes, np.uint32(j), scaled, 0)
+    for j in range(out.shape[0]):  # apart, for vectors of them
+        level = np.rint(np.float32(products[j] - 128 * total) * (steps[j] * step))
         out[j] = np.int8(min(max(level, np.float32(-128)), np.float32(127)))
 
 
