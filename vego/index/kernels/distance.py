@@ -19,8 +19,8 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.intrinsics import dot_codes
-from vego.index.kernels.rows import address_at, chunk_of, kind_of, norm_at, vector_at
-from vego.index.kernels.scoring import ABSOLUTES, PRODUCTS, SQUARES, as_written, row_sum
+from vego.index.kernels.rows import chunk_of, norm_at, vector_at
+from vego.index.kernels.scoring import ABSOLUTES, PRODUCTS, SQUARES, as_written
 
 L2, COSINE, INNER_PRODUCT, L1, HAMMING = 0, 1, 2, 3, 4
 MOST_LEFT_OUT = 1 << 28  # in squared steps: a bias stays an int32
@@ -59,23 +59,8 @@ def rank_value(metric, total, inverse_norm, query_inverse):
 
 
 @distance_kernel
-def distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse):
-    """`exact_distance` where the array that the row is in is known."""
-    total = row_sum(operation_of(metric), kind_of(vectors), address_at(vectors, chunk, slot), query)
-    inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
-    return rank_value(metric, total, inverse, query_inverse)
-
-
-@distance_kernel
-def exact_distance(metric, vectors, inverse_norms, slot, query, query_inverse):
-    """Rank value of one row: the distance, squared under l2, or -dot; see `reported_distance`."""
-    chunk = chunk_of(vectors, np.int64(slot))
-    return distance_within(metric, vectors, inverse_norms, chunk, slot, query, query_inverse)
-
-
-@distance_kernel
 def reported_distance(metric, value):
-    """The distance users see: the square root under l2, the rank value itself otherwise."""
+    """The distance users see: the square root under l2, the rank value (the distance, or -dot) itself otherwise."""
     return np.sqrt(value) if metric == L2 else value
 
 
@@ -86,7 +71,9 @@ def encode_on_axes(query, inverse, frame, inverse_step, out):
     What that rounds away is about as much as the rounding of the code to come.
     """
     centre, steps, axes = frame
-    bits = np.int32(0)  # of what is not negative they are in the order of its values, and vectors have a maximum
+    bits = np.int32(
+        0
+    )  # of what is not negative they are in the order of its values, and vectors have a maximum
     for j in range(query.shape[0]):
         bits = max(bits, np.float32(abs(query[j] * inverse - centre[j])).view(np.int32))
     peak = np.int32(bits).view(np.float32)

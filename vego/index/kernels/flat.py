@@ -91,7 +91,7 @@ def exact_scan(
                     continue
                 if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
                     chunk = chunk_of(vectors, slot)
-                # `distance_within` written out: see kernels/scoring.py for what a call with arrays costs.
+                # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
                 total = row_sum(operation_of(metric), kind, address_in(vectors, chunk, slot, size), query)
                 inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
                 value = rank_value(metric, total, inverse, inverses[i])

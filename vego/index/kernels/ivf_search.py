@@ -129,7 +129,7 @@ def rerank_bounded(
         slot = pool[np.uint64(i)] & SLOT_MASK
         if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
             chunk = chunk_of(vectors, slot)
-        # `exact_distance` written out: see kernels/scoring.py for what a call with arrays costs.
+        # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
         total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
         inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
         value = rank_value(metric, total, inverse, query_inverse)

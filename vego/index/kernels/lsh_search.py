@@ -11,9 +11,10 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.code_scan import AHEAD
-from vego.index.kernels.distance import HAMMING, exact_distance
+from vego.index.kernels.distance import HAMMING, operation_of
 from vego.index.kernels.flat import UNFILLED, in_order, sift_down
-from vego.index.kernels.rows import prefetch_vector
+from vego.index.kernels.rows import address_in, chunk_of, kind_of, prefetch_row, row_bytes
+from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import next_stamp
 
 
@@ -33,13 +34,15 @@ def keys_of_query(query, positions, keys):
 
 @kernel
 def search_buckets(
-    vectors, inverse_norms, positions, members, starts, masks, queries, ef, accept, stamps, slots, distances, scored
+    vectors, positions, members, starts, masks, queries, ef, accept, stamps, slots, distances, scored
 ):  # fmt: skip
     """k nearest of each query among the rows of `ef` buckets of each table, or of more where those have fewer than k.
 
     `accept` of length 0 allows all. Results as of `exact_scan`; scored[i] is how many rows were scored.
     """
     k = slots.shape[1]
+    size, kind = row_bytes(vectors), kind_of(vectors)
+    chunk = ahead = np.uint64(0)  # the arrays that the last rows were in
     keys = np.empty(positions.shape[0], np.uint32)
     distances[:] = np.inf
     slots[:] = UNFILLED
@@ -56,11 +59,14 @@ def search_buckets(
                 bucket = np.uint32(keys[t] ^ masks[probe])
                 row = members[t]
                 first, last = np.int64(starts[t, bucket]), np.int64(starts[t, bucket + np.uint32(1)])
-                for place in range(first, min(first + AHEAD, last)):
-                    prefetch_vector(vectors, np.int64(row[np.uint64(place)]))
-                for place in range(first, last):
+                for place in range(first - AHEAD, last):
                     if place + AHEAD < last:
-                        prefetch_vector(vectors, np.int64(row[np.uint64(place + AHEAD)]))
+                        slot = np.int64(row[np.uint64(place + AHEAD)])
+                        if slot < vectors[ahead, 0] or slot >= vectors[ahead + np.uint64(1), 0]:
+                            ahead = chunk_of(vectors, slot)
+                        prefetch_row(vectors, ahead, slot, size)
+                    if place < first:
+                        continue
                     slot = np.int64(row[np.uint64(place)])
                     if stamps[np.uint64(slot)] == stamp:
                         continue
@@ -68,7 +74,11 @@ def search_buckets(
                     if accept.shape[0] and not accept[slot]:
                         continue
                     found += 1
-                    value = exact_distance(HAMMING, vectors, inverse_norms, slot, query, np.float32(1))
+                    if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
+                        chunk = chunk_of(vectors, slot)
+                    value = row_sum(
+                        operation_of(HAMMING), kind, address_in(vectors, chunk, slot, size), query
+                    )
                     if value < best[0] or (value == best[0] and slot < of_best[0]):
                         sift_down(best, of_best, k, value, slot)
         scored[i] = found

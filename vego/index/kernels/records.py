@@ -114,7 +114,7 @@ def ask_for(place, words, node, count):
 
 @distance_kernel
 def record_distance(metric, place, width, node, query, query_inverse):
-    """Rank value of the vector in a node's record, as `exact_distance` gives it; what is not a number is infinity."""
+    """Rank value of the vector in a node's record, as in the exact scan; what is not a number is infinity."""
     address = record_address(place, node)
     inverse = floats_at(address + np.int64(4 * NORM), 1)[0] if metric == COSINE else np.float32(1)
     total = row_sum(operation_of(metric), None, address + np.int64(4 * (HEADER_WORDS + width)), query)

@@ -285,13 +285,13 @@ class LshIndex(Calibrated):
         def task(first: int, last: int) -> None:
             with self._stamps.borrow(rows) as stamps:
                 search_buckets(
-                    table, norms, tables.positions, tables.slots, tables.starts, tables.masks,
+                    table, tables.positions, tables.slots, tables.starts, tables.masks,
                     queries[first:last], ef, mask, stamps,
                     slots[first:last], distances[first:last], scored[first:last],
                 )  # fmt: skip
 
         while True:
-            table, norms = known.kernel_tables()
+            table, _ = known.kernel_tables()
             in_pieces(task, len(queries), thread_count(threads))
             if not known.unsettled(table):
                 return (slots, distances), scored
