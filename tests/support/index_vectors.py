@@ -43,3 +43,23 @@ def assert_searches_go_on(index: Any, vectors: np.ndarray, *efforts: int) -> Non
         done.set()
         thread.join()
     assert not failures
+
+
+def chosen(kind: str, rows: int, rng: np.random.Generator) -> tuple[list[int], dict[str, Any]]:
+    """Some of the slots below `rows`, and the options of an exact search that say so.
+
+    `kind` is "all", "range", "rows", "accept" or "both".
+    """
+    slots: list[int] = list(range(rows))
+    options: dict[str, Any] = {}
+    if kind == "range":
+        low = int(rng.integers(0, rows + 1))
+        options |= {"start": low, "stop": int(rng.integers(low, rows + 1))}
+        slots = slots[options["start"] : options["stop"]]
+    if kind in ("rows", "both"):
+        slots = rng.permutation(rows)[: rows // 2].tolist()
+        options["rows"] = np.array(slots, np.uint32)
+    if kind in ("accept", "both"):
+        options["accept"] = rng.random(rows) < 0.5
+        slots = [slot for slot in slots if options["accept"][slot]]
+    return slots, options

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from llvmlite import binding
 
 from lance_fmt.kernels.decorator import kernel
+from tests.support.index_vectors import chosen
 from vego.index import Metric, exact_search
 from vego.index.kernels import bit_scan
 from vego.table.vectors import NOTHING_FROZEN, Chunk, Vectors
@@ -89,17 +90,7 @@ def test_the_scan_equals_sorting_everything(rows, width, k, kind, near, in_piece
     values = rng.integers(0, 2 if near else 256, (rows + 3, width), np.uint8)
     stored, queries = values[:rows], values[rows:]
     vectors = cut(stored, rng.integers(0, rows + 1, 2).tolist()) if in_pieces else stored
-    slots, options = list(range(rows)), {}
-    if kind == "range":
-        low = int(rng.integers(0, rows + 1))
-        options |= {"start": low, "stop": int(rng.integers(low, rows + 1))}
-        slots = slots[options["start"] : options["stop"]]
-    if kind in ("rows", "both"):
-        slots = rng.permutation(rows)[: rows // 2].tolist()
-        options["rows"] = np.array(slots, np.uint32)
-    if kind in ("accept", "both"):
-        options["accept"] = rng.random(rows) < 0.5
-        slots = [slot for slot in slots if options["accept"][slot]]
+    slots, options = chosen(kind, rows, rng)
     found, distances = exact_search(Metric.HAMMING, vectors, None, queries, k, **options)
     for i, query in enumerate(queries):
         apart = np.unpackbits(stored ^ query, axis=1).sum(axis=1)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import naive_index as naive
-from tests.support.index_vectors import inverse
+from tests.support.index_vectors import chosen, inverse
 from vego.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vego.index import Metric, exact_search
 
@@ -30,17 +30,7 @@ def test_exact_search_equals_sorting_everything(metric, rows, dimension, k, kind
     )
     vectors, queries = values[:rows].astype(np.float32), values[rows:].astype(np.float32)
     norms = inverse(vectors)
-    slots, options = list(range(rows)), {}
-    if kind == "range":
-        low = int(rng.integers(0, rows + 1))
-        options |= {"start": low, "stop": int(rng.integers(low, rows + 1))}
-        slots = slots[options["start"] : options["stop"]]
-    if kind in ("rows", "both"):
-        slots = rng.permutation(rows)[: rows // 2].tolist()
-        options["rows"] = np.array(slots, np.uint32)
-    if kind in ("accept", "both"):
-        options["accept"] = rng.random(rows) < 0.5
-        slots = [slot for slot in slots if options["accept"][slot]]
+    slots, options = chosen(kind, rows, rng)
     found, distances = exact_search(metric, vectors, norms, queries, k, **options)
     for i, query in enumerate(queries):
         expected = naive.exact_search(metric.value, vectors, norms, query, k, slots)
