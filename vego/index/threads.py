@@ -18,15 +18,24 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-TASK_QUERIES = 32  # queries a thread takes at a time
+LEAST_QUERIES = 32  # that a thread takes at a time
+TURNS = 8  # how often each thread takes some, so that all end at about the same time
 
 
 def in_pieces(task: Callable[[int, int], None], total: int, threads: int) -> None:
-    """Call task(first, last) over [0, total), in pieces if there is more than one thread for them."""
-    if threads == 1 or total <= TASK_QUERIES:
+    """Call task(first, last) over [0, total), in pieces if there is more than one thread for them; one is ours."""
+    size = max(LEAST_QUERIES, total // (TURNS * threads))
+    if threads == 1 or total <= size:
         task(0, total)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        pieces = range(0, total, TASK_QUERIES)
-        for _ in pool.map(lambda first: task(first, min(first + TASK_QUERIES, total)), pieces):
-            pass
+    firsts = iter(range(0, total, size))  # shared: what one thread takes no other gets
+
+    def work() -> None:
+        for first in firsts:
+            task(first, min(first + size, total))
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(work) for _ in range(min(threads, -(-total // size)) - 1)]
+        work()
+    for other in others:
+        other.result()
