@@ -81,7 +81,7 @@ class Bench:
         slots, distances = np.empty(K, np.int64), np.empty(K, np.float32)
         exact, order = np.empty(RERANK, np.float32), np.empty(RERANK, np.int64)
         hnsw_filtered.rerank_pool(
-            1, search.vectors, search.inverse_norms, query, inverse, best, min(count, RERANK), slots, distances,
+            1, search.vectors, search.inverse_norms, query, inverse, 0, best, min(count, RERANK), slots, distances,
             exact, order,
         )  # fmt: skip
         return distances, scored
