@@ -6,13 +6,11 @@ Nothing here checks a bound: the caller owns the memory, keeps it alive, and giv
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, config, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import INT8, INT32, INT64, prefetch_lines
+from vego.index.kernels.intrinsics import INT8, INT32, called, prefetch_lines
 
 WILL_NEED = 3  # MADV_WILLNEED of Linux and macOS
 # `madvise` wants the start of a page of memory. Where pages are larger than this it refuses, and no harm is done.
@@ -47,9 +45,8 @@ def _advise(typingctx, address, length):  # noqa: ARG001
 
     def codegen(context, builder, signature, args):  # noqa: ARG001
         if any(system in builder.module.triple for system in SYSTEMS):
-            kind = ir.FunctionType(INT32, [INT8.as_pointer(), INT64, INT32])
-            function = cgutils.get_or_insert_function(builder.module, kind, "madvise")
-            builder.call(function, [builder.inttoptr(args[0], INT8.as_pointer()), args[1], INT32(WILL_NEED)])
+            start = builder.inttoptr(args[0], INT8.as_pointer())
+            called(builder, "madvise", INT32, start, args[1], INT32(WILL_NEED))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen

@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import INT8, INT64, dot_codes, dot_codes_loop, row_pointer
+from vego.index.kernels.intrinsics import INT8, INT64, called, dot_codes, dot_codes_loop, load_at, row_pointer
 
 WORDS = ir.VectorType(INT64, 8)
 SIGN = -128
@@ -56,18 +56,6 @@ def _two_rows(context, builder, signature, args):
     return left, right, cgutils.unpack_tuple(builder, view.shape, 2)[1]
 
 
-def _loaded(builder, sides, offset, kind):
-    return [
-        builder.load(builder.bitcast(builder.gep(side, [offset]), kind.as_pointer()), align=1)
-        for side in sides
-    ]
-
-
-def _called(builder, name, result, *arguments):
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
 def _minima(context, builder, signature, args):
     """`minima_loop` by `psadbw`, which sums bytes, where the processor has it."""
     lanes = byte_lanes(context.codegen().magic_tuple()[2])
@@ -79,11 +67,12 @@ def _minima(context, builder, signature, args):
     signs, zeros = ir.Constant(narrow, [SIGN] * lanes), ir.Constant(narrow, [0] * lanes)
     total = cgutils.alloca_once_value(builder, ir.Constant(wide, [0] * (lanes // 8)))
     with cgutils.for_range(builder, builder.udiv(width, INT64(lanes))) as loop:
-        a, b = _loaded(builder, (left, right), builder.mul(loop.index, INT64(lanes)), narrow)
-        least = _called(builder, f"llvm.smin.v{lanes}i8", narrow, a, b)
-        summed = _called(builder, sad, wide, builder.xor(least, signs), zeros)
+        place = builder.mul(loop.index, INT64(lanes))
+        a, b = (load_at(builder, side, place, narrow) for side in (left, right))
+        least = called(builder, f"llvm.smin.v{lanes}i8", narrow, a, b)
+        summed = called(builder, sad, wide, builder.xor(least, signs), zeros)
         builder.store(builder.add(builder.load(total), summed), total)
-    found = _called(builder, f"llvm.vector.reduce.add.v{lanes // 8}i64", INT64, builder.load(total))
+    found = called(builder, f"llvm.vector.reduce.add.v{lanes // 8}i64", INT64, builder.load(total))
     return builder.trunc(builder.add(found, builder.mul(width, INT64(SIGN))), ir.IntType(32))
 
 
@@ -92,10 +81,11 @@ def _common_bits(context, builder, signature, args):
     left, right, width = _two_rows(context, builder, signature, args)
     total = cgutils.alloca_once_value(builder, ir.Constant(WORDS, [0] * 8))
     with cgutils.for_range(builder, builder.udiv(width, INT64(8))) as loop:
-        a, b = _loaded(builder, (left, right), builder.mul(loop.index, INT64(64)), WORDS)
-        bits = _called(builder, "llvm.ctpop.v8i64", WORDS, builder.and_(a, b))
+        place = builder.mul(loop.index, INT64(64))
+        a, b = (load_at(builder, side, place, WORDS) for side in (left, right))
+        bits = called(builder, "llvm.ctpop.v8i64", WORDS, builder.and_(a, b))
         builder.store(builder.add(builder.load(total), bits), total)
-    found = _called(builder, "llvm.vector.reduce.add.v8i64", INT64, builder.load(total))
+    found = called(builder, "llvm.vector.reduce.add.v8i64", INT64, builder.load(total))
     return builder.trunc(found, ir.IntType(32))
 
 

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.distance import HAMMING
 from vego.index.kernels.flat import BLOCK_BYTES, UNFILLED, in_order, sift_down
-from vego.index.kernels.intrinsics import INT8, INT32, INT64, row_pointer
+from vego.index.kernels.intrinsics import INT8, INT32, INT64, called, load_at, row_pointer
 from vego.index.kernels.rows import address_in, chunk_of, row_bytes
 
 ROWS = 8  # compared at once
@@ -39,11 +39,6 @@ def differing_bits_loop(addresses, first, size, query, counts):
     return counts.min()
 
 
-def _called(builder, name, result, *arguments):
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
 def _below(builder, kind, words):
     """Which places of a vector come before `words`."""
     several = ir.Constant(ir.VectorType(INT32, kind.count), [0] * kind.count)
@@ -54,11 +49,11 @@ def _below(builder, kind, words):
 
 def _loaded(builder, row, place, kind, mask):
     """The words of a row from a byte on, those that `mask` allows where there is one, else 0."""
-    start = builder.bitcast(builder.gep(row, [place]), kind.as_pointer())
     if mask is None:
-        return builder.load(start, align=1)
+        return load_at(builder, row, place, kind)
+    start = builder.bitcast(builder.gep(row, [place]), kind.as_pointer())
     nothing = ir.Constant(kind, [0] * kind.count)
-    return _called(builder, f"llvm.masked.load.v{kind.count}i64.p0", kind, start, INT32(1), mask, nothing)
+    return called(builder, f"llvm.masked.load.v{kind.count}i64.p0", kind, start, INT32(1), mask, nothing)
 
 
 def _joined(builder, low, high):
@@ -68,7 +63,7 @@ def _joined(builder, low, high):
 
 def _count_into(builder, total, bits):
     """Add the bits that are set, word by word."""
-    builder.store(builder.add(builder.load(total), _called(builder, "llvm.ctpop.v8i64", WORDS, bits)), total)
+    builder.store(builder.add(builder.load(total), called(builder, "llvm.ctpop.v8i64", WORDS, bits)), total)
 
 
 def _added_up(builder, totals):
@@ -97,8 +92,6 @@ def _add_vectors(builder, rows, query, whole, left, sums):
     """Count the first `whole` bytes, and the `left` words behind them in a vector that is not full."""
     zeros = ir.Constant(WORDS, [0] * ROWS)
     totals = [cgutils.alloca_once_value(builder, zeros) for _ in rows]
-    for total in totals:  # the slots are made once, and this may run in a loop
-        builder.store(zeros, total)
 
     def add(place, mask):
         asked = _loaded(builder, query, place, WORDS, mask)
@@ -120,7 +113,7 @@ def _add_half(builder, rows, query, place, words, sums):
     totals = []
     for low, high in zip(rows[: ROWS // 2], rows[ROWS // 2 :], strict=True):
         pair = _joined(builder, *(_loaded(builder, row, place, HALF, mask) for row in (low, high)))
-        totals.append(_called(builder, "llvm.ctpop.v8i64", WORDS, builder.xor(pair, asked)))
+        totals.append(called(builder, "llvm.ctpop.v8i64", WORDS, builder.xor(pair, asked)))
     builder.store(builder.add(builder.load(sums), _added_up(builder, totals)), sums)
 
 
@@ -130,7 +123,7 @@ def _add_byte(builder, rows, query, place, sums):
     found = builder.load(sums)
     for number, row in enumerate(rows):
         differing = builder.xor(builder.load(builder.gep(row, [place])), asked)
-        bits = builder.zext(_called(builder, "llvm.ctpop.i8", INT8, differing), INT64)
+        bits = builder.zext(called(builder, "llvm.ctpop.i8", INT8, differing), INT64)
         so_far = builder.extract_element(found, INT32(number))
         found = builder.insert_element(found, builder.add(so_far, bits), INT32(number))
     builder.store(found, sums)
@@ -147,9 +140,7 @@ def _least_of_eight(context, builder, signature, args):
         builder.inttoptr(builder.load(builder.gep(starts, [INT64(number)])), INT8.as_pointer())
         for number in range(ROWS)
     ]
-    zeros = ir.Constant(WORDS, [0] * ROWS)
-    sums = cgutils.alloca_once(builder, WORDS)
-    builder.store(zeros, sums)
+    sums = cgutils.alloca_once_value(builder, ir.Constant(WORDS, [0] * ROWS))
     size = args[2]
     whole = builder.and_(size, INT64(-WHOLE))
     words = builder.udiv(builder.sub(size, whole), INT64(8))
@@ -164,7 +155,7 @@ def _least_of_eight(context, builder, signature, args):
         _add_byte(builder, rows, query, builder.add(done, loop.index), sums)
     found = builder.trunc(builder.load(sums), COUNTS)
     builder.store(found, builder.bitcast(counts, COUNTS.as_pointer()), align=4)
-    return _called(builder, "llvm.vector.reduce.smin.v8i32", INT32, found)
+    return called(builder, "llvm.vector.reduce.smin.v8i32", INT32, found)
 
 
 @intrinsic

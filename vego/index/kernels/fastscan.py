@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import INT8, INT64, row_pointer
+from vego.index.kernels.intrinsics import INT8, INT64, called, load_at, row_pointer
 
 INT16 = ir.IntType(16)
 
@@ -82,9 +82,6 @@ def _sum_block(typingctx, blocks, block, table, sums):  # noqa: ARG001
         _, entries = row_pointer(context, builder, kinds[2], args[2], types.uint64, INT64(0))
         _, out = row_pointer(context, builder, kinds[3], args[3], types.uint64, INT64(0))
         vector, words = ir.VectorType(INT8, lanes), ir.VectorType(INT16, lanes // 2)
-        shuffle = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector, vector]), SHUFFLES[lanes]
-        )
         zero = ir.Constant(words, [0] * (lanes // 2))
         totals = [cgutils.alloca_once_value(builder, zero) for _ in range(4)]
         width = cgutils.unpack_tuple(builder, view.shape, 2)[1]
@@ -92,12 +89,9 @@ def _sum_block(typingctx, blocks, block, table, sums):  # noqa: ARG001
         eight = ir.Constant(words, [8] * (lanes // 2))
         with cgutils.for_range(builder, builder.udiv(width, INT64(lanes))) as loop:
             offset = builder.mul(loop.index, INT64(lanes))
-            packed, lookup = (
-                builder.load(builder.bitcast(builder.gep(side, [offset]), vector.as_pointer()), align=1)
-                for side in (codes, entries)
-            )
+            packed, lookup = (load_at(builder, side, offset, vector) for side in (codes, entries))
             for part, chosen in enumerate((builder.and_(packed, nibble), builder.lshr(packed, four))):
-                found = builder.bitcast(builder.call(shuffle, [lookup, chosen]), words)
+                found = builder.bitcast(called(builder, SHUFFLES[lanes], vector, lookup, chosen), words)
                 for total, term in zip(
                     totals[2 * part : 2 * part + 2], (found, builder.lshr(found, eight)), strict=True
                 ):

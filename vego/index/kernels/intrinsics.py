@@ -53,14 +53,23 @@ def row_pointer(context, builder, array_type, array, row_type, row):
     return view, builder.gep(start, [builder.mul(index, stride)])
 
 
+def called(builder, name, result, *arguments):
+    """The call of a function of LLVM, or of C, by its name."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def load_at(builder, pointer, offset, kind):
+    """A value of an LLVM type from `offset` bytes behind a pointer to bytes, wherever that is."""
+    return builder.load(builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer()), align=1)
+
+
 def prefetch_lines(builder, pointer, size):
     """Emit `llvm.prefetch` for every cache line of `size` (int64) bytes at a pointer to bytes."""
     lines = builder.udiv(builder.add(size, INT64(CACHE_LINE - 1)), INT64(CACHE_LINE))
-    kind = ir.FunctionType(ir.VoidType(), [INT8.as_pointer(), INT32, INT32, INT32])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
     with cgutils.for_range(builder, lines) as loop:
         line = builder.gep(pointer, [builder.mul(loop.index, INT64(CACHE_LINE))])
-        builder.call(function, [line, INT32(0), INT32(3), INT32(1)])
+        called(builder, "llvm.prefetch.p0", ir.VoidType(), line, INT32(0), INT32(3), INT32(1))
 
 
 @intrinsic
@@ -85,13 +94,8 @@ def _shift_up(typingctx, items, low, end):  # noqa: ARG001
         _, source = row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
         _, stop = row_pointer(context, builder, kinds[0], args[0], kinds[2], args[2])
         size = builder.sub(builder.ptrtoint(stop, INT64), builder.ptrtoint(source, INT64))
-        pointer, flag = INT8.as_pointer(), ir.IntType(1)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [pointer, pointer, INT64, flag]),
-            "llvm.memmove.p0.p0.i64",
-        )
-        builder.call(function, [builder.gep(source, [INT64(8)]), source, size, flag(0)])
+        above = builder.gep(source, [INT64(8)])
+        called(builder, "llvm.memmove.p0.p0.i64", ir.VoidType(), above, source, size, ir.IntType(1)(0))
         return context.get_dummy_value()
 
     return types.void(items, low, end), codegen
@@ -109,23 +113,14 @@ def _dot_codes(typingctx, codes, row, queries, query_row):  # noqa: ARG001
         view, left = row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
         _, right = row_pointer(context, builder, kinds[2], args[2], kinds[3], args[3])
         vector = ir.VectorType(INT32, lanes)
-        multiply = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(vector, [vector, vector, vector]),
-            f"llvm.x86.avx512.vpdpbusd.{lanes * 32}",
-        )
+        multiply = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}"
         width = cgutils.unpack_tuple(builder, view.shape, 2)[1]
         total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0] * lanes))
         with cgutils.for_range(builder, builder.udiv(width, INT64(lanes * 4))) as loop:
             offset = builder.mul(loop.index, INT64(lanes * 4))
-            a, b = (
-                builder.load(builder.bitcast(builder.gep(side, [offset]), vector.as_pointer()), align=1)
-                for side in (left, right)
-            )
-            builder.store(builder.call(multiply, [builder.load(total), a, b]), total)
-        add_type = ir.FunctionType(INT32, [vector])
-        add = cgutils.get_or_insert_function(builder.module, add_type, f"llvm.vector.reduce.add.v{lanes}i32")
-        return builder.call(add, [builder.load(total)])
+            a, b = (load_at(builder, side, offset, vector) for side in (left, right))
+            builder.store(called(builder, multiply, vector, builder.load(total), a, b), total)
+        return called(builder, f"llvm.vector.reduce.add.v{lanes}i32", INT32, builder.load(total))
 
     return types.int32(codes, row, queries, query_row), codegen
 

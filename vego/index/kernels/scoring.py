@@ -15,7 +15,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from vego.index.kernels.intrinsics import INT8, INT32, INT64, row_pointer
+from vego.index.kernels.intrinsics import INT8, INT32, INT64, called, load_at, row_pointer
 
 INT16, FLOAT, LANES, SUMS = ir.IntType(16), ir.FloatType(), 16, 4
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -34,10 +34,7 @@ def _term(builder, operation, a, b, total):
         return builder.fadd(total, builder.fmul(difference, difference, FAST), FAST)
     kind = difference.type
     name = "f32" if kind == FLOAT else f"v{kind.count}f32"
-    absolute = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, [kind]), f"llvm.fabs.{name}"
-    )
-    return builder.fadd(total, builder.call(absolute, [difference]), FAST)
+    return builder.fadd(total, called(builder, f"llvm.fabs.{name}", kind, difference), FAST)
 
 
 def _float32(builder, row, place, count):
@@ -196,15 +193,9 @@ def _differing_bits(context, builder, signature, args):
     rest = cgutils.alloca_once_value(builder, INT64(0))
 
     def add(place, kind, total):
-        a, b = (
-            builder.load(builder.bitcast(builder.gep(side, [place]), kind.as_pointer()), align=1)
-            for side in (row, query)
-        )
+        a, b = (load_at(builder, side, place, kind) for side in (row, query))
         name = f"v8i{INT64.width}" if kind == WORDS else f"i{kind.width}"
-        count = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.{name}"
-        )
-        bits = builder.call(count, [builder.xor(a, b)])
+        bits = called(builder, f"llvm.ctpop.{name}", kind, builder.xor(a, b))
         bits = builder.zext(bits, INT64) if kind == INT8 else bits
         builder.store(builder.add(builder.load(total), bits), total)
 
@@ -214,10 +205,8 @@ def _differing_bits(context, builder, signature, args):
         with cgutils.for_range(builder, steps) as loop:
             add(builder.add(done, builder.mul(loop.index, INT64(size))), kind, total)
         done = builder.add(done, builder.mul(steps, INT64(size)))
-    reduce = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(INT64, [WORDS]), "llvm.vector.reduce.add.v8i64"
-    )
-    found = builder.add(builder.call(reduce, [builder.load(many)]), builder.load(rest))
+    words = called(builder, "llvm.vector.reduce.add.v8i64", INT64, builder.load(many))
+    found = builder.add(words, builder.load(rest))
     return builder.sitofp(found, FLOAT)
 
 
@@ -265,9 +254,7 @@ def _as_written(typingctx, value):  # noqa: ARG001
     """The value, computed before and apart from what is computed from it, also where sums may be reordered."""
 
     def codegen(context, builder, signature, args):  # noqa: ARG001
-        kind = ir.FunctionType(FLOAT, [FLOAT])
-        fence = cgutils.get_or_insert_function(builder.module, kind, "llvm.arithmetic.fence.f32")
-        return builder.call(fence, [args[0]])
+        return called(builder, "llvm.arithmetic.fence.f32", FLOAT, args[0])
 
     return types.float32(types.float32), codegen
 
