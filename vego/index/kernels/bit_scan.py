@@ -19,7 +19,7 @@ from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.distance import HAMMING
 from vego.index.kernels.flat import BLOCK_BYTES, UNFILLED, in_order, sift_down
 from vego.index.kernels.intrinsics import INT8, INT32, INT64, called, load_at, row_pointer
-from vego.index.kernels.rows import address_in, chunk_of, row_bytes
+from vego.index.kernels.rows import address_in, array_with, chunk_of, row_bytes
 
 ROWS = 8  # compared at once
 MOST_ROWS = 2048  # of a block: their addresses stay in the first-level cache
@@ -175,8 +175,7 @@ def find_rows(vectors, candidates, listed, low, high, addresses):
     if listed:
         for j in range(low, high):
             slot = np.int64(candidates[np.uint64(j)])
-            if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-                chunk = chunk_of(vectors, slot)
+            chunk = array_with(vectors, chunk, slot)
             addresses[np.uint64(j - low)] = address_in(vectors, chunk, slot, size)
     else:
         done = low

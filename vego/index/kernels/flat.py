@@ -10,7 +10,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.distance import COSINE, inverse_norm, operation_of, rank_value, reported_distance
-from vego.index.kernels.rows import address_in, chunk_of, norm_at, row_bytes
+from vego.index.kernels.rows import address_in, array_with, norm_at, row_bytes
 from vego.index.kernels.scoring import row_sum
 
 BLOCK_BYTES = 1 << 18
@@ -89,8 +89,7 @@ def exact_scan(
                 slot = np.int64(candidates[j]) if listed else np.int64(j)
                 if accept.shape[0] and not accept[slot]:
                     continue
-                if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-                    chunk = chunk_of(vectors, slot)
+                chunk = array_with(vectors, chunk, slot)
                 # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
                 total = row_sum(operation_of(metric), kind, address_in(vectors, chunk, slot, size), query)
                 inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)

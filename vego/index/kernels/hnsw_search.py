@@ -13,7 +13,7 @@ from vego.index.kernels.agreement import query_rows
 from vego.index.kernels.distance import COSINE, encode_query, operation_of, rank_value, reported_distance
 from vego.index.kernels.rows import (
     address_in,
-    chunk_of,
+    array_with,
     kind_of,
     norm_at,
     prefetch_norm,
@@ -53,26 +53,24 @@ def rerank_pool(
     """
     size, kind, operation = row_bytes(vectors), kind_of(vectors), operation_of(metric)
     chunk = ahead = np.uint64(0)  # the arrays that the last rows were in
-    mean = squares = np.float64(0)
+    summed = squares = np.float64(0)
     for i in range(-AHEAD, count):
         if i + AHEAD < count:
             slot = pool[np.uint64(i + AHEAD)] & SLOT_MASK
-            if slot < vectors[ahead, 0] or slot >= vectors[ahead + np.uint64(1), 0]:
-                ahead = chunk_of(vectors, slot)
+            ahead = array_with(vectors, ahead, slot)
             prefetch_row(vectors, ahead, slot, size)
             if metric == COSINE:
                 prefetch_norm(vectors, inverse_norms, ahead, slot)
         if i < 0:
             continue
         slot = pool[np.uint64(i)] & SLOT_MASK
-        if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-            chunk = chunk_of(vectors, slot)
+        chunk = array_with(vectors, chunk, slot)
         # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
         total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
         inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
         value = rank_value(metric, total, inverse, query_inverse)
         off = np.float64(value) * scale - np.float64(pool[np.uint64(i)] >> 32)
-        mean += off
+        summed += off
         squares += off * off
         place = i
         while place > 0 and (
@@ -84,7 +82,7 @@ def rerank_pool(
         exact[place] = value
         order[place] = slot
     write_found(metric, exact, order, count, slots, distances)
-    mean /= max(count, 1)
+    mean = summed / max(count, 1)
     return np.sqrt(max(squares / max(count, 1) - mean * mean, 0))
 
 

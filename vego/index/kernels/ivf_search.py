@@ -29,7 +29,7 @@ from vego.index.kernels.rotation import rotate_rows
 from vego.index.kernels.rows import (
     address_at,
     address_in,
-    chunk_of,
+    array_with,
     kind_of,
     norm_at,
     prefetch_row,
@@ -118,8 +118,7 @@ def rerank_bounded(
     for i in range(-AHEAD, count):
         if i + AHEAD < count:
             slot = pool[np.uint64(i + AHEAD)] & SLOT_MASK
-            if slot < vectors[ahead, 0] or slot >= vectors[ahead + np.uint64(1), 0]:
-                ahead = chunk_of(vectors, slot)
+            ahead = array_with(vectors, ahead, slot)
             prefetch_row(vectors, ahead, slot, size)
         if i < 0:
             continue
@@ -127,8 +126,7 @@ def rerank_bounded(
             scored = i
             break
         slot = pool[np.uint64(i)] & SLOT_MASK
-        if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-            chunk = chunk_of(vectors, slot)
+        chunk = array_with(vectors, chunk, slot)
         # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
         total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
         inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
@@ -321,8 +319,7 @@ def scan_members(metric, vectors, inverse_norms, members, first, last, point, ac
         slot = members[np.uint32(place)]
         if accept.shape[0] and not accept[slot]:
             continue
-        if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-            chunk = chunk_of(vectors, np.int64(slot))
+        chunk = array_with(vectors, chunk, np.int64(slot))
         value = row_sum(operation_of(metric), kind_of(vectors), address_at(vectors, chunk, slot), point)
         if metric == COSINE:
             value *= norm_at(vectors, inverse_norms, chunk, slot)

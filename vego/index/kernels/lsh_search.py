@@ -13,7 +13,7 @@ from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.code_scan import AHEAD
 from vego.index.kernels.distance import HAMMING, operation_of
 from vego.index.kernels.flat import UNFILLED, in_order, sift_down
-from vego.index.kernels.rows import address_in, chunk_of, kind_of, prefetch_row, row_bytes
+from vego.index.kernels.rows import address_in, array_with, kind_of, prefetch_row, row_bytes
 from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import next_stamp
 
@@ -62,8 +62,7 @@ def search_buckets(
                 for place in range(first - AHEAD, last):
                     if place + AHEAD < last:
                         slot = np.int64(row[np.uint64(place + AHEAD)])
-                        if slot < vectors[ahead, 0] or slot >= vectors[ahead + np.uint64(1), 0]:
-                            ahead = chunk_of(vectors, slot)
+                        ahead = array_with(vectors, ahead, slot)
                         prefetch_row(vectors, ahead, slot, size)
                     if place < first:
                         continue
@@ -74,8 +73,7 @@ def search_buckets(
                     if accept.shape[0] and not accept[slot]:
                         continue
                     found += 1
-                    if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
-                        chunk = chunk_of(vectors, slot)
+                    chunk = array_with(vectors, chunk, slot)
                     value = row_sum(
                         operation_of(HAMMING), kind, address_in(vectors, chunk, slot, size), query
                     )

@@ -32,6 +32,14 @@ def chunk_of(vectors, slot):
 
 
 @kernel
+def array_with(vectors, chunk, slot):
+    """`chunk_of`, which is not asked where the slot is in `chunk`, as the one before often is."""
+    if slot < vectors[chunk, 0] or slot >= vectors[chunk + np.uint64(1), 0]:
+        return chunk_of(vectors, slot)
+    return chunk
+
+
+@kernel
 def kind_of(vectors):
     """What the rows are made of: see vego/vector_type.py."""
     return vectors[np.uint64(vectors.shape[0] - 1), 2]
