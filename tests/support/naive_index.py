@@ -70,13 +70,13 @@ def neighbours(links, row):
 def walk(codes, bias, links, rows_of, query, seed, limit):
     """The `limit` nearest slots that best-first search finds; `rows_of` maps a slot to its link row.
 
-    Of equally far ones, those whose links were followed already come last.
+    Of equally far ones, those whose links were followed already come last. Returns how many slots were met, too.
     """
     pool, seen = [(distance(codes, bias, seed, query), False, seed)], {seed}
     while True:
         waiting = [place for place, (_, expanded, _) in enumerate(pool) if not expanded]
         if not waiting:
-            return [slot for _, _, slot in pool]
+            return [slot for _, _, slot in pool], len(seen)
         away, _, node = pool[waiting[0]]
         pool[waiting[0]] = (away, True, node)
         for slot in neighbours(links, rows_of(node)):
@@ -190,7 +190,7 @@ def own_links(graph, params, node, first):
         if first and layer <= graph.top:
             table = graph.upper if layer else graph.links
             rows_of = (lambda v, up=layer - 1: int(graph.upper_start[v]) + up) if layer else (lambda v: v)
-            found = walk(codes, bias, table, rows_of, query, seed, params.ef_construction)
+            found, _ = walk(codes, bias, table, rows_of, query, seed, params.ef_construction)
             seed = found[0]
         found += [other for other in range(first, node) if graph.levels[other] >= layer]
         found.sort(key=lambda v: (distance(codes, bias, v, query), v))

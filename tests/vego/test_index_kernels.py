@@ -231,17 +231,33 @@ def test_stamps_wrap_by_clearing():
         stamps[:9] = expected
 
 
+@pytest.mark.parametrize("places", [1, 2, 32, 2048])
 @pytest.mark.parametrize("limit", [1, 3, 40])
-def test_walk(case, limit):
+def test_walk(case, limit, places):
+    """Also where what was seen is forgotten at once."""
     g = case.graph
-    pool, fresh, stamps = np.empty(limit, np.int64), np.empty(64, np.int64), np.zeros(700, np.uint8)
+    pool, fresh = np.empty(limit, np.int64), np.empty(64, np.int64)
     for seed in (0, 17, 599):
-        count = walk.walk(
+        seen = np.arange(places, dtype=np.uint32)
+        count, scored = walk.walk(
             g.codes, g.bias, g.links, g.upper_start, 0, g.rows, case.code, 0, np.uint32(seed), limit,
-            stamps, walk.next_stamp(stamps), pool, fresh,
+            seen, pool, fresh,
         )  # fmt: skip
         found = (pool[:count] & walk.SLOT_MASK).tolist()
-        assert found == naive.walk(g.codes, g.bias, g.links, lambda v: v, case.code[0], seed, limit)
+        expected, met = naive.walk(g.codes, g.bias, g.links, lambda v: v, case.code[0], seed, limit)
+        assert found == expected
+        assert scored == met if places == 2048 else scored >= met
+
+
+def test_a_table_of_what_was_seen():
+    for limit, places in ((1, 256), (8, 256), (9, 512), (1000, 1 << 15), (1 << 20, 1 << 20)):
+        seen = walk.seen_table(limit)
+        assert seen.dtype == np.uint32 and len(seen) == places
+        some = np.random.default_rng(4).choice(1 << 31, min(places, 4096), replace=False).astype(np.uint32)
+        taken = [walk.place_of(slot, walk.unused_bits(seen)) for slot in some]
+        assert min(taken) >= 0 and max(taken) < places
+        assert len(set(taken)) > 0.58 * len(some)
+    assert walk.place_of(np.uint32(walk.NONE), walk.unused_bits(np.empty(1, np.uint32))) == 0
 
 
 def test_descend(case):
@@ -460,7 +476,7 @@ def test_repair_reaches_every_node(case, cap):
     assert naive.reachable(links, 600, 3) == 20
     missing = repair.attach_unreachable(
         g.codes, g.bias, links, g.upper_start, 600, np.uint32(3), cap, 30,
-        np.zeros(700, np.uint8), np.empty(600, np.bool_), np.empty(600, np.uint32),
+        np.empty(600, np.bool_), np.empty(600, np.uint32),
     )  # fmt: skip
     assert missing == 0
     assert naive.reachable(links, 600, 3) == 600

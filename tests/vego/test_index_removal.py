@@ -18,7 +18,6 @@ from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import removal
 from vego.index.hnsw.build import offsets_of_codes, with_all_reachable
 from vego.index.kernels.removal import BEHIND
-from vego.index.scratch import StampPool
 
 METRICS = ["l2", "cosine", "ip", "l1"]
 NONE = naive.NONE
@@ -141,7 +140,7 @@ def by_hand(index, removed):
         upper_start=np.concatenate([[0], np.cumsum(levels)]).astype(np.uint32),
         rows=len(links), entry=entry, top=int(levels[entry]),
     )  # fmt: skip
-    return with_all_reachable(smaller, params, StampPool()), upper
+    return with_all_reachable(smaller, params), upper
 
 
 @pytest.mark.parametrize("metric", METRICS)

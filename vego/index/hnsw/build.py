@@ -19,7 +19,6 @@ from vego.index.hnsw.encoding import encode, offsets_of_codes
 from vego.index.hnsw.graph import NONE, HnswGraph, code_rows, with_room
 from vego.index.hnsw.params import HnswParams, levels_of
 from vego.index.quantize import train_scale
-from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
 from vego.table.vectors import Vectors
 
@@ -38,7 +37,6 @@ def grow(
     vectors: Vectors,
     stop: int,
     threads: int | None,
-    stamps: StampPool,
 ) -> Iterator[HnswGraph]:
     """Index the rows [graph.rows, stop), yielding the graph after each batch; each is complete in itself.
 
@@ -55,10 +53,10 @@ def grow(
         run = pool.map if workers > 1 else map
         while graph.rows < stop:
             size = min(max(FIRST_BATCH, graph.rows // 4), LARGEST_BATCH, stop - graph.rows)
-            graph = _add_batch(graph, params, graph.rows + size, stamps, run)
+            graph = _add_batch(graph, params, graph.rows + size, run)
             yield graph
     if graph.rows - graph.checked >= graph.rows // 8:
-        yield with_all_reachable(graph, params, stamps)
+        yield with_all_reachable(graph, params)
 
 
 def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: int) -> HnswGraph:
@@ -81,21 +79,20 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: in
     return graph
 
 
-def with_all_reachable(graph: HnswGraph, params: HnswParams, stamps: StampPool) -> HnswGraph:
+def with_all_reachable(graph: HnswGraph, params: HnswParams) -> HnswGraph:
     """The graph with a link to every node that no other leads to; its own arrays are written to."""
     from vego.index.kernels.repair import attach_unreachable
 
-    with stamps.borrow(graph.capacity) as mine:
-        attach_unreachable(
-            graph.codes, graph.bias, graph.links, graph.upper_start,
-            graph.rows, np.uint32(graph.entry), 2 * params.m, params.ef_construction, mine,
-            np.zeros(graph.rows, np.bool_), np.empty(graph.rows, np.uint32),
-        )  # fmt: skip
+    attach_unreachable(
+        graph.codes, graph.bias, graph.links, graph.upper_start,
+        graph.rows, np.uint32(graph.entry), 2 * params.m, params.ef_construction,
+        np.zeros(graph.rows, np.bool_), np.empty(graph.rows, np.uint32),
+    )  # fmt: skip
     return replace(graph, checked=graph.rows)
 
 
 def _add_batch(
-    graph: HnswGraph, params: HnswParams, stop: int, stamps: StampPool, run: Callable[..., Iterable[None]]
+    graph: HnswGraph, params: HnswParams, stop: int, run: Callable[..., Iterable[None]]
 ) -> HnswGraph:
     from vego.index.kernels.hnsw_build import link_batch, merge_links
 
@@ -103,12 +100,11 @@ def _add_batch(
     codes, bias, offset = graph.codes, graph.bias, graph.offset
 
     def link(first: int) -> None:
-        with stamps.borrow(graph.capacity) as mine:
-            link_batch(
-                codes, bias, offset, graph.links, graph.upper, graph.upper_start, graph.levels,
-                start, graph.entry, graph.top, first, min(first + TASK_NODES, stop),
-                params.m, params.strictness, params.ef_construction, mine,
-            )  # fmt: skip
+        link_batch(
+            codes, bias, offset, graph.links, graph.upper, graph.upper_start, graph.levels,
+            start, graph.entry, graph.top, first, min(first + TASK_NODES, stop),
+            params.m, params.strictness, params.ef_construction,
+        )  # fmt: skip
 
     def merge(table: Array, cap: int, edges: tuple[Array, Array, Array]) -> None:
         rows, targets, sources = edges

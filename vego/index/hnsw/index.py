@@ -200,7 +200,7 @@ class HnswIndex(Walked):
         with self._extending:
             if stop <= self.rows:
                 return self.rows
-            for graph in grow(self._graph, self.params, known, stop, threads, self._stamps):
+            for graph in grow(self._graph, self.params, known, stop, threads):
                 self._adopt(graph)
                 if progress is not None:
                     progress(graph.rows, stop)
@@ -365,11 +365,8 @@ class HnswIndex(Walked):
         rows = search.snapshot.rows
         if rows <= search.ef:
             return rows
-        pool = StampPool()
         queries = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")
-        search._replace(stamps=pool).settled(lambda one: one.walk(queries, *result_arrays(1, k), 1))
-        stamps = pool.take(rows)
-        return int(np.count_nonzero(stamps[:rows]))
+        return search.settled(lambda one: one.walked(queries, *result_arrays(1, k)))
 
     def scan_codes(
         self,

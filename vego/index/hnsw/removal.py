@@ -70,7 +70,7 @@ def without(
         checked=0,
         shared=False,
     )
-    return with_all_reachable(smaller, params, stamps)
+    return with_all_reachable(smaller, params)
 
 
 def _heal(

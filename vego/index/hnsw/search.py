@@ -108,27 +108,17 @@ class Search(NamedTuple):
 
         Where it would hold all rows as candidates, or finds fewer than asked for, all rows are scanned instead.
         """
-        from vego.index.kernels.hnsw_search import search_graph  # numba loads on first use
-
         rows = self.snapshot.rows
         if rows <= self.ef:
             self._scan_each(queries, np.arange(len(queries)), np.arange(rows), slots, distances, threads)
             return
 
-        def some(queries: Array, slots: Array, distances: Array) -> None:
-            stamps = self.stamps.take(rows)
-            search_graph(
-                self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, queries,
-                self.ef, self.rerank, stamps, slots, distances,
-            )  # fmt: skip
-            self.stamps.give(stamps)
-
         def task(first: int, last: int) -> None:
-            some(queries[first:last], slots[first:last], distances[first:last])
+            self.walked(queries[first:last], slots[first:last], distances[first:last])
 
         at = min(slots.shape[1], rows) - 1
         if len(queries) == 1:  # every microsecond counts
-            some(queries, slots, distances)
+            self.walked(queries, slots, distances)
             if slots[0, at] >= 0:
                 return
         else:
@@ -137,18 +127,26 @@ class Search(NamedTuple):
         if len(short):
             self._scan_each(queries, short, np.arange(rows), slots, distances, threads)
 
+    def walked(self, queries: Array, slots: Array, distances: Array) -> int:
+        """Write what walks of the graph find for each query; returns how many nodes were scored."""
+        from vego.index.kernels.hnsw_search import search_graph  # numba loads on first use
+
+        scored: int = search_graph(
+            self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, queries,
+            self.ef, self.rerank, slots, distances,
+        )  # fmt: skip
+        return scored
+
     def walk_one(self, query: Array, k: int, ef: int, rerank: int) -> tuple[Array, Array]:
         """`walk` for one query (d,), with its own ef and rerank, in the fewest steps: slots and distances (k,)."""
         from vego.index.kernels.hnsw_search import search_graph
 
         slots, distances = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
         rerank = self.snapshot.depth(ef, rerank)
-        stamps = self.stamps.take(self.snapshot.rows)
         search_graph(
             self.metric.code, self.vectors, self.inverse_norms, *self.snapshot, query[None],
-            ef, rerank, stamps, slots, distances,
+            ef, rerank, slots, distances,
         )  # fmt: skip
-        self.stamps.give(stamps)
         if slots[0, k - 1] < 0:
             everything = np.arange(self.snapshot.rows)
             found = self._replace(ef=ef, rerank=rerank)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import agreement, as_query, query_rows
-from vego.index.kernels.walk import NONE, SLOT_MASK, descend, insert, key_of, next_stamp, walk
+from vego.index.kernels.walk import NONE, SLOT_MASK, descend, insert, key_of, seen_table, walk
 
 
 @kernel
@@ -50,12 +50,13 @@ def select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen
 @kernel
 def link_batch(
     codes, bias, offset, links, upper, upper_start, levels, rows, entry, top,
-    start, stop, degree, strictness, ef, stamps,
+    start, stop, degree, strictness, ef,
 ):  # fmt: skip
     """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`."""
     code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(max(links.shape[1], upper.shape[1]) + 1, np.int64)
+    seen = seen_table(ef)
     chosen = query_rows(codes, degree)
     for node in range(start, stop):
         as_query(codes, node, code[0])
@@ -67,22 +68,8 @@ def link_batch(
             count = 0
             table = links if layer == 0 else upper
             if rows > 0 and layer <= top:
-                stamp = next_stamp(stamps)
-                count = walk(
-                    codes,
-                    bias,
-                    table,
-                    upper_start,
-                    layer,
-                    rows,
-                    code,
-                    0,
-                    seed,
-                    ef,
-                    stamps,
-                    stamp,
-                    pool,
-                    fresh,
+                count, _ = walk(
+                    codes, bias, table, upper_start, layer, rows, code, 0, seed, ef, seen, pool, fresh
                 )
                 seed = np.uint32(pool[0] & SLOT_MASK)
             for other in range(rows, node):

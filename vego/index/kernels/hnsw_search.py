@@ -24,7 +24,7 @@ from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import (
     SLOT_MASK,
     descend,
-    next_stamp,
+    seen_table,
     walk,
 )
 
@@ -89,21 +89,27 @@ def rerank_pool(
 @kernel
 def search_graph(
     metric, vectors, inverse_norms, codes, bias, links, upper, upper_start, frame, inverse_step,
-    rows, entry, top, queries, ef, rerank, stamps, slots, distances,
+    rows, entry, top, queries, ef, rerank, slots, distances,
 ):  # fmt: skip
-    """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k)."""
+    """k nearest of each query by the graph, to slots int64 (m, k) and distances float32 (m, k).
+
+    Returns how many nodes of layer 0 were scored for all of them.
+    """
     code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(links.shape[1] + 1, np.int64)
+    seen = seen_table(ef)
+    total = 0
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
         query = queries[i]
         inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
-        stamp = next_stamp(stamps)
-        count = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, stamps, stamp, pool, fresh)
+        count, scored = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, seen, pool, fresh)
+        total += scored
         count = min(count, rerank)
         rerank_pool(
             metric, vectors, inverse_norms, query, inverse, 0, pool, count, slots[i], distances[i], exact, order
         )  # fmt: skip
+    return total

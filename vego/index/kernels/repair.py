@@ -6,7 +6,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import as_query, query_rows
-from vego.index.kernels.walk import NONE, SLOT_MASK, next_stamp, walk
+from vego.index.kernels.walk import NONE, SLOT_MASK, seen_table, walk
 
 ROUNDS = 4
 
@@ -43,7 +43,7 @@ def append_link(links, node, slot, cap):
 
 
 @kernel
-def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, stamps, pool, fresh):
+def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, met, pool, fresh):
     """Link `node` from the nearest node that has room, of as many as `pool` holds.
 
     Where none has room, the node is put into the last link v -> w of the nearest: v -> node -> w, so that
@@ -51,8 +51,7 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, stamps
     """
     as_query(codes, node, code[0])
     ef = pool.shape[0]
-    stamp = next_stamp(stamps)
-    count = walk(codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, stamps, stamp, pool, fresh)
+    count, _ = walk(codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, met, pool, fresh)
     for i in range(count):
         if append_link(links, np.uint32(pool[i] & SLOT_MASK), node, cap):
             return
@@ -64,9 +63,7 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, stamps
 
 
 @kernel
-def attach_unreachable(
-    codes, bias, links, upper_start, rows, entry, cap, ef, stamps, seen, queue
-):  # fmt: skip
+def attach_unreachable(codes, bias, links, upper_start, rows, entry, cap, ef, seen, queue):
     """Link every node that `entry` does not reach on layer 0; returns how many the last round found.
 
     `seen` (rows,) bool and `queue` (rows,) uint32 are scratch.
@@ -74,6 +71,7 @@ def attach_unreachable(
     code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(links.shape[1] + 1, np.int64)
+    met = seen_table(ef)
     missing = 0
     for _ in range(ROUNDS):  # a link replaced on the way may cut another node off
         seen[:] = False
@@ -84,6 +82,6 @@ def attach_unreachable(
         for number in range(rows):
             if not seen[number]:
                 node = np.uint32(number)
-                attach(codes, bias, links, upper_start, rows, entry, cap, node, code, stamps, pool, fresh)
+                attach(codes, bias, links, upper_start, rows, entry, cap, node, code, met, pool, fresh)
                 reach(links, node, seen, queue)
     return missing
