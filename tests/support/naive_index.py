@@ -67,25 +67,24 @@ def neighbours(links, row):
     return [int(v) for v in links[row] if v != NONE]
 
 
-def walk(codes, bias, links, rows_of, query, seed, limit):
-    """The `limit` nearest slots that best-first search finds; `rows_of` maps a slot to its link row.
+def walk(codes, bias, links, rows_of, query, seed, limit, newest=False):
+    """What best-first search finds, nearest first, and how many it met; `rows_of` maps slots to rows of links.
 
-    Of equally far ones, those whose links were followed already come last. Returns how many slots were met, too.
+    Of equally near slots the lowest come first, or the highest.
     """
-    pool, seen = [(distance(codes, bias, seed, query), False, seed)], {seed}
+
+    def ranked(slots):
+        return sorted(slots, key=lambda v: (distance(codes, bias, v, query), -v if newest else v))
+
+    pool, seen, expanded = [seed], {seed}, set()
     while True:
-        waiting = [place for place, (_, expanded, _) in enumerate(pool) if not expanded]
+        waiting = [slot for slot in pool if slot not in expanded]
         if not waiting:
-            return [slot for _, _, slot in pool], len(seen)
-        away, _, node = pool[waiting[0]]
-        pool[waiting[0]] = (away, True, node)
-        for slot in neighbours(links, rows_of(node)):
-            if slot not in seen:
-                seen.add(slot)
-                found = (distance(codes, bias, slot, query), False, slot)
-                if len(pool) < limit or found < pool[-1]:
-                    pool.insert(sum(item < found for item in pool), found)
-                    del pool[limit:]
+            return pool, len(seen)
+        expanded.add(waiting[0])
+        fresh = [slot for slot in neighbours(links, rows_of(waiting[0])) if slot not in seen]
+        seen.update(fresh)
+        pool = ranked(pool + fresh)[:limit]
 
 
 def walk_accepted(codes, bias, links, query, seed, limit, accept):
@@ -190,10 +189,10 @@ def own_links(graph, params, node, first):
         if first and layer <= graph.top:
             table = graph.upper if layer else graph.links
             rows_of = (lambda v, up=layer - 1: int(graph.upper_start[v]) + up) if layer else (lambda v: v)
-            found, _ = walk(codes, bias, table, rows_of, query, seed, params.ef_construction)
+            found, _ = walk(codes, bias, table, rows_of, query, seed, params.ef_construction, newest=True)
             seed = found[0]
         found += [other for other in range(first, node) if graph.levels[other] >= layer]
-        found.sort(key=lambda v: (distance(codes, bias, v, query), v))
+        found.sort(key=lambda v: (distance(codes, bias, v, query), -v))
         found = found[: params.ef_construction]
         result[layer] = select(codes, bias, graph.offset, node, found, params.m, params.strictness)
     return result

@@ -16,7 +16,7 @@ from vego.index.hnsw.index import HnswIndex
 from vego.index.kernels import agreement, code_scan, hnsw_build, hnsw_filtered, intrinsics, repair, walk
 from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
 from vego.index.metrics import Metric
-from vego.index.views import marked_slots
+from vego.index.views import aligned_empty, marked_slots
 from vego.table.vectors import Vectors
 
 METRICS = ["l2", "cosine", "ip", "l1"]
@@ -231,9 +231,10 @@ def test_stamps_wrap_by_clearing():
         stamps[:9] = expected
 
 
+@pytest.mark.parametrize("ties", [walk.OLDEST_FIRST, walk.NEWEST_FIRST])
 @pytest.mark.parametrize("places", [1, 2, 32, 2048])
 @pytest.mark.parametrize("limit", [1, 3, 40])
-def test_walk(case, limit, places):
+def test_walk(case, limit, places, ties):
     """Also where what was seen is forgotten at once."""
     g = case.graph
     pool, fresh = np.empty(limit, np.int64), np.empty(64, np.int64)
@@ -241,12 +242,29 @@ def test_walk(case, limit, places):
         seen = np.arange(places, dtype=np.uint32)
         count, scored = walk.walk(
             g.codes, g.bias, g.links, g.upper_start, 0, g.rows, case.code, 0, np.uint32(seed), limit,
-            seen, pool, fresh,
+            ties, seen, pool, fresh,
         )  # fmt: skip
-        found = (pool[:count] & walk.SLOT_MASK).tolist()
-        expected, met = naive.walk(g.codes, g.bias, g.links, lambda v: v, case.code[0], seed, limit)
+        found = [walk.slot_of(key ^ ties) for key in pool[:count]]
+        newest = ties == walk.NEWEST_FIRST
+        expected, met = naive.walk(g.codes, g.bias, g.links, lambda v: v, case.code[0], seed, limit, newest)
         assert found == expected
         assert scored == met if places == 2048 else scored >= met
+
+
+@pytest.mark.parametrize("places", [1, 4, 1024])
+def test_a_walk_among_equals_ends(places):
+    """Where nothing is nearer than what was forgotten, nothing comes back."""
+    rng = np.random.default_rng(9)
+    codes, bias = aligned_empty((200, 64), np.uint8), np.zeros(200, np.int32)
+    codes[:] = 0
+    links = rng.integers(0, 200, (200, 8)).astype(np.uint32)
+    pool, fresh = np.empty(5, np.int64), np.empty(64, np.int64)
+    count, _ = walk.walk(
+        codes, bias, links, np.zeros(201, np.uint32), 0, 200, np.zeros((1, 64), np.int8), 0, np.uint32(150), 5,
+        walk.OLDEST_FIRST, np.empty(places, np.uint32), pool, fresh,
+    )  # fmt: skip
+    expected, _ = naive.walk(codes, bias, links, lambda v: v, np.zeros(64, np.int8), 150, 5)
+    assert [walk.slot_of(key) for key in pool[:count]] == expected
 
 
 def test_a_table_of_what_was_seen():
@@ -282,7 +300,7 @@ def test_walk_accepted(case, share):
         g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 600,
         stamps, walk.next_stamp(stamps), pool, fresh, best,
     )  # fmt: skip
-    found = (best[:count] & walk.SLOT_MASK).tolist()
+    found = [walk.slot_of(key) for key in best[:count]]
     assert found == naive.walk_accepted(g.codes, g.bias, g.links, case.code[0], 5, 12, accept)
     assert count <= scored <= 600
     gave_up, scored = hnsw_filtered.walk_past(
@@ -311,7 +329,7 @@ def test_walk_through(case, share, room):
         count, work = hnsw_filtered.walk_through(
             *arguments, 10_000, stamps, walk.next_stamp(stamps), hops, fresh, pool, room
         )
-        found = (pool[:count] & walk.SLOT_MASK).tolist()
+        found = [walk.slot_of(key) for key in pool[:count]]
         expected = naive.walk_through(
             g.codes, g.bias, g.links, case.code[0], entry, wanted, 12, accept, len(fresh), room
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.intrinsics import dot_codes
-from vego.index.kernels.walk import SLOT_MASK, insert
+from vego.index.kernels.walk import insert, pool_key, slot_of
 
 WEIGHED = 4  # centres nearest by code that are compared in float32
 
@@ -38,16 +38,16 @@ def nearest_centroids(points, codes, centres, offsets, centroids, start, stop, l
         worst = np.int64(0x7FFFFFFFFFFFFFFF)
         for c in range(count):
             distance = np.int64(offsets[c]) - 2 * np.int64(dot_codes(codes, i, centres, c))
-            key = (distance << 32) | c
+            key = pool_key(distance, c)
             if key < worst:
                 insert(pool, held, weighed, key)
                 held = min(held + 1, weighed)
                 if held == weighed:
                     worst = pool[weighed - 1]
         row = points[np.uint32(i)]
-        best, chosen = np.float32(np.inf), pool[0] & SLOT_MASK
+        best, chosen = np.float32(np.inf), slot_of(pool[0])
         for j in range(held):
-            number = pool[j] & SLOT_MASK
+            number = slot_of(pool[j])
             centroid = centroids[np.uint32(number)]
             total = np.float32(0)
             for t in range(row.shape[0]):

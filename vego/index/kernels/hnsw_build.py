@@ -12,7 +12,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import agreement, as_query, query_rows
-from vego.index.kernels.walk import NONE, SLOT_MASK, descend, insert, key_of, seen_table, walk
+from vego.index.kernels.walk import NEWEST_FIRST, NONE, descend, insert, key_of, seen_table, slot_of, walk
 
 
 @kernel
@@ -32,7 +32,7 @@ def select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen
     for i in range(count):
         if picked == limit:
             break
-        slot = np.uint32(pool[i] & SLOT_MASK)
+        slot = np.uint32(slot_of(pool[i]))
         to_node = (pool[i] >> 32) + offset[own]
         keep = True
         for j in range(picked):
@@ -52,7 +52,11 @@ def link_batch(
     codes, bias, offset, links, upper, upper_start, levels, rows, entry, top,
     start, stop, degree, strictness, ef,
 ):  # fmt: skip
-    """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`."""
+    """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`.
+
+    Of equally near nodes the newest are taken: were it the oldest, all copies of a row would have links to the same
+    few, and none would be left to lead to the others.
+    """
     code = query_rows(codes, 1)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(max(links.shape[1], upper.shape[1]) + 1, np.int64)
@@ -69,15 +73,17 @@ def link_batch(
             table = links if layer == 0 else upper
             if rows > 0 and layer <= top:
                 count, _ = walk(
-                    codes, bias, table, upper_start, layer, rows, code, 0, seed, ef, seen, pool, fresh
-                )
-                seed = np.uint32(pool[0] & SLOT_MASK)
+                    codes, bias, table, upper_start, layer, rows, code, 0, seed, ef, NEWEST_FIRST, seen, pool, fresh
+                )  # fmt: skip
+                seed = np.uint32(slot_of(pool[0] ^ NEWEST_FIRST))
             for other in range(rows, node):
                 if levels[other] >= layer:
-                    key = key_of(codes, bias, np.uint32(other), code, 0)
+                    key = key_of(codes, bias, np.uint32(other), code, 0) ^ NEWEST_FIRST
                     if count < ef or key < pool[count - 1]:
                         insert(pool, count, ef, key)
                         count = min(count + 1, ef)
+            for i in range(count):
+                pool[i] ^= NEWEST_FIRST
             row = table[np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else np.uint32(node)]
             picked = select(codes, bias, offset, node, pool, count, degree, strictness, chosen, row)
             row[picked:] = NONE

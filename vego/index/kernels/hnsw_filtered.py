@@ -30,12 +30,12 @@ from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.walk import (
     EXPANDED,
     NONE,
-    SLOT_MASK,
     WORST,
     descend,
     insert,
     key_of,
     next_stamp,
+    slot_of,
 )
 
 BLOCK = 4096  # mask entries counted at a time
@@ -92,7 +92,7 @@ def walk_past(
     count = 1
     current = 0
     while current < count and (taken < limit or pool[current] <= best[limit - 1]):
-        node = np.uint32(pool[current] & SLOT_MASK)
+        node = np.uint32(slot_of(pool[current]))
         pool[current] |= EXPANDED
         row = links[node]
         found = 0
@@ -206,7 +206,7 @@ def walk_through(
             current += 1
         if current >= count:
             return count, work
-        node = np.uint32(pool[current] & SLOT_MASK)
+        node = np.uint32(slot_of(pool[current]))
         pool[current] |= EXPANDED
         found, looked = look_around(links, rows, accept, node, stamps, stamp, hops, fresh, room)
 

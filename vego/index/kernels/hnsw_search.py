@@ -22,9 +22,10 @@ from vego.index.kernels.rows import (
 )
 from vego.index.kernels.scoring import row_sum
 from vego.index.kernels.walk import (
-    SLOT_MASK,
+    OLDEST_FIRST,
     descend,
     seen_table,
+    slot_of,
     walk,
 )
 
@@ -56,14 +57,14 @@ def rerank_pool(
     summed = squares = np.float64(0)
     for i in range(-AHEAD, count):
         if i + AHEAD < count:
-            slot = pool[np.uint64(i + AHEAD)] & SLOT_MASK
+            slot = slot_of(pool[np.uint64(i + AHEAD)])
             ahead = array_with(vectors, ahead, slot)
             prefetch_row(vectors, ahead, slot, size)
             if metric == COSINE:
                 prefetch_norm(vectors, inverse_norms, ahead, slot)
         if i < 0:
             continue
-        slot = pool[np.uint64(i)] & SLOT_MASK
+        slot = slot_of(pool[np.uint64(i)])
         chunk = array_with(vectors, chunk, slot)
         # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
         total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
@@ -106,7 +107,9 @@ def search_graph(
         query = queries[i]
         inverse = encode_query(metric, query, frame, inverse_step, code[0])
         seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
-        count, scored = walk(codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, seen, pool, fresh)
+        count, scored = walk(
+            codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, OLDEST_FIRST, seen, pool, fresh
+        )
         total += scored
         count = min(count, rerank)
         rerank_pool(

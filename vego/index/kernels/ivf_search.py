@@ -37,7 +37,7 @@ from vego.index.kernels.rows import (
     row_bytes,
 )
 from vego.index.kernels.scoring import half_sum, row_address, row_sum
-from vego.index.kernels.walk import SLOT_MASK, WORST, insert, key_of
+from vego.index.kernels.walk import WORST, insert, key_of, pool_key, slot_of
 
 BLOCK = 32  # rows of a block of 4-bit codes
 
@@ -48,7 +48,7 @@ def ordered(value, slot):
     bits = np.int64(np.float32(value).view(np.int32))
     if bits < 0:
         bits ^= 0x7FFFFFFF
-    return (bits << 32) | np.int64(slot)
+    return pool_key(bits, slot)
 
 
 @kernel
@@ -117,7 +117,7 @@ def rerank_bounded(
     chunk = ahead = np.uint64(0)  # the arrays that the last rows were in
     for i in range(-AHEAD, count):
         if i + AHEAD < count:
-            slot = pool[np.uint64(i + AHEAD)] & SLOT_MASK
+            slot = slot_of(pool[np.uint64(i + AHEAD)])
             ahead = array_with(vectors, ahead, slot)
             prefetch_row(vectors, ahead, slot, size)
         if i < 0:
@@ -125,7 +125,7 @@ def rerank_bounded(
         if found == k and value_of(pool[np.uint64(i)]) * scale > distances[k - 1]:
             scored = i
             break
-        slot = pool[np.uint64(i)] & SLOT_MASK
+        slot = slot_of(pool[np.uint64(i)])
         chunk = array_with(vectors, chunk, slot)
         # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
         total = row_sum(operation, kind, address_in(vectors, chunk, slot, size), query)
@@ -217,14 +217,14 @@ def search_blocks(
         )
         for j in range(near):
             lists[j] = ordered(
-                list_distance(metric, centroids, lists[j] & SLOT_MASK, point[0]), lists[j] & SLOT_MASK
+                list_distance(metric, centroids, slot_of(lists[j]), point[0]), slot_of(lists[j])
             )
         rotate_rows(point, signs)
         low, step = query_table(point[0], factor, codewords, products, table)
         low -= np.float32(epsilon) * step * np.sqrt(np.float32(codewords.shape[2]) / np.float32(12))
         count = 0
         for j in range(near):
-            number = lists[j] & SLOT_MASK
+            number = slot_of(lists[j])
             base = value_of(lists[j])
             spread = np.sqrt(length) if metric == INNER_PRODUCT else np.float32(2) * np.sqrt(base)
             count = scan_blocks(
@@ -257,13 +257,12 @@ def search_bytes(
         inverse = encode_query(metric, queries[i], row_frame, row_inverse_step, code[0])
         count, worst = 0, WORST
         for j in range(near):
-            number = lists[j] & SLOT_MASK
+            number = slot_of(lists[j])
             for place in range(starts[number], starts[number + 1]):
                 slot = members[np.uint32(place)]
                 if accept.shape[0] and not accept[slot]:
                     continue
-                key = key_of(codes, bias, np.uint32(place), code, 0)
-                key = (key & ~0xFFFFFFFF) | np.int64(slot)
+                key = pool_key(key_of(codes, bias, np.uint32(place), code, 0) >> 32, slot)
                 if key < worst:
                     insert(pool, count, rerank, key)
                     count = min(count + 1, rerank)
@@ -355,7 +354,7 @@ def search_halves(
         )
         count = 0
         for j in range(near):
-            number = lists[j] & SLOT_MASK
+            number = slot_of(lists[j])
             first, last = starts[number], starts[number + 1]
             if halves.shape[1]:
                 count = scan_halves(

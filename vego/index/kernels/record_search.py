@@ -15,7 +15,7 @@ from vego.index.kernels.distance import encode_query
 from vego.index.kernels.hnsw_search import write_found
 from vego.index.kernels.intrinsics import prefetch
 from vego.index.kernels.records import COUNT, HEADER_WORDS, ask_for, intact, record_at, record_distance
-from vego.index.kernels.walk import EXPANDED, SLOT_MASK, WORST, descend, insert, key_of, next_stamp
+from vego.index.kernels.walk import EXPANDED, WORST, descend, insert, key_of, next_stamp, slot_of
 
 ASKED = 64  # records asked for ahead of the one being scored, in a scan
 
@@ -48,7 +48,7 @@ def take_beam(pool, count, current, nodes):
     while current < count and asked < nodes.shape[0]:
         if not pool[current] & EXPANDED:
             pool[current] |= EXPANDED
-            nodes[asked] = np.uint32(pool[current] & SLOT_MASK)
+            nodes[asked] = np.uint32(slot_of(pool[current]))
             asked += 1
         current += 1
     return asked, current
@@ -148,14 +148,14 @@ def scan_records(
     inverse = encode_query(metric, query, frame, inverse_step, code[0])
     count = best_codes(codes, bias, code, candidates, pool)
     for i in range(min(ASKED, count)):
-        ask_for(place, words, pool[i] & SLOT_MASK, 1)
+        ask_for(place, words, slot_of(pool[i]), 1)
     scale = steps_in(metric, inverse_step)
     mean = squares = np.float64(0)
     taken = 0
     for i in range(count):
         if i + ASKED < count:
-            ask_for(place, words, pool[i + ASKED] & SLOT_MASK, 1)
-        node = pool[i] & SLOT_MASK
+            ask_for(place, words, slot_of(pool[i + ASKED]), 1)
+        node = slot_of(pool[i])
         if not intact(record_at(place, words, node), keys, node):
             return np.int64(node), False
         value = record_distance(metric, place, width, node, query, inverse)

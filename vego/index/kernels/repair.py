@@ -6,7 +6,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import as_query, query_rows
-from vego.index.kernels.walk import NONE, SLOT_MASK, seen_table, walk
+from vego.index.kernels.walk import NONE, OLDEST_FIRST, seen_table, slot_of, walk
 
 ROUNDS = 4
 
@@ -51,11 +51,13 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, met, p
     """
     as_query(codes, node, code[0])
     ef = pool.shape[0]
-    count, _ = walk(codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, met, pool, fresh)
+    count, _ = walk(
+        codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, OLDEST_FIRST, met, pool, fresh
+    )
     for i in range(count):
-        if append_link(links, np.uint32(pool[i] & SLOT_MASK), node, cap):
+        if append_link(links, np.uint32(slot_of(pool[i])), node, cap):
             return
-    row = links[np.uint32(pool[0] & SLOT_MASK)]
+    row = links[np.uint32(slot_of(pool[0]))]
     after = row[cap - 1]
     row[cap - 1] = node
     if not append_link(links, node, after, cap):

@@ -1,6 +1,6 @@
 """Walking one layer of the graph by codes: shared by search and construction.
 
-A pool is a sorted int64 array of keys `distance << 32 | expanded << 31 | slot`: one compare orders by
+A pool is a sorted int64 array of keys `distance << 32 | slot << 1 | expanded`: one compare orders by
 distance and then by slot, one shift inserts. Link rows end at the first NONE. Slots not below `rows` are skipped:
 another thread may be adding them to the same arrays.
 
@@ -19,11 +19,14 @@ from vego.index.kernels.agreement import agreement
 from vego.index.kernels.intrinsics import prefetch, shift_up
 
 NONE = 0xFFFFFFFF
-EXPANDED = 1 << 31
-SLOT_MASK = EXPANDED - 1
+EXPANDED = 1
 WORST = (1 << 63) - 1
 SEEN_PLACES = 32  # of the table, for each candidate held; a walk meets about 20 nodes for each
 MOST_PLACES = 1 << 20
+OLDEST_FIRST, NEWEST_FIRST = (
+    0,
+    0xFFFFFFFE,
+)  # flipped in the keys of a walk: which of equally near slots come first
 MULTIPLIER = 2_654_435_769  # 2^32 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
 
 
@@ -63,10 +66,22 @@ def place_of(slot, unused):
 
 
 @kernel
+def pool_key(distance, slot):
+    """The key of a slot below 2^31."""
+    return (np.int64(distance) << 32) | (np.int64(slot) << 1)
+
+
+@kernel
+def slot_of(key):
+    """The slot of a pool's key, int64."""
+    return (key & NONE) >> 1
+
+
+@kernel
 def key_of(codes, bias, slot, queries, query_row):
     """Pool key of one slot for the query in `queries[query_row]`."""
     distance = np.int64(bias[np.uint32(slot)]) - 2 * np.int64(agreement(codes, slot, queries, query_row))
-    return (distance << 32) | np.int64(slot)
+    return pool_key(distance, slot)
 
 
 @kernel
@@ -122,17 +137,6 @@ def count_below(pool, count, key):
 
 
 @kernel
-def held(pool, low, count, key):
-    """Whether the slot of `key` is in pool[low:count], expanded or not; `low` keys are less."""
-    place = np.uint64(low)
-    while place < np.uint64(count) and pool[place] >> 32 == key >> 32:
-        if pool[place] & SLOT_MASK == key & SLOT_MASK:
-            return True
-        place += np.uint64(1)
-    return False
-
-
-@kernel
 def take_fresh(row, rows, seen, unused, fresh):
     """Put the slots of a link row into `seen`, and write those below `rows` that were not there to `fresh`.
 
@@ -151,22 +155,25 @@ def take_fresh(row, rows, seen, unused, fresh):
 
 
 @kernel
-def walk(codes, bias, links, upper_start, level, rows, queries, query_row, seed, limit, seen, pool, fresh):
+def walk(
+    codes, bias, links, upper_start, level, rows, queries, query_row, seed, limit, ties, seen, pool, fresh
+):
     """Best-first search of one layer from `seed`; leaves the `limit` nearest in `pool`.
 
-    Returns how many those are, and how many nodes were scored. `seen` of `seen_table`, whatever is in it, and `fresh`
+    Returns how many those are, and how many nodes were scored. `ties` is OLDEST_FIRST or NEWEST_FIRST, and is still in
+    the keys of the pool. `seen` of `seen_table`, whatever is in it, and `fresh`
     (> link width,) int64 are scratch. Whether a link is new, and whether its node is near enough, is no better
     to guess than a coin, so both are counted instead of branched on.
     """
     seen[:] = NONE
     unused = unused_bits(seen)
-    pool[0] = key_of(codes, bias, seed, queries, query_row)
+    pool[0] = key_of(codes, bias, seed, queries, query_row) ^ ties
     seen[place_of(np.uint32(seed), unused)] = seed
     scored = 1
     count = 1
     current = 0
     while current < count:
-        node = np.uint32(pool[current] & SLOT_MASK)
+        node = np.uint32(slot_of(pool[current] ^ ties))
         pool[current] |= EXPANDED
         row = links[np.uint32(upper_start[node] + np.uint32(level - 1)) if level > 0 else node]
         found = take_fresh(row, rows, seen, unused, fresh)
@@ -178,7 +185,7 @@ def walk(codes, bias, links, upper_start, level, rows, queries, query_row, seed,
         least = WORST
         near = np.uint64(0)
         for j in range(found):
-            key = key_of(codes, bias, np.uint32(fresh[j]), queries, query_row)
+            key = key_of(codes, bias, np.uint32(fresh[j]), queries, query_row) ^ ties
             fresh[near] = key
             near += np.uint64(key < worst)
             least = min(least, key)
@@ -187,9 +194,9 @@ def walk(codes, bias, links, upper_start, level, rows, queries, query_row, seed,
             if count == limit and key >= pool[limit - 1]:
                 continue
             if level == 0:
-                prefetch(links, np.uint32(key & SLOT_MASK))
+                prefetch(links, np.uint32(slot_of(key ^ ties)))
             low = count_below(pool, count, key)
-            if held(pool, low, count, key):
+            if low < count and pool[low] | EXPANDED == key | EXPANDED:
                 continue  # seen before, and forgotten
             shift_up(pool, low, min(count, limit - 1))
             pool[low] = key
