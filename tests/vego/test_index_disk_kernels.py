@@ -286,10 +286,10 @@ def test_a_search_is_the_plain_one(metric, ef, beam, blocks):
         for row, query in enumerate(queries):
             code = code_of(part, query)
             seed = naive.descend(
-                graph.codes, graph.bias, graph.upper, graph.upper_start, code, graph.entry, graph.top, 0
+                graph.codes, graph.biases, graph.upper, graph.upper_start, code, graph.entry, graph.top, 0
             )
             links_of = lambda node: naive.neighbours(graph.links, node)  # noqa: E731
-            bias = graph.bias[:ROWS]
+            bias = graph.biases[:ROWS]
             expanded = naive.walk_records(graph.codes, bias, links_of, code, seed, ef, beam)
             taken = [slot for slot in expanded if mask is None or mask[slot]]
             assert (reads[row], met[row]) == (len(expanded), len(taken))
@@ -316,7 +316,7 @@ def test_a_scan_is_the_plain_one(metric, rerank, blocks):
         )  # fmt: skip
         code = code_of(part, query)
         by_code = sorted(
-            (naive.distance(graph.codes, graph.bias, slot, code), slot) for slot in candidates.tolist()
+            (naive.distance(graph.codes, graph.biases, slot, code), slot) for slot in candidates.tolist()
         )
         expected = naive.exact_search(
             metric, vectors, norms, query, 5, [slot for _, slot in by_code[:rerank]]

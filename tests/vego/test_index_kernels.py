@@ -117,21 +117,38 @@ def test_byte_lanes_reads_the_feature_string():
     assert agreement.byte_lanes("-avx2") == 0
 
 
-def test_codes_in_the_role_of_queries():
+@pytest.mark.parametrize("biases", [3, 0])
+def test_codes_in_the_role_of_queries(biases):
+    """Without the bias that is in the row where there is no array of them."""
     for codes, _ in compared():
-        room = query_of_last(codes)
+        bias = np.zeros(biases, np.int32)
+        room = query_of_last(codes, bias)
         assert room.shape == (1, codes.shape[1])
-        np.testing.assert_array_equal(room[0], naive.signed(codes, len(codes) - 1))
-        plain = agreement.query_rows(codes, 1)
-        agreement.as_query(codes, len(codes) - 1, plain[0])
-        assert plain.dtype == room.dtype
-        np.testing.assert_array_equal(plain, room)
+        expected = naive.signed(codes, len(codes) - 1)
+        if codes.dtype == np.uint8 and not biases:
+            expected[-4:] = 0
+        np.testing.assert_array_equal(room[0], expected)
+        if codes.dtype == np.uint8 or biases:
+            plain = agreement.query_rows(codes, 1)
+            agreement.as_query(codes, bias, len(codes) - 1, plain[0])
+            assert plain.dtype == room.dtype
+            np.testing.assert_array_equal(plain, room)
+
+
+def test_a_bias_is_in_an_array_or_in_the_row():
+    rng = np.random.default_rng(6)
+    codes = rng.integers(0, 256, (9, 128)).astype(np.uint8)
+    inside = codes.copy().view(np.int32)[:, -1]
+    apart, nothing = rng.integers(-(1 << 31), 1 << 31, 9).astype(np.int32), np.empty(0, np.int32)
+    assert [agreement.bias_of(codes, apart, np.uint32(row)) for row in range(9)] == apart.tolist()
+    assert [agreement.bias_of(codes, nothing, np.uint32(row)) for row in range(9)] == inside.tolist()
+    assert [intrinsics.last_word_of(codes, row) for row in range(9)] == inside.tolist()
 
 
 @kernel
-def query_of_last(codes):
+def query_of_last(codes, bias):
     room = agreement.query_rows(codes, 1)
-    agreement.as_query(codes, codes.shape[0] - 1, room[0])
+    agreement.as_query(codes, bias, codes.shape[0] - 1, room[0])
     return room
 
 

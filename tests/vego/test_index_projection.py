@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from vego.errors import CorruptionError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import build
 from vego.index.hnsw.build import offsets_of_codes
+from vego.index.hnsw.graph import NONE
+from vego.index.kernels import hnsw_build, removal
 from vego.index.kernels.distance import encode_query, encode_reduced
 from vego.index.projection import LEAST_ROWS, LOST_SHARE, choose_axes, principal_axes
 from vego.index.quantize import CodeScale
@@ -41,12 +44,17 @@ def recall(index, vectors, queries, k=10, **options):
     return float((found <= exact[:, -1:] * (1 + 1e-4) + 1e-6).mean())
 
 
-@pytest.fixture(scope="module", params=["l2", "cosine"])
+@pytest.fixture(scope="module", params=["l2", "cosine", "l2, the bias apart"])
 def case(request):
+    """A graph as it is built today, or as it was before a row of codes ended with its bias."""
     vectors = folded(ROWS)
-    index = HnswIndex(request.param, DIMENSION, m=12, ef_construction=60)
-    index.extend(vectors, inverse(vectors), ROWS, threads=1)
-    return index, vectors
+    index = HnswIndex(request.param.split(",")[0], DIMENSION, m=12, ef_construction=60)
+    with pytest.MonkeyPatch.context() as patch:
+        if "apart" in request.param:
+            patch.setattr("vego.index.projection.BIAS_BYTES", 0)
+        index.extend(vectors, inverse(vectors), ROWS, threads=1)
+        assert index._graph.scale.bias_in_rows == ("apart" not in request.param)
+        yield index, vectors
 
 
 def rows_at(vectors):
@@ -65,7 +73,7 @@ def test_axes_are_chosen_where_they_tell_neighbours_apart():
     vectors = folded(ROWS)
     axes = choose_axes(rows_at(vectors), ROWS, vectors.mean(axis=0))
     assert axes is not None
-    assert axes.shape == (DIMENSION, 64)
+    assert axes.shape == (DIMENSION, 60)
     assert np.array_equal(axes, axes.astype(np.float16).astype(np.float32))
     assert np.array_equal(axes, choose_axes(rows_at(vectors), ROWS, vectors.mean(axis=0)))
 
@@ -94,10 +102,11 @@ def test_the_inner_product_keeps_all_dimensions():
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("dimension", [70, 128, 300])
-def test_a_query_is_encoded_as_rows_are(metric, dimension):
+@pytest.mark.parametrize("width", [60, 64])
+def test_a_query_is_encoded_as_rows_are(metric, dimension, width):
     rng = np.random.default_rng(dimension)
     rows = rng.standard_normal((50, dimension)).astype(np.float32) * 3 + 1
-    axes = np.linalg.qr(rng.standard_normal((dimension, 64)))[0].astype(np.float16).astype(np.float32)
+    axes = np.linalg.qr(rng.standard_normal((dimension, width)))[0].astype(np.float16).astype(np.float32)
     scale = CodeScale(
         rng.standard_normal(dimension).astype(np.float32) / 9, 0.09 if metric == "l2" else 0.004, axes
     )
@@ -107,8 +116,9 @@ def test_a_query_is_encoded_as_rows_are(metric, dimension):
         used = row / np.linalg.norm(row) if metric == "cosine" else row
         assert norm == pytest.approx(1 / np.linalg.norm(row) if metric == "cosine" else 1, rel=1e-4)
         expected = np.clip(((used - scale.centre) @ axes) * scale.inverse_step, -128, 127)
-        assert np.abs(code - expected).max() <= 2
-        assert np.abs(code - expected).mean() <= 0.6  # 0.25 is what rounding the code alone costs
+        assert not code[width:].any()
+        assert np.abs(code[:width] - expected).max() <= 2
+        assert np.abs(code[:width] - expected).mean() <= 0.6  # 0.25 is what rounding the code alone costs
     encode_query(Q, scale.centre, scale.frame, scale.inverse_step, code)
     assert metric == "cosine" or not code.any()
 
@@ -121,18 +131,19 @@ def test_codes_are_those_of_the_rows_on_the_axes(case):
     rows = vectors * inverse(vectors)[:, None] if index.metric is Metric.COSINE else vectors
     short = (rows - scale.centre).astype(np.float64) @ scale.axes.astype(np.float64)
     left_out = np.square(rows - scale.centre, dtype=np.float64).sum(axis=1) - np.square(short).sum(axis=1)
-    codes, bias, offset = naive.encode("l2", short, None, 0, scale.inverse_step, 64)
-    found = graph.codes[:ROWS].astype(int)
+    width = short.shape[1]
+    codes, bias, offset = naive.encode("l2", short, None, 0, scale.inverse_step, width)
+    found = graph.codes[:ROWS, :width].astype(int)
     assert np.abs(found - codes).max() <= 1
     same = (found == codes).all(axis=1)
     assert same.mean() > 0.9
     rest = LOST_SHARE * left_out * float(scale.inverse_step) ** 2
-    for kept, expected in ((graph.bias, bias), (graph.offset, offset)):
+    for kept, expected in ((graph.biases, bias), (graph.offset, offset)):
         np.testing.assert_allclose(kept[:ROWS][same] - expected[same], rest[same], atol=2, rtol=2e-2)
     np.testing.assert_array_equal(offsets_of_codes(graph, index.params), graph.offset[:ROWS])
     query = np.empty(64, np.int8)
     encode_query(index.metric.code, vectors[7], scale.frame, scale.inverse_step, query)
-    assert np.abs(query.astype(int) - (found[7] - 128)).max() <= 2
+    assert np.abs(query[:width].astype(int) - (found[7] - 128)).max() <= 2
 
 
 def test_what_is_left_out_never_overflows():
@@ -190,6 +201,47 @@ def test_rows_unlike_the_others_get_axes_of_their_own():
     assert recall(index, vectors, folded(100, 6), ef=64) >= 0.95
 
 
+def test_kernels_find_the_bias_in_either_place(case):
+    """Searches, links and repairs are the same, to the bit, where the bias is an array and where it is in the codes."""
+    index, vectors = case
+    graph, norms = index._graph, inverse(vectors)
+    if not graph.scale.bias_in_rows:
+        return
+    apart = graph.codes.copy()
+    apart[:, -4:] = 0
+    plain = replace(graph, codes=apart, bias=graph.biases.copy())
+    other = HnswIndex.of(index.params, plain)
+    queries, rng = folded(20, 4), np.random.default_rng(0)
+    for accept in (None, rng.random(ROWS) < 0.5, rng.random(ROWS) < 0.02):
+        one, two = (i.search_batch(vectors, norms, queries, 5, 40, accept=accept) for i in (index, other))
+        np.testing.assert_array_equal(one, two)
+    rows = rng.choice(ROWS, 300, replace=False).astype(np.uint32)
+    np.testing.assert_array_equal(
+        *(i.scan_codes(vectors, norms, queries[0], 5, 40, rows) for i in (index, other))
+    )
+    made = []
+    removed = rng.random(ROWS) < 0.2
+    for g in (graph, plain):
+        links, healed = np.full_like(g.links, NONE), g.links.copy()
+        links[: ROWS - 100] = g.links[: ROWS - 100]
+        hnsw_build.link_batch(
+            g.codes, g.bias, g.offset, links, g.upper.copy(), g.upper_start, g.levels, ROWS - 100,
+            np.uint32(5), 0, ROWS - 100, ROWS, 12, 14, 60,
+        )  # fmt: skip
+        hnsw_build.merge_links(
+            g.codes, g.bias, g.offset, links, 24, 14, np.array([3]), np.array([3]), np.array([0, 40]),
+            np.arange(100, 140, dtype=np.uint32), 0, 1,
+        )  # fmt: skip
+        removal.bypass(
+            g.codes, g.bias, g.offset, g.links, g.upper_start, 0, removed,
+            np.flatnonzero(~removed)[:50], 0, 50, 24, 14, 60, np.zeros(ROWS + 1, np.uint8), healed,
+        )  # fmt: skip
+        made.append((links[:ROWS], healed[:ROWS]))
+    for one, two in zip(*made, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert (made[0][0][ROWS - 100 :] != NONE).any() and (made[0][1] != graph.links[:ROWS]).any()
+
+
 def test_a_few_more_rows_keep_the_axes(case):
     index, vectors = case
     more = np.concatenate([vectors, folded(20, where=8)])
@@ -211,7 +263,8 @@ def test_removed_nodes_leave_codes_and_axes_as_they_are(case):
 def test_axes_come_back_from_a_file(case):
     index, vectors = case
     columns, metadata = index.to_columns()
-    assert metadata["version"] == "2"
+    assert metadata["version"] == ("4" if index._graph.scale.bias_in_rows else "2")
+    assert ("bias" in columns) == (metadata["version"] == "2")
     again = HnswIndex.from_columns(columns, metadata)
     for one, other in zip(again._graph.scale.frame, index._graph.scale.frame, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -266,9 +319,11 @@ def test_verification_sees_a_wrong_code_or_bias_on_axes(case):
     index, vectors = case
     columns, metadata = index.to_columns()
     assert sampled_codes(columns, metadata, vectors, np.arange(len(vectors)), "index") == ""
-    for name, wrong in (("codes", 9), ("bias", 100_000)):
+    biases = ("codes", slice(-4, None)) if index._graph.scale.bias_in_rows else ("bias", ...)
+    for (name, where), wrong in ((("codes", slice(0, 60)), 9), (biases, 100_000)):
         array = columns[name].array.copy()
-        array[0] = array[0] + wrong
+        part = array[0:1, where] if array.ndim == 2 else array[0:1]
+        (part.view(np.int32) if wrong > 255 else part)[...] += wrong
         changed = columns | {name: type(columns[name]).from_numpy(array)}
         assert "1 of 256 sampled rows" in sampled_codes(
             changed, metadata, vectors, np.arange(len(vectors)), "index"

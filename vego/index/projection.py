@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 Rows = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 STEP = 64  # dimensions in a cache line of codes
+BIAS_BYTES = 4  # of a row of codes on axes are not for axes: see kernels/agreement.py
 WIDEST = 256
 LEAST_ROWS = 8192  # below, every walk is short and few rows say little about their axes
 SAMPLE_VALUES = 1 << 22  # of the rows the axes are fitted to
@@ -54,8 +55,10 @@ def principal_axes(rows: Array, width: int) -> Array:
 def choose_axes(rows_at: Rows, count: int, centre: Array, widest: int = 0) -> Array | None:
     """The axes (d, width) to keep, exact in float16, or None where all dimensions are needed.
 
+    With BIAS_BYTES more they are whole cache lines of codes.
+
     `rows_at(slots)` gives rows (len(slots), d) as float32, of length 1 under cosine; `count` is how many there are.
-    Where `widest` is not 0, no more than that are kept, also where they do not tell neighbours apart.
+    Where `widest` is not 0, codes are of no more bytes, also where their axes do not tell neighbours apart.
     """
     dimension = len(centre)
     lines = -(-dimension // STEP) * STEP
@@ -67,12 +70,14 @@ def choose_axes(rows_at: Rows, count: int, centre: Array, widest: int = 0) -> Ar
     fitted = rows_at(_even(count, SAMPLE_VALUES // dimension)) - centre
     for some in (widths[:2], widths[2:]):  # half the work where the narrow ones are enough
         if some:
-            axes = principal_axes(fitted, min(some[-1], dimension))
+            kept = [width - BIAS_BYTES for width in some]
+            axes = principal_axes(fitted, min(kept[-1], dimension))
             if not np.isfinite(axes).all():
                 return None
-            for width, share in zip(some, neighbours_kept(rows_at, count, centre, axes, some), strict=True):
+            shares = neighbours_kept(rows_at, count, centre, axes, kept)
+            for width, number, share in zip(some, kept, shares, strict=True):
                 if share >= ENOUGH or width == widest:
-                    return np.ascontiguousarray(axes[:, :width])
+                    return np.ascontiguousarray(axes[:, :number])
     return None
 
 

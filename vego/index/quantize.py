@@ -50,6 +50,11 @@ class CodeScale:
         """Bytes of one code row: its dimensions, in whole cache lines."""
         return -(-(len(self.centre) if self.axes is None else self.axes.shape[1]) // 64) * 64
 
+    @property
+    def bias_in_rows(self) -> bool:
+        """Whether a code row ends with its bias; not where the axes take all of it, as they did in older files."""
+        return self.axes is not None and self.axes.shape[1] < self.code_width
+
     @cached_property
     def frame(self) -> tuple[Array, Array, Array]:
         """How kernels encode a query: the centre (d,), and the axes in 8 bits.

@@ -15,7 +15,7 @@ from vego.index.hnsw.storage import read_graph
 from vego.index.lsh import LshIndex
 from vego.index.lsh.tables import keys_of
 from vego.index.metrics import Metric
-from vego.index.projection import LOST_SHARE
+from vego.index.projection import BIAS_BYTES, LOST_SHARE
 from vego.table.vectors import Vectors, inverse_norms_of
 from vego.vector_type import Element
 
@@ -54,6 +54,8 @@ def sampled_codes(
     levels = np.rint(short * scale.inverse_step) + np.float32(zero)
     expected = np.clip(levels, zero - 128, zero + 127).astype(np.int64)
     found = graph.codes[picks].astype(np.int64)
+    if scale.bias_in_rows:
+        found = found[:, :-BIAS_BYTES]
     # A compiler may fuse multiplication and subtraction, so a value halfway between two levels may go either way.
     wrong = (np.abs(found[:, : short.shape[1]] - expected) > 1).any(axis=1)
     wrong |= found[:, short.shape[1] :].any(axis=1)
@@ -65,7 +67,7 @@ def sampled_codes(
     # What the axes left out is a difference of sums; a last bit of those is not an error.
     rest = np.minimum(LOST_SHARE * left_out * scale.inverse_step**2, float(1 << 28))
     slack = 0 if scale.axes is None else 2 + 1e-3 * rest + 1e-4 * np.abs(bias)
-    wrong |= np.abs(graph.bias[picks] - bias - rest) > slack
+    wrong |= np.abs(graph.biases[picks] - bias - rest) > slack
     return _said(wrong, picks)
 
 

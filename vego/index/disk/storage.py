@@ -4,7 +4,8 @@
 |---------|------------------------|-------------------------------------------------------------------------|
 | records | vector<uint32, width>  | one run of words; see below                                             |
 | codes   | vector<uint8, 64 i>    | as in vego/index/hnsw/storage.py; zeros behind those of a narrower part |
-| bias, upper |                    | as there; nodes are numbered within their part                          |
+| bias    | int32                  | as there, 0 where a part has it in its codes; not there where all have  |
+| upper   | list<uint32>           | as there; nodes are numbered within their part                          |
 
 Metadata names the format and its version, the number of rows and of parts, and `part_rows`; `<i>.<name>` are the
 metadata of the graph of part i as vego/index/hnsw/storage.py has them, and `<i>.code_width`. Without rows there is
@@ -15,7 +16,7 @@ The rows of "records" together are one run of words, in which the records of eac
 between them, and behind the last up to as many words as make whole rows. Each part begins at a block. `records_begin`
 makes these blocks of the file, too: the column is the first, so it begins at byte 64 (lance_fmt/FORMAT.md), and block 0
 at byte 4,096. Were they elsewhere, records would be the same, but take more reads. (In files of version 1, which are
-read as ever, a row is the record of a slot.)
+read as ever, a row is the record of a slot. Version 3 has no column "bias".)
 
 Records are checked one by one when they are read, all else in `read_parts`: no content of the file can lead a kernel
 outside its arrays.
@@ -44,7 +45,7 @@ from vego.index.vector_index import MAX_ROWS
 from vego.index.views import aligned_empty
 
 FORMAT = "vego-disk"
-VERSION = 2
+VERSION = 3
 BEGIN = BLOCK_WORDS - 16  # the 64 bytes in front of the column make it a block
 MAX_PARTS = 1 << 12
 
@@ -56,16 +57,17 @@ def write_parts(
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Columns and metadata of some parts. Records are made when they are written, a page at a time."""
     rows = sum(part.rows for part in parts)
+    graphs = [part.graph for part in parts] or [empty_graph(params)]
+    biased = not all(graph.scale.bias_in_rows for graph in graphs)
     metadata = {
         "format": FORMAT,
-        "version": str(VERSION),
+        "version": "2" if biased else "3",
         "rows": str(rows),
         "parts": str(len(parts)),
         "part_rows": str(part_rows),
         "records_begin": str(BEGIN),
     }
     described = []
-    graphs = [part.graph for part in parts] or [empty_graph(params)]
     for number, graph in enumerate(graphs):
         columns, of_part = write_without_links(graph, params)
         of_part["code_width"] = str(graph.scale.code_width)
@@ -87,12 +89,17 @@ def write_parts(
             done += len(some)
         return found
 
-    return {
+    written: dict[str, Column] = {
         "records": ComputedColumn(lance_fmt.vector(lance_fmt.uint32(), row_words), rows, records),
         "codes": ComputedColumn(lance_fmt.vector(lance_fmt.uint8(), width), rows, codes),
-        "bias": Column.concat([columns["bias"] for columns in described]),
         "upper": Column.concat([columns["upper"] for columns in described]),
-    }, metadata
+    }
+    if biased:
+        none = [Column.from_numpy(np.zeros(graph.rows, np.int32)) for graph in graphs]
+        written["bias"] = Column.concat(
+            [columns.get("bias", zeros) for columns, zeros in zip(described, none, strict=True)]
+        )
+    return written, metadata
 
 
 def _starts(layout: RecordLayout, rows: Sequence[int], begin: int) -> list[int]:
@@ -142,7 +149,8 @@ def read_parts(
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
     count = check.number(metadata, "parts", min(1, rows), min(MAX_PARTS, rows))
     part_rows = check.number(metadata, "part_rows", 1, MAX_ROWS)
-    check.that(all(name in columns for name in ("records", "codes", "bias", "upper")), "a column is missing")
+    biased = ("bias",) if check.number(metadata, "version", 1, VERSION) < 3 else ()
+    check.that(all(name in columns for name in ("records", "codes", "upper", *biased)), "a column is missing")
     check.that(all(len(column) == rows for column in columns.values()), "columns of other lengths")
     codes = columns["codes"]
     check.that(
@@ -156,7 +164,7 @@ def read_parts(
         prefix = f"{number}."
         of_part = {n.removeprefix(prefix): v for n, v in metadata.items() if n.startswith(prefix)}
         stop = first + check.number(of_part, "rows", 1 if count else 0, rows - first)
-        mine = {name: columns[name].slice(first, stop) for name in ("bias", "upper")}
+        mine = {name: columns[name].slice(first, stop) for name in ("upper", *biased)}
         mine["codes"] = _narrowed(codes.array[first:stop], of_part, check)
         params, graph = read_without_links(mine, of_part, path)
         params = replace(params, widest_code=widest_code)

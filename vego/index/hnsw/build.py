@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.hnsw.encoding import encode, offsets_of_codes
-from vego.index.hnsw.graph import NONE, HnswGraph, code_rows, with_room
+from vego.index.hnsw.graph import NONE, HnswGraph, bias_room, code_rows, with_room
 from vego.index.hnsw.params import HnswParams, levels_of
 from vego.index.quantize import train_scale
 from vego.index.threads import thread_count
@@ -72,7 +72,7 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: in
         scale=scale,
         scale_rows=stop,
         codes=code_rows(params.metric, scale, graph.capacity),
-        bias=np.empty(graph.capacity, np.int32),
+        bias=bias_room(scale, graph.capacity),
         offset=np.empty(graph.capacity, np.int32),
     )
     encode(graph, params, vectors, 0, stop)

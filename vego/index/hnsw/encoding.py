@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vego.index.hnsw.graph import HnswGraph
 from vego.index.hnsw.params import HnswParams
 from vego.index.metrics import Metric
-from vego.index.projection import LOST_SHARE
+from vego.index.projection import BIAS_BYTES, LOST_SHARE
 from vego.table.vectors import Vectors
 from vego.vector_type import Element
 
@@ -98,10 +98,11 @@ def _encode_on_axes(graph: HnswGraph, params: HnswParams, vectors: Vectors, star
         if params.metric is Metric.COSINE:
             rows = piece * vectors.inverse_norms(np.arange(part.start, part.stop))[:, None]
         short, left_out = scale.reduced(rows)
+        bias = np.empty(len(rows), np.int32)
         encode_reduced(
-            short, LOST_SHARE * left_out, scale.inverse_step,
-            graph.codes[part], graph.bias[part], graph.offset[part],
-        )  # fmt: skip
+            short, LOST_SHARE * left_out, scale.inverse_step, graph.codes[part], bias, graph.offset[part]
+        )
+        graph.biases[part] = bias
         lost += float(left_out.sum(dtype=np.float64))
         kept += float(np.square(short, dtype=np.float64).sum())
     return lost / max(lost + kept, 1e-300)
@@ -111,9 +112,12 @@ def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int
     """The `offset` of every code row; see kernels/distance.py."""
     if params.metric in (Metric.L1, Metric.HAMMING):
         return graph.bias[: graph.rows].copy()
-    totals = 256 * graph.codes[: graph.rows].sum(axis=1, dtype=np.int64)
+    levels = graph.codes[: graph.rows]
+    if graph.scale.bias_in_rows:
+        levels = levels[:, :-BIAS_BYTES]
+    totals = 256 * levels.sum(axis=1, dtype=np.int64)
     product = params.metric is Metric.INNER_PRODUCT
     offset: npt.NDArray[np.int64] = totals + (
-        -32_768 * params.dimension if product else graph.bias[: graph.rows]
+        -32_768 * params.dimension if product else graph.biases[: graph.rows]
     )
     return offset.astype(np.int32)

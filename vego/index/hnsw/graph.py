@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vego.index.hnsw.params import HnswParams
 from vego.index.metrics import Metric
+from vego.index.projection import BIAS_BYTES
 from vego.index.quantize import CodeScale
 from vego.index.views import aligned_empty
 
@@ -24,7 +25,8 @@ NONE = 0xFFFFFFFF
 class HnswGraph:
     """Nodes [0, rows) with their codes and links; the arrays have room for `capacity` nodes.
 
-    codes (capacity, whole cache lines) are of `code_type`; bias and offset (capacity,) int32; levels (capacity,) uint8;
+    codes (capacity, whole cache lines) are of `code_type`; bias and offset (capacity,) int32, but `bias` is empty where
+    it is in the rows of codes; levels (capacity,) uint8;
     links (capacity, link_width) uint32, each row ended by NONE; upper (*, m) uint32: the links of node v on
     layer l >= 1 are upper[upper_start[v] + l - 1]; upper_start (capacity + 1,) uint32.
     """
@@ -50,6 +52,11 @@ class HnswGraph:
         return len(self.codes)
 
     @property
+    def biases(self) -> npt.NDArray[np.int32]:
+        """The bias of each node (capacity,), a view of the codes or of `bias`."""
+        return self.codes[:, -BIAS_BYTES:].view(np.int32)[:, 0] if self.scale.bias_in_rows else self.bias
+
+    @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
         arrays = (self.codes, self.bias, self.offset, self.links, self.levels, self.upper_start, self.upper)
@@ -65,6 +72,11 @@ def code_rows(metric: Metric, scale: CodeScale, rows: int) -> npt.NDArray[Any]:
     """Room for the codes of so many rows, not filled in."""
     kind = code_type(metric)
     return aligned_empty((rows, scale.code_width // kind.itemsize), kind)
+
+
+def bias_room(scale: CodeScale, rows: int) -> npt.NDArray[np.int32]:
+    """Room for the biases that are not in the rows of codes."""
+    return np.empty(0 if scale.bias_in_rows else rows, np.int32)
 
 
 def empty_graph(params: HnswParams) -> HnswGraph:
@@ -103,7 +115,7 @@ def with_room(graph: HnswGraph, new_levels: npt.NDArray[np.uint8]) -> HnswGraph:
         graph = replace(
             graph,
             codes=_grown(graph.codes, rows, capacity),
-            bias=_grown(graph.bias, rows, capacity),
+            bias=graph.bias if graph.scale.bias_in_rows else _grown(graph.bias, rows, capacity),
             offset=_grown(graph.offset, rows, capacity),
             links=_grown(graph.links, rows, capacity),
             levels=_grown(graph.levels, rows, capacity),

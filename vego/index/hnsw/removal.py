@@ -58,7 +58,7 @@ def without(
     smaller = replace(
         graph,
         codes=_aligned(graph.codes[nodes]),
-        bias=graph.bias[nodes],
+        bias=graph.bias if graph.scale.bias_in_rows else graph.bias[nodes],
         offset=offset[nodes],
         levels=levels,
         links=_aligned(place[np.minimum(links[nodes], rows)]),

@@ -6,12 +6,15 @@
 | codes  | vector<uint8, 64 i>       | the 8-bit code, then zeros (version 2: on the axes)            |
 |        | vector<int8, 64 i>        | under l1: the signed code, then zeros (version 3)              |
 |        | vector<uint64, 8 i>       | under hamming: the bits, then zeros (version 3)                |
+|        |                           | (version 4: its last 4 bytes are the bias, int32)              |
 | bias   | int32                     | what the walk adds to the distance (kernels/distance.py)       |
+|        |                           | (not in version 4)                                             |
 | upper  | list<uint32>              | m entries for each layer above 0, filled up as in `links`      |
 
 Metadata names the format and its version, the parameters, the scale of the codes, rows, entry and top layer. Version 2
 adds `code_axes`, float16 (d, width) in base64, and `code_lost`; a graph whose codes have all dimensions is written as
 version 1. Version 3 adds metrics whose codes are of another type (vego/index/kernels/agreement.py), without axes.
+Version 4 has 4 axes less than a row of codes has bytes, and the bias in their place; it is what axes are written as.
 After `read_graph` no content of the file can lead a kernel outside its arrays.
 """
 
@@ -30,16 +33,16 @@ import lance_fmt
 from lance_fmt import Column
 from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index.content import ContentChecker
-from vego.index.hnsw.graph import NONE, HnswGraph, code_type
+from vego.index.hnsw.graph import NONE, HnswGraph, bias_room, code_type
 from vego.index.hnsw.params import MAX_LEVEL, HnswParams
 from vego.index.metrics import Metric
-from vego.index.projection import STEP, WIDEST
+from vego.index.projection import BIAS_BYTES, STEP, WIDEST
 from vego.index.quantize import CodeScale
 from vego.index.vector_index import MAX_ROWS
 from vego.index.views import aligned_empty
 
 FORMAT = "vego-hnsw"
-VERSION = 3  # 1: all dimensions; 2: on axes; 3: metrics of which versions before know nothing
+VERSION = 4  # 1: all dimensions; 2: on axes; 3: other metrics; 4: on axes, the bias in the codes
 CHECKED_ROWS = 1 << 14  # link rows that are looked at together: they stay in the cache
 LARGE_BYTES = 1 << 22  # NumPy asks the system for large pages from here on
 MOST_COPIED = 1 << 30  # bytes of an array: larger ones stay in the file, for the system to keep or to drop
@@ -60,9 +63,10 @@ def write_without_links(graph: HnswGraph, params: HnswParams) -> tuple[dict[str,
     layers = Column(lance_fmt.uint32(), graph.upper[: starts[-1]].reshape(-1))
     columns = {
         "codes": Column.from_numpy(graph.codes[:rows]),
-        "bias": Column.from_numpy(graph.bias[:rows]),
         "upper": Column(lance_fmt.list_(lance_fmt.uint32()), layers, starts * params.m),
     }
+    if not graph.scale.bias_in_rows:
+        columns["bias"] = Column.from_numpy(graph.bias[:rows])
     centre = graph.scale.centre.astype("<f4").tobytes()
     metadata = {
         "format": FORMAT,
@@ -91,7 +95,9 @@ def _version(metric: Metric, scale: CodeScale) -> int:
     """The oldest version that can say this."""
     if code_type(metric) != np.uint8:
         return 3
-    return 1 if scale.axes is None else 2
+    if scale.axes is None:
+        return 1
+    return 4 if scale.bias_in_rows else 2
 
 
 def read_graph(
@@ -118,7 +124,9 @@ def read_without_links(
     rows = check.number(metadata, "rows", 0, MAX_ROWS)
     kind = code_type(params.metric)
     codes = _in_large_pages(check.array(columns, "codes", kind, (rows, scale.code_width // kind.itemsize)))
-    bias = _in_large_pages(check.array(columns, "bias", np.int32, (rows,)))
+    bias = bias_room(scale, 0)
+    if not scale.bias_in_rows:
+        bias = _in_large_pages(check.array(columns, "bias", np.int32, (rows,)))
     levels, upper_start, upper = _read_layers(columns, params, rows, check)
     entry = check.number(metadata, "entry", 0, max(0, rows - 1))
     top = check.number(metadata, "top", 0, MAX_LEVEL)
@@ -200,8 +208,9 @@ def _read_axes(metadata: Mapping[str, str], params: HnswParams, check: ContentCh
         data = base64.b64decode(check.text(metadata, "code_axes"), validate=True)
     except (ValueError, OverflowError, binascii.Error) as error:
         raise CorruptionError(check.path, 0, f"axes of the codes: {error}") from error
-    widths = [2 * params.dimension * width for width in range(STEP, WIDEST + 1, STEP)]
-    check.that(len(data) in widths, "code_axes: wrong length")
+    widths = range(STEP, WIDEST + 1, STEP)
+    lengths = [2 * params.dimension * (width - spare) for width in widths for spare in (0, BIAS_BYTES)]
+    check.that(len(data) in lengths, "code_axes: wrong length")
     axes = np.frombuffer(data, "<f2").astype(np.float32).reshape(params.dimension, -1)
     check.that(bool((np.abs(axes) <= 1).all()) and 0 <= lost <= 1, "code_axes, code_lost: out of range")
     check.that(params.metric in (Metric.L2, Metric.COSINE), "code_axes: the metric needs all dimensions")

@@ -1,7 +1,8 @@
 """What two codes have in common. Which kind of codes they are is the dtype of their array, known when compiled.
 
 Every distance of the walk is `bias[v] - 2 * agreement(v, q)`, and `offset[q]` more makes it comparable between
-different q. Rows of codes are whole cache lines, padded with 0:
+different q. Rows of codes are whole cache lines, padded with 0. Where the array `bias` is empty, the bias of a row is
+the int32 at its end, where queries have 0: a walk of many rows waits for one cache line a node instead of two.
 
   codes    queries  agreement          it comes from                        metrics
   uint8    int8     sum of a * b       (a - b)^2 = a^2 + b^2 - 2 a b        l2, cosine, ip
@@ -18,7 +19,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import INT8, INT64, called, dot_codes, dot_codes_loop, load_at, row_pointer
+from vego.index.kernels.intrinsics import (
+    INT8,
+    INT64,
+    called,
+    dot_codes,
+    dot_codes_loop,
+    last_word,
+    load_at,
+    row_pointer,
+)
 
 WORDS = ir.VectorType(INT64, 8)
 SIGN = -128
@@ -107,21 +117,33 @@ def query_rows(codes, count):
     return np.empty((count, codes.shape[1]), np.int8 if codes.dtype == np.uint8 else codes.dtype)
 
 
-def as_query(codes, slot, out):
+@kernel
+def bias_of(codes, bias, slot):
+    """The bias of a row, int32."""
+    if bias.shape[0] > 0:
+        return bias[np.uint32(slot)]
+    return last_word(codes, np.uint32(slot))
+
+
+def as_query(codes, bias, slot, out):
     """Write the code of a slot, in the role of a query, to `out`."""
     out[:] = (codes[slot] ^ np.uint8(128)).view(np.int8) if codes.dtype == np.uint8 else codes[slot]
+    if len(bias) == 0:
+        out[-4:] = 0
 
 
 if not config.DISABLE_JIT:
 
     @kernel
-    def _signed(codes, slot, out):
+    def _signed(codes, bias, slot, out):
         row = codes[np.uint32(slot)]
         for j in range(out.shape[0]):
             out[j] = np.int8(row[j] ^ np.uint8(128))
+        if bias.shape[0] == 0:
+            out[-4:] = np.int8(0)
 
     @kernel
-    def _copied(codes, slot, out):
+    def _copied(codes, bias, slot, out):  # noqa: ARG001
         row = codes[np.uint32(slot)]
         for j in range(out.shape[0]):
             out[j] = row[j]
@@ -146,10 +168,10 @@ if not config.DISABLE_JIT:
         return make
 
     @overload(as_query)
-    def _query_of(codes, slot, out):  # noqa: ARG001
+    def _query_of(codes, bias, slot, out):  # noqa: ARG001
         written = _signed if codes.dtype == types.uint8 else _copied
 
-        def write(codes, slot, out):
-            return written(codes, slot, out)
+        def write(codes, bias, slot, out):
+            return written(codes, bias, slot, out)
 
         return write

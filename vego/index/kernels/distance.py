@@ -79,18 +79,21 @@ def encode_on_axes(query, inverse, frame, inverse_step, out):
     peak = np.int32(bits).view(np.float32)
     scale = np.float32(127) / peak if peak > np.float32(0) else np.float32(0)
     scaled = np.zeros((1, axes.shape[1]), np.int8)
-    products = np.empty(out.shape[0], np.int32)
+    width = axes.shape[0]
+    products = np.empty(width, np.int32)
     row = scaled[0]
     total = np.int32(0)
     for j in range(query.shape[0]):
         row[j] = np.int8(np.rint((query[j] * inverse - centre[j]) * scale))
         total += np.int32(row[j])
     step = inverse_step / scale if scale > np.float32(0) else np.float32(0)
-    for j in range(out.shape[0]):
+    for j in range(width):
         products[j] = dot_codes(axes, np.uint32(j), scaled, 0)
-    for j in range(out.shape[0]):  # apart, for vectors of them
+    for j in range(width):  # apart, for vectors of them
         level = np.rint(np.float32(products[j] - 128 * total) * (steps[j] * step))
         out[j] = np.int8(min(max(level, np.float32(-128)), np.float32(127)))
+    for j in range(width, out.shape[0]):
+        out[j] = np.int8(0)
 
 
 @distance_kernel
@@ -158,7 +161,7 @@ def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_ste
 def encode_reduced(reduced, left_out, inverse_step, codes, bias, offset):
     """`encode_rows` of rows that are on the axes already (n, width), as `CodeScale.reduced` gives them.
 
-    `left_out` (n,) is what counts of the squared length that the axes left out.
+    `left_out` (n,) is what counts of the squared length that the axes left out. What codes have behind `width` stays.
     """
     for slot in range(reduced.shape[0]):
         row = reduced[np.uint32(slot)]

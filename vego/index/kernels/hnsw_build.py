@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.agreement import agreement, as_query, query_rows
+from vego.index.kernels.agreement import agreement, as_query, bias_of, query_rows
 from vego.index.kernels.walk import NEWEST_FIRST, NONE, descend, insert, key_of, seen_table, slot_of, walk
 
 
@@ -36,13 +36,17 @@ def select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen
         to_node = (pool[i] >> 32) + offset[own]
         keep = True
         for j in range(picked):
-            between = bias[slot] - 2 * np.int64(agreement(codes, slot, chosen, j)) + offset[links[j]]
+            between = (
+                bias_of(codes, bias, slot)
+                - 2 * np.int64(agreement(codes, slot, chosen, j))
+                + offset[links[j]]
+            )
             if between * 16 < to_node * strictness:
                 keep = False
                 break
         if keep:
             links[picked] = slot
-            as_query(codes, slot, chosen[picked])
+            as_query(codes, bias, slot, chosen[picked])
             picked += 1
     return picked
 
@@ -63,7 +67,7 @@ def link_batch(
     seen = seen_table(ef)
     chosen = query_rows(codes, degree)
     for node in range(start, stop):
-        as_query(codes, node, code[0])
+        as_query(codes, bias, node, code[0])
         level = np.int64(levels[node])
         seed = np.uint32(entry)
         if rows > 0:
@@ -110,7 +114,7 @@ def merge_links(
                 row[degree + i - first] = sources[i]
             continue
         target = targets[group]
-        as_query(codes, target, code[0])
+        as_query(codes, bias, target, code[0])
         limit = degree + last - first
         pool = np.empty(limit, np.int64)
         for i in range(degree):

@@ -43,12 +43,12 @@ def bypass(
         target[picked:] = NONE
         if not lost or picked == cap:
             continue
-        as_query(codes, node, code[0])
+        as_query(codes, bias, node, code[0])
         stamp = next_stamp(stamps)
         stamps[node] = stamp
         for j in range(picked):
             stamps[target[j]] = stamp
-            as_query(codes, target[j], chosen[j])
+            as_query(codes, bias, target[j], chosen[j])
         count, head, tail = 0, -1, 0
         while head < tail:
             if head >= 0:

@@ -49,7 +49,7 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, met, p
     Where none has room, the node is put into the last link v -> w of the nearest: v -> node -> w, so that
     w stays reachable. The walk begins at the entry, as what upper layers lead to may itself be cut off.
     """
-    as_query(codes, node, code[0])
+    as_query(codes, bias, node, code[0])
     ef = pool.shape[0]
     count, _ = walk(
         codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, OLDEST_FIRST, met, pool, fresh

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.agreement import agreement
+from vego.index.kernels.agreement import agreement, bias_of
 from vego.index.kernels.intrinsics import prefetch, shift_up
 
 NONE = 0xFFFFFFFF
@@ -80,7 +80,7 @@ def slot_of(key):
 @kernel
 def key_of(codes, bias, slot, queries, query_row):
     """Pool key of one slot for the query in `queries[query_row]`."""
-    distance = np.int64(bias[np.uint32(slot)]) - 2 * np.int64(agreement(codes, slot, queries, query_row))
+    distance = np.int64(bias_of(codes, bias, slot)) - 2 * np.int64(agreement(codes, slot, queries, query_row))
     return pool_key(distance, slot)
 
 
@@ -179,7 +179,8 @@ def walk(
         found = take_fresh(row, rows, seen, unused, fresh)
         scored += np.int64(found)
         for j in range(found):
-            prefetch(bias, np.uint32(fresh[j]))
+            if bias.shape[0] > 0:
+                prefetch(bias, np.uint32(fresh[j]))
             prefetch(codes, np.uint32(fresh[j]))
         worst = pool[count - 1] if count == limit else WORST
         least = WORST
