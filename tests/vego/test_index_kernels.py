@@ -140,9 +140,14 @@ def test_a_bias_is_in_an_array_or_in_the_row():
     codes = rng.integers(0, 256, (9, 128)).astype(np.uint8)
     inside = codes.copy().view(np.int32)[:, -1]
     apart, nothing = rng.integers(-(1 << 31), 1 << 31, 9).astype(np.int32), np.empty(0, np.int32)
-    assert [agreement.bias_of(codes, apart, np.uint32(row)) for row in range(9)] == apart.tolist()
-    assert [agreement.bias_of(codes, nothing, np.uint32(row)) for row in range(9)] == inside.tolist()
-    assert [intrinsics.last_word_of(codes, row) for row in range(9)] == inside.tolist()
+    for bias, expected in ((apart, apart), (nothing, inside)):
+        assert [bias_of_row(codes, bias, np.uint32(row)) for row in range(9)] == expected.tolist()
+        assert [agreement.bias_of_loop(codes, bias, row) for row in range(9)] == expected.tolist()
+
+
+@kernel
+def bias_of_row(codes, bias, row):
+    return agreement.bias_of(codes, bias, row)
 
 
 @kernel

@@ -21,15 +21,16 @@ from numba.extending import intrinsic, overload
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.intrinsics import (
     INT8,
+    INT32,
     INT64,
     called,
     dot_codes,
     dot_codes_loop,
-    last_word,
     load_at,
     row_pointer,
 )
 
+BIAS_BYTES = 4
 WORDS = ir.VectorType(INT64, 8)
 SIGN = -128
 
@@ -117,20 +118,35 @@ def query_rows(codes, count):
     return np.empty((count, codes.shape[1]), np.int8 if codes.dtype == np.uint8 else codes.dtype)
 
 
-@kernel
-def bias_of(codes, bias, slot):
+def bias_of_loop(codes, bias, slot):
     """The bias of a row, int32."""
-    if bias.shape[0] > 0:
-        return bias[np.uint32(slot)]
-    return last_word(codes, np.uint32(slot))
+    return bias[np.uint32(slot)] if len(bias) else codes[np.uint32(slot)].view(np.int32)[-1]
+
+
+@intrinsic
+def _bias_of(typingctx, codes, bias, slot):  # noqa: ARG001
+    """`bias_of_loop` without a branch, and without a reference counted to the array that is not read."""
+
+    def codegen(context, builder, signature, args):
+        kinds = signature.args
+        view, row = row_pointer(context, builder, kinds[0], args[0], kinds[2], args[2])
+        stride = cgutils.unpack_tuple(builder, view.strides, 2)[0]
+        inside = builder.gep(row, [builder.sub(stride, INT64(BIAS_BYTES))])
+        listed, item = row_pointer(context, builder, kinds[1], args[1], kinds[2], args[2])
+        some = builder.icmp_signed(">", cgutils.unpack_tuple(builder, listed.shape, 1)[0], INT64(0))
+        return load_at(builder, builder.select(some, item, inside), INT64(0), INT32)
+
+    return types.int32(codes, bias, slot), codegen
 
 
 def as_query(codes, bias, slot, out):
     """Write the code of a slot, in the role of a query, to `out`."""
     out[:] = (codes[slot] ^ np.uint8(128)).view(np.int8) if codes.dtype == np.uint8 else codes[slot]
     if len(bias) == 0:
-        out[-4:] = 0
+        out[-BIAS_BYTES:] = 0
 
+
+bias_of = bias_of_loop if config.DISABLE_JIT else _bias_of
 
 if not config.DISABLE_JIT:
 
@@ -140,7 +156,8 @@ if not config.DISABLE_JIT:
         for j in range(out.shape[0]):
             out[j] = np.int8(row[j] ^ np.uint8(128))
         if bias.shape[0] == 0:
-            out[-4:] = np.int8(0)
+            for j in range(out.shape[0] - BIAS_BYTES, out.shape[0]):
+                out[j] = np.int8(0)
 
     @kernel
     def _copied(codes, bias, slot, out):  # noqa: ARG001

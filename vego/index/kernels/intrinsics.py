@@ -36,11 +36,6 @@ def shift_up_loop(items, low, end):
         items[i] = items[i - 1]
 
 
-def last_word_of(codes, row):
-    """The last four bytes of codes[row] as an int32."""
-    return codes[np.uint32(row)].view(np.int32)[-1]
-
-
 def vnni_lanes(features: str) -> int:
     """32-bit lanes of the widest `vpdpbusd` that LLVM features such as "+avx2,+avxvnni" allow, or 0."""
     enabled = set(features.split(","))
@@ -91,19 +86,6 @@ def _prefetch(typingctx, array, row):  # noqa: ARG001
 
 
 @intrinsic
-def _last_word(typingctx, codes, row):  # noqa: ARG001
-    """`last_word_of` without a copy; rows are whole words long."""
-
-    def codegen(context, builder, signature, args):
-        kinds = signature.args
-        view, start = row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
-        stride = cgutils.unpack_tuple(builder, view.strides, 2)[0]
-        return load_at(builder, start, builder.sub(stride, INT64(4)), INT32)
-
-    return types.int32(codes, row), codegen
-
-
-@intrinsic
 def _shift_up(typingctx, items, low, end):  # noqa: ARG001
     """`shift_up_loop` by memmove; `items` is a contiguous int64 array."""
 
@@ -150,18 +132,12 @@ if config.DISABLE_JIT:  # intrinsics exist only in compiled code
 
     dot_codes = dot_codes_loop
     shift_up = shift_up_loop
-    last_word = last_word_of
 else:
 
     @kernel
     def prefetch(array, row):
         """Ask for every cache line of `array[row]` (2-D: the row, 1-D: the item) ahead of its use."""
         _prefetch(array, row)
-
-    @kernel
-    def last_word(codes, row):
-        """The last four bytes of a row as an int32."""
-        return _last_word(codes, row)
 
     @kernel
     def shift_up(items, low, end):

@@ -21,7 +21,7 @@ from vego.index.kernels.intrinsics import prefetch, shift_up
 NONE = 0xFFFFFFFF
 EXPANDED = 1
 WORST = (1 << 63) - 1
-SEEN_PLACES = 32  # of the table, for each candidate held; a walk meets about 20 nodes for each
+SEEN_PLACES = 64  # of the table, for each candidate held; a walk meets about 20 nodes for each
 MOST_PLACES = 1 << 20
 OLDEST_FIRST, NEWEST_FIRST = (
     0,
