@@ -430,7 +430,7 @@ def test_records_that_are_said_to_begin_elsewhere_are_damaged():
 
 def test_a_later_version_is_left_to_a_later_vego():
     columns, metadata = built("l2", surface(50)).to_columns()
-    for changed in (said(version="3"), said(_0_version="4")):
+    for changed in (said(version="4"), said(_0_version="5")):
         later = dict(metadata)
         changed(columns, later)
         with pytest.raises(NewerVersionError):

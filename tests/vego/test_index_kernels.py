@@ -290,7 +290,7 @@ def test_a_walk_among_equals_ends(places):
 
 
 def test_a_table_of_what_was_seen():
-    for limit, places in ((1, 256), (8, 256), (9, 512), (1000, 1 << 15), (1 << 20, 1 << 20)):
+    for limit, places in ((1, 256), (4, 256), (5, 512), (1000, 1 << 16), (1 << 20, 1 << 20)):
         seen = walk.seen_table(limit)
         assert seen.dtype == np.uint32 and len(seen) == places
         some = np.random.default_rng(4).choice(1 << 31, min(places, 4096), replace=False).astype(np.uint32)

@@ -145,8 +145,8 @@ def test_an_upper_link_must_lead_to_a_node_of_that_layer(stored):
 
 
 def test_a_newer_version_is_named(stored):
-    with pytest.raises(NewerVersionError, match="version 4"):
-        HnswIndex.from_columns(stored[0], dict(stored[1]) | {"version": "4"}, path="some.lfmt")
+    with pytest.raises(NewerVersionError, match="version 5"):
+        HnswIndex.from_columns(stored[0], dict(stored[1]) | {"version": "5"}, path="some.lfmt")
 
 
 @pytest.mark.parametrize("seed", range(40))
