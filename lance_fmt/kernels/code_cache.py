@@ -3,12 +3,12 @@
 numba lists the signatures of a function in an index, and numbers the files with their code. Two processes that
 compile one kernel for two signatures may give both the same number: the index then names the code of one for the
 other, which runs on arguments it was not made for. One that is killed between index and code leaves an index that
-names code of an older source. Here there is no index: a file's name says whose code it holds, and the file says it again.
+names code of an older source. Here there is no index: the name of a file says whose code it holds, and the file says
+it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
-def cached(function: Callable[..., Any]) -> Any:
+def cached(function: Any) -> Any:
     """A compiled function that keeps its code on the disk; one that numba was told not to compile, as it is."""
     if hasattr(function, "enable_caching"):
         function._cache = CodeCache(function.py_func)
@@ -61,9 +61,9 @@ class CodeFiles(IndexDataCacheFile):  # type: ignore[misc]
 class CodeCache(FunctionCache):  # type: ignore[misc]
     """numba's cache of a function, over files of ours."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Any) -> None:
         super().__init__(function)
-        numba_s = self._cache_file
-        self._cache_file = CodeFiles(
-            numba_s._cache_path, numba_s._index_name.removesuffix(".nbi"), numba_s._source_stamp
+        locator = self._impl.locator
+        self._cache_file: Any = CodeFiles(
+            locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp()
         )

@@ -304,6 +304,6 @@ def search_filtered(
             how[i] = SCAN
             continue
         rerank_pool(
-            metric, vectors, inverse_norms, query, inverse, np.float64(0), found, min(count, rerank), slots[i], distances[i],
-            exact, order,
+            metric, vectors, inverse_norms, query, inverse, np.float64(0), found, min(count, rerank),
+            slots[i], distances[i], exact, order,
         )  # fmt: skip
