@@ -116,7 +116,7 @@ def test_any_moment(tmp_path: Path, clock: Clock, seed: int, key: str | None) ->
     script = Script(tmp_path, clock, seed, retain_versions=retained, partition_by=key)
     for number in range(60):
         script.step(number)
-        if number % 12 == 11:
+        if number % 24 == 23:
             script.check(script.docs, number if retained == 1000 else 1)
     script.db.close()
     assert_whole(script.path)
