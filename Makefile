@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Tests and benchmarks start hundreds of processes: none should compile again what another has compiled.
 export PYTHONDONTWRITEBYTECODE :=
+# Bytecode of packages is made as they are imported: most of what is installed never is, and all of it takes half a minute.
+INSTALL := -m pip install --quiet --no-compile --editable
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test collect check bench bench-ann formats tpch fuzz torture guided clean
@@ -45,7 +47,7 @@ torture: $(VENV)/.installed-dev ## try to lose data: power cuts, kills, failing 
 	$(BIN)/python -m fuzz.torture $(ARGS)
 
 guided: $(VENV)/.installed-dev ## the same led by coverage (Linux; brings atheris)
-	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python $(INSTALL) '.[fuzz]'
 	$(BIN)/python -m fuzz.guided $(ARGS)
 
 clean: ## remove the environment, caches and demo data
@@ -56,13 +58,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python $(INSTALL) .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python $(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python $(INSTALL) '.[bench]'
 	@touch $@ $(VENV)/.installed

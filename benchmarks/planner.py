@@ -64,7 +64,7 @@ class Bench:
         entry = hnsw_filtered.descend(
             s.codes, s.bias, s.upper, s.upper_start, s.rows, code, 0, s.entry, s.top, 0
         )
-        arguments = s.codes, s.bias, s.links, s.rows, code, 0, entry
+        arguments = s.codes, s.bias, s.links, s.rows, code, 0, np.uint32(entry)
         stamps, fresh = np.zeros(rows + 1, np.uint8), np.empty(512, np.uint32)
         if through:
             seeds = np.empty(hnsw_filtered.SEEDS, np.int64)
@@ -73,16 +73,18 @@ class Bench:
             width = s.links.shape[1]
             hops, fresh = np.empty(width, np.uint32), fresh[: 2 * width + hnsw_filtered.SEEDS]
             count, scored = hnsw_filtered.walk_through(
-                *arguments, seeds, accept, 1 << 40, stamps, 1, hops, fresh, best, width
+                *arguments, seeds, accept, 1 << 40, stamps, np.uint8(1), hops, fresh, best, width
             )
         else:
             pool, best = np.empty(rows, np.int64), np.empty(EF, np.int64)
-            count, scored = hnsw_filtered.walk_past(*arguments, accept, rows, stamps, 1, pool, fresh, best)
+            count, scored = hnsw_filtered.walk_past(
+                *arguments, accept, rows, stamps, np.uint8(1), pool, fresh, best
+            )
         slots, distances = np.empty(K, np.int64), np.empty(K, np.float32)
         exact, order = np.empty(RERANK, np.float32), np.empty(RERANK, np.int64)
         hnsw_filtered.rerank_pool(
-            1, search.vectors, search.inverse_norms, query, inverse, 0, best, min(count, RERANK), slots, distances,
-            exact, order,
+            1, search.vectors, search.inverse_norms, query, np.float32(inverse), 0.0, best, min(count, RERANK),
+            slots, distances, exact, order,
         )  # fmt: skip
         return distances, scored
 

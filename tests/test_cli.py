@@ -19,7 +19,7 @@ import vego
 from tests.support.command_line import make_database
 from vego.cli import main
 from vego.cli.arguments import COMMANDS, Parser, command_parser, module_of
-from vego_tools import terminal, warmup
+from vego_tools import terminal
 from vego_tools.demo.sample import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -246,7 +246,7 @@ def test_starting_is_light(arguments):
     assert done.returncode == 0
 
 
-# -- stats, warmup -------------------------------------------------------------------------------------
+# -- stats -------------------------------------------------------------------------------------
 
 
 def test_stats(tmp_path, capsys):
@@ -281,31 +281,8 @@ def test_stats_change_nothing(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").rglob("*")} == before
 
 
-def test_warmup_searches_in_every_way_there_is(tmp_path):
-    with vego.open(tmp_path / "db", dimension=warmup.DIMENSION, durability="none") as database:
-        assert len(list(warmup._steps(database))) > 3
-        documents = database.collection("warmup")
-        for strategy, (text, ef) in warmup.FILTERED.items():
-            query = np.ones(warmup.DIMENSION, np.float32)
-            assert documents.explain(query, 1, filter=text, ef=ef).strategy == strategy
-
-
 def test_version_as_json(capsys):
     assert main(["version", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["vego"] == vego.__version__
     assert found["packages"]["numpy"] == np.__version__
-
-
-def test_warmup_as_json(capsys):
-    assert main(["warmup", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert "searching with filters" in {step["step"] for step in found["steps"]}
-    assert found["seconds"] >= sum(step["seconds"] for step in found["steps"]) * 0.99
-
-
-def test_warmup_reports_each_step(capsys):
-    assert main(["warmup"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith("done in")
-    assert any(line.startswith("searching with filters") for line in lines)

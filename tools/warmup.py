@@ -1,4 +1,4 @@
-"""Runs every kernel once on a tiny database, so that numba compiles it and keeps the machine code."""
+"""Runs every kernel once on tiny data, so that numba compiles it and keeps the machine code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 
 import lance_fmt
 import vego
+from vego_tools.warmup_processes import default_jobs, shared_out
+
+Step = tuple[str, float]  # what it did, and the seconds it took
 
 ROWS = 2_100  # two batches of the graph's construction, and enough matches for every search strategy
 DIMENSION = 16
@@ -23,31 +27,47 @@ FILTERED = {  # the strategy, as `explain` names it -> filter and ef that it ans
 }
 
 
-def warmup() -> Iterator[tuple[str, float]]:
-    """Do one step after the other; what each did, and the seconds it took.
+def warmup(jobs: int | None = None) -> Iterator[Step]:
+    """Do all steps, in `jobs` processes (None: one a processor); each step as it is done.
 
-    A step that had nothing to compile takes milliseconds. The database lies in a temporary directory.
+    A step that had nothing to compile takes milliseconds. Data lies in temporary directories. Raises WarmupError where
+    one of several processes fails; in one, what the step raises.
     """
+    jobs = min(default_jobs() if jobs is None else jobs, len(PARTS))
+    if jobs > 1:
+        yield from shared_out(list(PARTS), jobs)
+        return
+    yield from _timed("loading the compiler", load_compiler)
+    for part in PARTS:
+        yield from steps_of(part)
+
+
+def steps_of(part: str) -> Iterator[Step]:
+    """Do one of PARTS."""
     with tempfile.TemporaryDirectory(prefix="vego-warmup-") as directory:
-        yield from _timed("loading the compiler", _load_compiler)
-        with vego.open(Path(directory) / "db", dimension=DIMENSION, durability="none") as database:
-            yield from _steps(database)
-            yield from _timed("inverted lists", lambda: _inverted_lists(database))
-            yield from _timed("hash tables", lambda: _hash_tables(database))
-        yield from _timed("opening again", lambda: _reopen(Path(directory) / "db"))
-    for what, columns in _columns().items():
-        yield from _timed(f"encoding and decoding {what}", lambda columns=columns: _every_encoding(columns))
+        yield from PARTS[part](Path(directory) / "db")
 
 
-def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((ROWS, DIMENSION)).astype(np.float32)
+def load_compiler() -> None:
+    """What the first kernel waits for, even if its machine code is there."""
+    import numba  # noqa: F401 - only its cost matters here
+
+
+def _data() -> tuple[np.ndarray[Any, Any], dict[str, list[Any]]]:
+    vectors = np.random.default_rng(0).standard_normal((ROWS, DIMENSION)).astype(np.float32)
+    return vectors, {"number": list(range(ROWS)), "text": [f"{row % 7} and more" for row in range(ROWS)]}
+
+
+def _graph(path: Path) -> Iterator[Step]:
+    with vego.open(path, dimension=DIMENSION, durability="none") as database:
+        yield from _graph_steps(database)
+    yield from _timed("opening again", lambda: _reopen(path))
+
+
+def _graph_steps(database: vego.Database) -> Iterator[Step]:
+    vectors, columns = _data()
     query, queries = vectors[0], vectors[:3]
     ids = [f"row-{row}" for row in range(ROWS)]
-    columns: dict[str, list[Any]] = {
-        "number": list(range(ROWS)),
-        "text": [f"{row % 7} and more" for row in range(ROWS)],
-    }
     documents = database.collection("warmup")
     yield from _timed(
         "writing columns, building a graph",
@@ -60,31 +80,36 @@ def _steps(database: vego.Database) -> Iterator[tuple[str, float]]:
         lambda: [documents.search(query, 1, filter=text, ef=ef) for text, ef in FILTERED.values()],
     )
     yield from _timed("putting codes on axes", _codes_on_axes)
-    for metric, rows in (("l1", vectors), ("hamming", np.packbits(vectors > 0, axis=1))):
-        yield from _timed(
-            f"graphs under {metric}",
-            lambda metric=metric, rows=rows: _of_metric(database, metric, rows, columns),
-        )
     yield from _timed("reading documents", lambda: documents.get_batch(ids[:3]))
 
 
-def _of_metric(
-    database: vego.Database, metric: str, vectors: np.ndarray[Any, Any], columns: dict[str, list[Any]]
-) -> None:
+def _of_metric(metric: str, path: Path) -> Iterator[Step]:
     """What kernels are compiled for anew where codes are of another kind."""
-    documents = database.collection(metric, metric=metric)
-    documents.insert_batch(vectors=vectors, metadata=columns)
-    documents.search_batch(vectors[:3], 5)
-    documents.search(vectors[0], 5, exact=True)
-    for text, ef in FILTERED.values():
-        documents.search(vectors[0], 1, filter=text, ef=ef)
+    vectors, columns = _data()
+    rows = np.packbits(vectors > 0, axis=1) if metric == "hamming" else vectors
+
+    def build_and_search() -> None:
+        with vego.open(path, dimension=DIMENSION, durability="none") as database:
+            documents = database.collection(metric, metric=metric)
+            documents.insert_batch(vectors=rows, metadata=columns)
+            documents.search_batch(rows[:3], 5)
+            documents.search(rows[0], 5, exact=True)
+            for text, ef in FILTERED.values():
+                documents.search(rows[0], 1, filter=text, ef=ef)
+
+    yield from _timed(f"graphs under {metric}", build_and_search)
 
 
-def _hash_tables(database: vego.Database) -> None:
-    bits = np.random.default_rng(0).random((ROWS, DIMENSION)) < 0.5
-    documents = database.collection("lsh", metric="hamming", index="lsh")
-    documents.insert_batch(vectors=bits)
-    documents.search(bits[0], 5)
+def _of_kind(kind: str, metric: str, path: Path) -> Iterator[Step]:
+    def build_and_search() -> None:
+        vectors, _ = _data()
+        rows = vectors > 0 if metric == "hamming" else vectors
+        with vego.open(path, dimension=DIMENSION, durability="none") as database:
+            documents = database.collection(kind, metric=metric, index=kind)
+            documents.insert_batch(vectors=rows)
+            documents.search(rows[0], 5)
+
+    yield from _timed(f"index {kind}", build_and_search)
 
 
 def _codes_on_axes() -> None:
@@ -97,27 +122,22 @@ def _codes_on_axes() -> None:
     )
 
 
-def _inverted_lists(database: vego.Database) -> None:
-    """Build and search the kinds of which no other has all kernels."""
-    vectors = np.random.default_rng(0).standard_normal((ROWS, DIMENSION)).astype(np.float32)
-    for kind in ("ivf", "ivf_sq8", "ivf_pq", "disk"):
-        documents = database.collection(kind, index=kind)
-        documents.insert_batch(vectors=vectors)
-        documents.search(vectors[0], 5)
-
-
-def _columns() -> dict[str, list[np.ndarray[Any, Any] | list[str]]]:
+def _columns(what: str) -> list[np.ndarray[Any, Any] | list[str]]:
     """Values of every kind that a kernel is compiled for."""
     numbers = np.arange(ROWS) % 100 + np.arange(ROWS) // 100
-    return {
-        "integers": [
-            *(numbers.astype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)),
-            np.arange(ROWS) // 2,  # in a dictionary, codes of two bytes
-        ],
-        "floats": [(numbers / 4).astype(f"f{size}") for size in (2, 4, 8)],
-        "text": [[f"{row % 50} and more, größer" for row in range(ROWS)]],
-        "booleans": [numbers % 50 < 25],
-    }
+    match what:
+        case "integers":
+            halves = np.arange(ROWS) // 2  # in a dictionary, codes of two bytes
+            return [*(numbers.astype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)), halves]
+        case "floats":
+            return [(numbers / 4).astype(f"f{size}") for size in (2, 4, 8)]
+        case "text":
+            return [[f"{row % 50} and more, größer" for row in range(ROWS)]]
+    return [numbers % 50 < 25]
+
+
+def _encodings(what: str, _: Path) -> Iterator[Step]:
+    yield from _timed(f"encoding and decoding {what}", lambda: _every_encoding(_columns(what)))
 
 
 def _every_encoding(columns: list[np.ndarray[Any, Any] | list[str]]) -> None:
@@ -139,16 +159,30 @@ def _every_encoding(columns: list[np.ndarray[Any, Any] | list[str]]) -> None:
                 file.read()
 
 
-def _load_compiler() -> None:
-    import numba  # noqa: F401 - only its cost matters here
-
-
 def _reopen(path: Path) -> None:
     with vego.open(path, read_only=True) as database:
         database.collection("warmup").search(np.ones(DIMENSION, np.float32), 1, filter="text == '1 and more'")
 
 
-def _timed(what: str, step: Callable[[], object]) -> Iterator[tuple[str, float]]:
+def _timed(what: str, step: Callable[[], object]) -> Iterator[Step]:
     started = time.perf_counter()
     step()
     yield what, time.perf_counter() - started
+
+
+# Kernels are shared between parts, and processes that begin together compile those twice: what has least in common
+# stands side by side. Of the kinds of index these have all kernels.
+PARTS: dict[str, Callable[[Path], Iterator[Step]]] = {
+    "graph": _graph,
+    "integers": partial(_encodings, "integers"),
+    "ivf_pq": partial(_of_kind, "ivf_pq", "cosine"),
+    "hamming": partial(_of_metric, "hamming"),
+    "l1": partial(_of_metric, "l1"),
+    "ivf": partial(_of_kind, "ivf", "cosine"),
+    "disk": partial(_of_kind, "disk", "cosine"),
+    "ivf_sq8": partial(_of_kind, "ivf_sq8", "cosine"),
+    "text": partial(_encodings, "text"),
+    "lsh": partial(_of_kind, "lsh", "hamming"),
+    "floats": partial(_encodings, "floats"),
+    "booleans": partial(_encodings, "booleans"),
+}

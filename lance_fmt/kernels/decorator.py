@@ -12,15 +12,17 @@ from typing import Any
 
 from numba import njit
 
+from lance_fmt.kernels.code_cache import cached
+
 # Plain fastmath=True lets LLVM assume there is no NaN; these flags do not.
 SAFE_FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile on first call, cache on disk, run without the GIL; exact integer and float semantics."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cached(njit(nogil=True, error_model="numpy")(function))
 
 
 def distance_kernel(function: Callable[..., Any]) -> Any:
     """Like `kernel`, with floating-point sums that may be reordered."""
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=SAFE_FASTMATH)(function)
+    return cached(njit(nogil=True, error_model="numpy", fastmath=SAFE_FASTMATH)(function))

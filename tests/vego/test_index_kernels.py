@@ -320,14 +320,14 @@ def test_walk_accepted(case, share):
     best, pool = np.empty(12, np.int64), np.empty(600, np.int64)
     count, scored = hnsw_filtered.walk_past(
         g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 600,
-        stamps, walk.next_stamp(stamps), pool, fresh, best,
+        stamps, np.uint8(walk.next_stamp(stamps)), pool, fresh, best,
     )  # fmt: skip
     found = [walk.slot_of(key) for key in best[:count]]
     assert found == naive.walk_accepted(g.codes, g.bias, g.links, case.code[0], 5, 12, accept)
     assert count <= scored <= 600
     gave_up, scored = hnsw_filtered.walk_past(
         g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 8,
-        stamps, walk.next_stamp(stamps), pool, fresh, best,
+        stamps, np.uint8(walk.next_stamp(stamps)), pool, fresh, best,
     )  # fmt: skip
     assert gave_up == -1
     assert scored <= 8
@@ -349,7 +349,7 @@ def test_walk_through(case, share, room):
     for entry in (5, int(picks[0]) if len(picks) else 7):
         arguments = g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(entry), seeds[:taken], accept
         count, work = hnsw_filtered.walk_through(
-            *arguments, 10_000, stamps, walk.next_stamp(stamps), hops, fresh, pool, room
+            *arguments, 10_000, stamps, np.uint8(walk.next_stamp(stamps)), hops, fresh, pool, room
         )
         found = [walk.slot_of(key) for key in pool[:count]]
         expected = naive.walk_through(
@@ -359,7 +359,7 @@ def test_walk_through(case, share, room):
         assert accept[found].all()
         if work > 1:
             assert hnsw_filtered.walk_through(
-                *arguments, work - 1, stamps, walk.next_stamp(stamps), hops, fresh, pool, room
+                *arguments, work - 1, stamps, np.uint8(walk.next_stamp(stamps)), hops, fresh, pool, room
             )[0] == -1  # fmt: skip
 
 

@@ -4,6 +4,7 @@ Needed once for each machine and version; without it kernels compile when they a
 
 examples:
   vego warmup
+  vego warmup --jobs 1        in this process alone
   vego warmup --json          seconds of each step, for a log
 """
 
@@ -17,6 +18,9 @@ HELP = "compile and cache all kernels now instead of at first use"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The form."""
+    parser.add_argument(
+        "--jobs", type=_count, metavar="N", help="processes that compile (one for each processor)"
+    )
     parser.add_argument("--json", action="store_true", help="seconds of each step, as JSON")
 
 
@@ -29,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     steps = []
-    for what, seconds in warmup():
+    for what, seconds in warmup(options.jobs):
         steps.append({"step": what, "seconds": round(seconds, 6)})
         if not options.json:
             print(f"{what:<40} {duration(seconds):>8}", flush=True)
@@ -39,3 +43,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(f"done in {duration(total)}")
     return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number

@@ -58,7 +58,7 @@ def best_codes(codes, bias, code, candidates, pool):
     total, limit = candidates.shape[0], pool.shape[0]
     for i in range(min(AHEAD, total)):
         prefetch(codes, candidates[i])
-    count = 0
+    count = np.int64(0)
     worst = WORST
     for i in range(total):
         if i + AHEAD < total:

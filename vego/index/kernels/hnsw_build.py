@@ -23,7 +23,7 @@ def select(codes, bias, offset, own, pool, count, limit, strictness, chosen, lin
     one is below strictness / 16 of that to the node (16: Malkov and Yashunin, algorithm 4; less keeps more
     links, as DiskANN does). `chosen` (>= limit, width) receives the codes of those picked in the role of queries.
     """
-    return select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, 0)
+    return select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, np.int64(0))
 
 
 @kernel
@@ -73,7 +73,7 @@ def link_batch(
         if rows > 0:
             seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, min(level, top))
         for layer in range(level, -1, -1):
-            count = 0
+            count = np.int64(0)
             table = links if layer == 0 else upper
             if rows > 0 and layer <= top:
                 count, _ = walk(

@@ -182,7 +182,7 @@ def walk_through(
             stamps[seeds[i]] = stamp
             fresh[found] = seeds[i]
             found += 1
-    count = 0
+    count = np.int64(0)
     current = 0
     work = 0
     while True:
@@ -276,7 +276,20 @@ def search_filtered(
         if past <= CONFIDENCE * budget and (past <= through or share < least):
             how[i] = PAST
             count, scored[i] = walk_past(
-                codes, bias, links, rows, code, 0, nearest, accept, budget, stamps, stamp, pool, fresh, best
+                codes,
+                bias,
+                links,
+                rows,
+                code,
+                np.int64(0),
+                nearest,
+                accept,
+                budget,
+                stamps,
+                stamp,
+                pool,
+                fresh,
+                best,
             )
         elif through <= CONFIDENCE * budget and share >= least:
             how[i] = THROUGH
@@ -284,13 +297,13 @@ def search_filtered(
                 begin = seeds[: sample_accepted(accept, rows, accepted, seeds)]
             found = pool[:wider]
             count, scored[i] = walk_through(
-                codes, bias, links, rows, code, 0, nearest, begin, accept, budget, stamps, stamp, hops, fresh,
+                codes, bias, links, rows, code, np.int64(0), nearest, begin, accept, budget, stamps, stamp, hops, fresh,
                 found, links.shape[1],
             )  # fmt: skip
         if count < min(slots.shape[1], accepted):
             how[i] = SCAN
             continue
         rerank_pool(
-            metric, vectors, inverse_norms, query, inverse, 0, found, min(count, rerank), slots[i], distances[i],
-            exact, order,
+            metric, vectors, inverse_norms, query, inverse, np.float64(0), found, min(count, rerank),
+            slots[i], distances[i], exact, order,
         )  # fmt: skip

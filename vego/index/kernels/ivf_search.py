@@ -222,7 +222,7 @@ def search_blocks(
         rotate_rows(point, signs)
         low, step = query_table(point[0], factor, codewords, products, table)
         low -= np.float32(epsilon) * step * np.sqrt(np.float32(codewords.shape[2]) / np.float32(12))
-        count = 0
+        count = np.int64(0)
         for j in range(near):
             number = slot_of(lists[j])
             base = value_of(lists[j])
@@ -255,7 +255,7 @@ def search_bytes(
             metric, point, centre_codes, centre_bias, frame, inverse_step, sizes, centre_code, lists
         )
         inverse = encode_query(metric, queries[i], row_frame, row_inverse_step, code[0])
-        count, worst = 0, WORST
+        count, worst = np.int64(0), WORST
         for j in range(near):
             number = slot_of(lists[j])
             for place in range(starts[number], starts[number + 1]):
@@ -269,7 +269,7 @@ def search_bytes(
                     if count == rerank:
                         worst = pool[rerank - 1]
         rerank_pool(
-            metric, vectors, inverse_norms, queries[i], inverse, 0, pool, count, slots[i], distances[i],
+            metric, vectors, inverse_norms, queries[i], inverse, np.float64(0), pool, count, slots[i], distances[i],
             exact, order,
         )  # fmt: skip
 
@@ -352,7 +352,7 @@ def search_halves(
         near = nearest_lists(
             metric, point, centre_codes, centre_bias, frame, inverse_step, sizes, code, lists
         )
-        count = 0
+        count = np.int64(0)
         for j in range(near):
             number = slot_of(lists[j])
             first, last = starts[number], starts[number + 1]
@@ -365,6 +365,6 @@ def search_halves(
                     metric, vectors, inverse_norms, members, first, last, point, accept, pool, count
                 )  # fmt: skip
         rerank_pool(
-            metric, vectors, inverse_norms, queries[i], inverse, 0, pool, count, slots[i], distances[i],
+            metric, vectors, inverse_norms, queries[i], inverse, np.float64(0), pool, count, slots[i], distances[i],
             exact, order,
         )  # fmt: skip

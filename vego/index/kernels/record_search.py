@@ -107,7 +107,7 @@ def search_records(
         stamp = next_stamp(stamps)
         pool[0] = key_of(codes, bias, seed, code, 0)
         stamps[seed] = stamp
-        count, current, taken = 1, 0, 0
+        count, current, taken = np.int64(1), np.int64(0), np.int64(0)
         reads[i] = accepted[i] = 0
         while True:
             asked, current = take_beam(pool, count, current, nodes)
@@ -151,7 +151,7 @@ def scan_records(
         ask_for(place, words, slot_of(pool[i]), 1)
     scale = steps_in(metric, inverse_step)
     mean = squares = np.float64(0)
-    taken = 0
+    taken = np.int64(0)
     for i in range(count):
         if i + ASKED < count:
             ask_for(place, words, slot_of(pool[i + ASKED]), 1)

@@ -31,7 +31,7 @@ def bypass(
         place = np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else node
         row = links[place]
         target = healed[place]
-        picked, lost = 0, False
+        picked, lost = np.int64(0), False
         for j in range(row.shape[0]):
             if row[j] == NONE:
                 break
@@ -49,7 +49,7 @@ def bypass(
         for j in range(picked):
             stamps[target[j]] = stamp
             as_query(codes, bias, target[j], chosen[j])
-        count, head, tail = 0, -1, 0
+        count, head, tail = np.int64(0), -1, 0
         while head < tail:
             if head >= 0:
                 far = behind[head]
@@ -70,4 +70,4 @@ def bypass(
                 elif tail < BEHIND:
                     behind[tail] = slot
                     tail += 1
-        select_more(codes, bias, offset, node, pool, count, cap, strictness, chosen, target, picked)
+        select_more(codes, bias, offset, np.int64(node), pool, count, cap, strictness, chosen, target, picked)
