@@ -146,7 +146,7 @@ def test_a_reader_keeps_its_view_while_the_column_grows(
     first = evaluate(expr, {"a": column}, len(before)).tolist()
     column.extend(after)
     old = FilterColumn()
-    old._rows = view
+    old.rows = view
     assert len(old) == len(before)
     assert evaluate(expr, {"a": old}, len(before)).tolist() == first
     assert evaluate(expr, {"a": column}, len(before)).tolist() == first

@@ -37,8 +37,8 @@ class Expr:
     Combine with `&`, `|` and `~`. `depth` and `nodes` count the node itself too.
     """
 
-    depth: int
-    nodes: int
+    depth: int = 1
+    nodes: int = 1
 
     def __and__(self, other: Expr) -> Expr:
         return And((self, other)) if isinstance(other, Expr) else NotImplemented
@@ -73,14 +73,14 @@ class Compare(Expr):
     field: str
     op: str
     value: Literal
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
         _check_name(self.field)
         if self.op not in COMPARISONS:
             raise FilterError(f"unknown comparison {self.op!r}; the comparisons are {' '.join(COMPARISONS)}")
-        object.__setattr__(self, "value", as_literal(self.value))
+        value = as_literal(self.value)
+        if value is not self.value:
+            object.__setattr__(self, "value", value)
 
     def _identity(self) -> Hashable:
         return self.field, self.op, type(self.value), self.value
@@ -95,8 +95,6 @@ class In(Expr):
 
     field: str
     values: tuple[Literal, ...]
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
         _check_name(self.field)
@@ -119,8 +117,6 @@ class IsNull(Expr):
     """`field is null`: the document lacks the field, or holds null there. Never unknown."""
 
     field: str
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
         _check_name(self.field)
@@ -317,7 +313,7 @@ class FieldRef:
             raise FilterError(
                 f"{self!r} {op} {value!r}: a field compares with a value, not with another field"
             )
-        return Compare(self.name, op, as_literal(value))
+        return Compare(self.name, op, value)  # type: ignore[arg-type]
 
     def is_in(self, values: Iterable[object]) -> Expr:
         """Match documents whose value equals one of `values` (10,000 at most, no None among them)."""

@@ -22,7 +22,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 Numbers: TypeAlias = NDArray[Any]
 """Of dtype int64 or float64."""
 
-_INT64 = np.iinfo(np.int64)
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _UFUNCS = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -84,14 +84,14 @@ class NumericRows:
     def compared(self, op: str, literal: Literal, negated: bool, rows: int) -> Mask:
         """Return which of the first `rows` rows have a value with `(value op literal) != negated`."""
         target = counterpart(literal, self.kind)
-        if target is None:
-            return self._present(np.full(rows, (op == "!=") != negated), rows)
-        bound = self._bound(op, target)
+        bound = op == "!=" if target is None else self._bound(op, target)
         if isinstance(bound, bool):
-            return self._present(np.full(rows, bound != negated), rows)
-        exact_op, number = bound
-        mask: Mask = _UFUNCS[exact_op](self.values[:rows], number)
-        return self._present(np.logical_not(mask, out=mask) if negated else mask, rows)
+            mask: Mask = np.full(rows, bound != negated)
+        else:
+            mask = _UFUNCS[bound[0]](self.values[:rows], bound[1])
+            if negated:
+                np.logical_not(mask, out=mask)
+        return mask if self.present is None else np.logical_and(mask, self.present[:rows], out=mask)
 
     def among(self, literals: Sequence[Literal], negated: bool, rows: int) -> Mask:
         """Return which of the first `rows` rows have a value with `(value in literals) != negated`."""
@@ -105,9 +105,8 @@ class NumericRows:
             mask = np.zeros(rows, dtype=np.bool_)
             for number in wanted:
                 mask |= values == number
-        return self._present(np.logical_not(mask, out=mask) if negated else mask, rows)
-
-    def _present(self, mask: Mask, rows: int) -> Mask:
+        if negated:
+            np.logical_not(mask, out=mask)
         return mask if self.present is None else np.logical_and(mask, self.present[:rows], out=mask)
 
     def _bound(self, op: str, target: int | float) -> tuple[str, int | float] | bool:
@@ -115,6 +114,8 @@ class NumericRows:
             # Literals have whole microseconds: see `as_literal`, and `counterpart` for ISO 8601 text.
             return _integer_bound(op, int(target) // 1000, True)
         if self.values.dtype.kind == "i":
+            if type(target) is int and _LEAST <= target <= _MOST:  # most are
+                return op, target
             if isinstance(target, float) and math.isinf(target):
                 return COMPARISONS[op](0, target)
             floor = math.floor(target)
@@ -124,7 +125,7 @@ class NumericRows:
 
 def _integer_bound(op: str, floor: int, exact: bool) -> tuple[str, int] | bool:
     """Return what decides `x op target` for int64 x: a comparison with an int64, or one answer for all."""
-    if not _INT64.min <= floor <= _INT64.max:
+    if not _LEAST <= floor <= _MOST:
         return COMPARISONS[op](0, floor)
     if exact:
         return op, floor
