@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lance_fmt import Column
 from vego.query.dictionary_rows import DictionaryRows, ValueDictionary
-from vego.query.numeric_rows import Mask, Numbers, NumericRows
+from vego.query.numeric_rows import INTEGERS, Mask, Numbers, NumericRows
 from vego.query.values import NAN, Key, Kind, key_of
 
 Rows: TypeAlias = NumericRows | DictionaryRows
@@ -116,7 +116,7 @@ class FilterColumn:
 
     def _append_numbers(self, kind: Kind, numbers: Numbers, present: Mask | None) -> None:
         """Append an int64 or float64 array (0 where missing) of numbers, or int64 microseconds."""
-        rows = self.rows
+        rows, numbers = self.rows, _narrowed(numbers)
         if isinstance(rows, DictionaryRows) and len(rows.dictionary) == 1:
             rows = NumericRows.missing(kind, numbers.dtype, rows.count)
         if isinstance(rows, NumericRows) and rows.kind is kind:
@@ -210,6 +210,17 @@ def _numbers(values: Sequence[int | float]) -> Numbers | None:
     return np.array(values, dtype=np.float64)
 
 
+def _narrowed(numbers: Numbers) -> Numbers:
+    """Return integers as the narrowest of int8, int16, int32 and int64 that holds them all: less to compare."""
+    if numbers.dtype.kind != "i":
+        return numbers
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    for dtype, (least, most) in INTEGERS.items():
+        if least <= low and high <= most:
+            return numbers.astype(dtype, copy=False)
+    return numbers
+
+
 def _microseconds(nanoseconds: Sequence[int]) -> Numbers | None:
     """Return times as int64 microseconds; None where that would not be exact."""
     if any(value % 1000 for value in nanoseconds):
@@ -224,9 +235,12 @@ def _with_common_type(rows: NumericRows, numbers: Numbers) -> tuple[NumericRows,
     """Return both with one dtype; None where making the integers floats would not be exact."""
     if rows.values.dtype == numbers.dtype:
         return rows, numbers
+    if rows.values.dtype.kind == numbers.dtype.kind:
+        wider = max(rows.values.dtype, numbers.dtype, key=lambda dtype: dtype.itemsize)
+        return rows.cast(wider), numbers.astype(wider)
     integers = rows.values[: rows.count] if rows.values.dtype.kind == "i" else numbers
     if len(integers) and not (integers.min() >= -_EXACT and integers.max() <= _EXACT):
         return None
     if integers is numbers:
         return rows, numbers.astype(np.float64)
-    return NumericRows(rows.kind, integers.astype(np.float64), rows.present, rows.count), numbers
+    return rows.cast(numbers.dtype), numbers

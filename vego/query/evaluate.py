@@ -15,15 +15,14 @@ from vego.query.columns import FilterColumn
 from vego.query.expr import And, Compare, Expr, In, IsNull, Not, Or
 from vego.query.numeric_rows import Mask
 
-
 _TESTS = (Compare, In, IsNull)
 
 
 def evaluate(expr: Expr, columns: Mapping[str, FilterColumn], rows: int, *, negated: bool = False) -> Mask:
-    """Return a new bool array `(rows,)`: which of the first `rows` rows match; `negated`: for which the filter is false.
+    """Return a new bool array `(rows,)`: which of the first `rows` rows match.
 
-    Rows behind the end of a column, and all rows of a field that `columns` lacks, have no value.
-    May run while the columns' one writer appends.
+    `negated`: for which the filter is false instead. Rows behind the end of a column, and all rows of a field that
+    `columns` lacks, have no value. May run while the columns' one writer appends.
     """
     if isinstance(expr, _TESTS):
         return _tested(expr, columns.get(expr.field), rows, negated)

@@ -20,9 +20,11 @@ from vego.query.values import COMPARISONS, Kind, Literal, counterpart
 
 Mask: TypeAlias = NDArray[np.bool_]
 Numbers: TypeAlias = NDArray[Any]
-"""Of dtype int64 or float64."""
+"""Of dtype int8, int16, int32, int64 or float64."""
 
-_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+INTEGERS = {np.dtype(f"int{bits}"): (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)}
+"""The types of integers, narrowest first, with the least and the greatest of each."""
+
 _UFUNCS = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -49,7 +51,7 @@ def grown(buffer: NDArray[Any], count: int, extra: int) -> NDArray[Any]:
 class NumericRows:
     """Rows [0, count) of `values`; `present` is None where every row has a value.
 
-    `kind` is NUMBER (values int64 or float64) or TIME (int64, microseconds since 1970 UTC).
+    `kind` is NUMBER (values integers or float64) or TIME (integers, microseconds since 1970 UTC).
     A missing value is 0.
     """
 
@@ -76,6 +78,10 @@ class NumericRows:
             mask[self.count : self.count + extra] = True if present is None else present
         numbers[self.count : self.count + extra] = values if present is None else np.where(present, values, 0)
         return NumericRows(self.kind, numbers, mask, self.count + extra)
+
+    def cast(self, dtype: np.dtype[Any]) -> NumericRows:
+        """Return the same rows with values of a type that holds them."""
+        return NumericRows(self.kind, self.values[: self.count].astype(dtype), self.present, self.count)
 
     def is_missing(self, rows: int) -> Mask:
         """Return which of the first `rows` rows have no value."""
@@ -110,22 +116,21 @@ class NumericRows:
         return mask if self.present is None else np.logical_and(mask, self.present[:rows], out=mask)
 
     def _bound(self, op: str, target: int | float) -> tuple[str, int | float] | bool:
+        integers = INTEGERS.get(self.values.dtype)
+        if integers is None:
+            return _float_bound(op, target)
         if self.kind is Kind.TIME:
             # Literals have whole microseconds: see `as_literal`, and `counterpart` for ISO 8601 text.
-            return _integer_bound(op, int(target) // 1000, True)
-        if self.values.dtype.kind == "i":
-            if type(target) is int and _LEAST <= target <= _MOST:  # most are
-                return op, target
-            if isinstance(target, float) and math.isinf(target):
-                return COMPARISONS[op](0, target)
-            floor = math.floor(target)
-            return _integer_bound(op, floor, floor == target)
-        return _float_bound(op, target)
+            return _integer_bound(op, int(target) // 1000, True, *integers)
+        if isinstance(target, float) and math.isinf(target):
+            return COMPARISONS[op](0, target)
+        floor = math.floor(target)
+        return _integer_bound(op, floor, floor == target, *integers)
 
 
-def _integer_bound(op: str, floor: int, exact: bool) -> tuple[str, int] | bool:
-    """Return what decides `x op target` for int64 x: a comparison with an int64, or one answer for all."""
-    if not _LEAST <= floor <= _MOST:
+def _integer_bound(op: str, floor: int, exact: bool, least: int, most: int) -> tuple[str, int] | bool:
+    """Return what decides `x op target` for integers x from least to most: one to compare with, or one answer."""
+    if not least <= floor <= most:
         return COMPARISONS[op](0, floor)
     if exact:
         return op, floor

@@ -67,9 +67,7 @@ def _condition(field: str, value: Any, path: _Path, depth: int) -> Expr:
     if not value:
         raise _error(path, "an empty dict tests nothing; give an operator such as {'$eq': 1}")
     _check_size(value, path, depth)
-    exprs = [
-        _test(field, operator, operand, (*path, operator), depth) for operator, operand in value.items()
-    ]
+    exprs = [_test(field, operator, operand, (*path, operator), depth) for operator, operand in value.items()]
     return exprs[0] if len(exprs) == 1 else _built(path, all_of, exprs)
 
 

@@ -147,7 +147,7 @@ def as_literal(value: object) -> Literal:
         or (type(value) is str and value.isascii())
         or type(value) is bool
     ):  # most are what they are to be already
-        return value  # type: ignore[return-value]
+        return value
     if isinstance(value, np.datetime64):
         return _literal_datetime64(value)
     if isinstance(value, dt.datetime):
