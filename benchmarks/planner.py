@@ -65,20 +65,20 @@ class Bench:
             s.codes, s.bias, s.upper, s.upper_start, s.rows, code, 0, s.entry, s.top, 0
         )
         arguments = s.codes, s.bias, s.links, s.rows, code, 0, np.uint32(entry)
-        stamps, fresh = np.zeros(rows + 1, np.uint8), np.empty(512, np.uint32)
+        stamps, width = np.zeros(rows + 1, np.uint8), s.links.shape[1]
         if through:
             seeds = np.empty(hnsw_filtered.SEEDS, np.int64)
             seeds = seeds[: hnsw_filtered.sample_accepted(accept, rows, accepted, seeds)]
             best = np.empty(int(EF * widened(accept)), np.int64)
-            width = s.links.shape[1]
-            hops, fresh = np.empty(width, np.uint32), fresh[: 2 * width + hnsw_filtered.SEEDS]
+            hops, fresh = np.empty(width, np.uint32), np.empty(2 * width + hnsw_filtered.SEEDS, np.uint32)
             count, scored = hnsw_filtered.walk_through(
                 *arguments, seeds, accept, 1 << 40, stamps, np.uint8(1), hops, fresh, best, width
             )
         else:
             pool, best = np.empty(rows, np.int64), np.empty(EF, np.int64)
+            keys = np.empty(width + 1, np.int64)
             count, scored = hnsw_filtered.walk_past(
-                *arguments, accept, rows, stamps, np.uint8(1), pool, fresh, best
+                *arguments, accept, rows, stamps, np.uint8(1), pool, keys, best
             )
         slots, distances = np.empty(K, np.int64), np.empty(K, np.float32)
         exact, order = np.empty(RERANK, np.float32), np.empty(RERANK, np.int64)

@@ -70,25 +70,23 @@ class Plan(NamedTuple):
         )
 
 
-def choose(*, slots: int, rows: int, matches: int, effort: Effort, index: VectorIndex | None) -> Plan:
+def choose(slots: int, rows: int, matches: int, effort: Effort, index: VectorIndex | None) -> Plan:
     """Pick the cheapest strategy that keeps its promise of k results whenever k rows match.
 
     slots: live and dead, of which `index` covers a prefix.
     """
     indexed = 0 if index is None else index.rows
-
-    def plan(strategy: str, reason: str, ef: int = effort.ef) -> Plan:
-        depth = effort.scan_rerank if strategy == "codes" else effort.rerank
-        return Plan(strategy, reason, rows, matches, indexed, ef, depth)
-
-    whole = "exact" if matches == slots else "gather"
+    ef, rerank, scan_rerank, exact = effort
+    strategy = "exact" if matches == slots else "gather"
     if matches == 0:
-        return plan("empty", "no row matches")
-    if effort.exact:
-        return plan(whole, "exact=True was asked for")
-    if index is None or indexed == 0:
-        return plan(whole, "there is no index (few rows, or index='flat')")
-    if matches <= index.gather_rows:
-        return plan(whole, f"at most {index.gather_rows} rows match")
-    way = index.way(slots, matches, effort.ef)
-    return plan(way.strategy, way.reason, way.ef)
+        strategy, reason = "empty", "no row matches"
+    elif exact:
+        reason = "exact=True was asked for"
+    elif index is None or indexed == 0:
+        reason = "there is no index (few rows, or index='flat')"
+    elif matches <= index.gather_rows:
+        reason = f"at most {index.gather_rows} rows match"
+    else:
+        strategy, reason, ef, _ = index.way(slots, matches, ef)
+        rerank = scan_rerank if strategy == "codes" else rerank
+    return Plan(strategy, reason, rows, matches, indexed, ef, rerank)

@@ -13,7 +13,7 @@ from vego import display
 from vego.document import Document, check_id
 from vego.errors import ClosedError, InvalidArgumentError, NotFoundError
 from vego.hits import BatchResult, Hits
-from vego.index import Calibration, Metric, VectorIndex
+from vego.index import Accepted, Calibration, Metric, VectorIndex
 from vego.index.indexed_rows import IndexedRows, State
 from vego.index.vector_index import Cancel
 from vego.index_report import IndexReport, report_of
@@ -42,6 +42,7 @@ class Readable:
         self.options = options
         self._rows = rows
         self._closed: str | None = None
+        self._where = f"search in collection {name!r}"
         self._efforts: tuple[Calibration | None, dict[int, Effort]] = (None, {})
 
     # -- about -----------------------------------------------------------------------------------
@@ -141,7 +142,8 @@ class Readable:
         if blank and self.metric is Metric.COSINE:
             effort = effort._replace(exact=True)
         searcher = Searcher(state.snapshot.view, index, self.metric)
-        plan, accept = searcher.plan(effort, None if filter is None else self._matching(filter, state))
+        accept = self._accepted(filter, state)
+        plan = searcher.plan(effort, accept)
         if limit is not None:
             limit.check()
         slots, distances = searcher.run(query, k, plan, accept, limit)
@@ -183,11 +185,11 @@ class Readable:
         if state is None or not len(self):
             return Hits.empty(self.metric)
         searcher = Searcher(state.snapshot.view, state.index, self.metric)
-        matching = self._matching(filter, state)
+        accept = self._accepted(filter, state)
         most = state.snapshot.view.rows if limit is None else limit
         if stop is not None:
             stop.check()
-        slots, distances = searcher.within(query, radius, most, effort_of, matching, stop)
+        slots, distances = searcher.within(query, radius, most, effort_of, accept, stop)
         return Hits(state.snapshot, slots, distances, self.metric)
 
     def search_batch(
@@ -222,12 +224,12 @@ class Readable:
                 np.full((len(queries), k), None, object), np.full((len(queries), k), np.inf, np.float32)
             )
         searcher = Searcher(state.snapshot.view, index, self.metric)
-        matching = self._matching(filter, state)
-        plan, accept = searcher.plan(effort, matching)
+        accept = self._accepted(filter, state)
+        plan = searcher.plan(effort, accept)
         slots, distances = searcher.run_batch(queries, k, plan, accept, threads, limit)
         blank = ~queries.any(axis=1) if self.metric is Metric.COSINE else np.zeros(0, np.bool_)
         if blank.any():
-            plan, accept = searcher.plan(effort._replace(exact=True), matching)
+            plan = searcher.plan(effort._replace(exact=True), accept)
             slots[blank], distances[blank] = searcher.run_batch(queries[blank], k, plan, accept, 1, limit)
         ids = np.full(slots.shape, None, object)
         ids[slots >= 0] = state.snapshot.view.ids.take(slots[slots >= 0])
@@ -255,12 +257,12 @@ class Readable:
         if state is None:
             return Plan("empty", "the collection is empty", 0, 0, 0, effort.ef, effort.rerank, 0)
         searcher = Searcher(state.snapshot.view, index, self.metric)
-        matching = self._matching(filter, state)
+        accept = self._accepted(filter, state)
         if blank and self.metric is Metric.COSINE:
-            plan, _ = searcher.plan(effort._replace(exact=True), matching)
+            plan = searcher.plan(effort._replace(exact=True), accept)
             reason = "a vector of zeros has no direction: everything is at distance 1"
             return self._with_pruning(plan._replace(reason=reason, visited=plan.matches), filter, state)
-        plan, accept = searcher.plan(effort, matching)
+        plan = searcher.plan(effort, accept)
         return self._with_pruning(searcher.explained(query, k, plan, accept), filter, state)
 
     def _with_pruning(self, plan: Plan, filter: Filter, state: State) -> Plan:
@@ -300,8 +302,8 @@ class Readable:
         state = self._state()
         if state is None:
             return lance_fmt.Table({})
-        view, matching = state.snapshot.view, self._matching(filter, state)
-        slots = np.flatnonzero(view.live if matching is None else matching & view.live)
+        rows, accept = state.snapshot.view.rows, self._accepted(filter, state)
+        slots = np.arange(rows) if accept is None else accept.slots(0, rows).astype(np.int64)
         return table_of(state.snapshot, schema_of(state.snapshot), slots, columns)
 
     # -- inside ----------------------------------------------------------------------------------
@@ -311,7 +313,8 @@ class Readable:
             raise ClosedError(f"collection {self.name!r} {self._closed}; open the database again")
 
     def _state(self) -> State | None:
-        self._check_open()
+        if self._closed:
+            self._check_open()
         return None if self._rows is None else self._rows.state
 
     def _created(self) -> IndexedRows:
@@ -324,10 +327,24 @@ class Readable:
     def _find(self, name: str) -> tuple[RowSnapshot, int] | None:
         return None if self._state() is None or self._rows is None else self._rows.rows.publication.find(name)
 
-    def _matching(self, filter: Filter, state: State) -> NDArray[np.bool_] | None:
-        expr = parse_filter(filter)
+    def _accepted(self, filter: Filter, state: State) -> Accepted | None:
+        """The live slots that pass the filter; None where all slots there are do."""
+        view = state.snapshot.view
+        expr = None if filter is None else parse_filter(filter)
         if expr is None:
-            return None
+            return None if view.live_count == view.rows else Accepted(view.live, view.live_count)
+        key = expr.key()
+        accepted = state.accepted.get(key)
+        if accepted is None:
+            mask = self._matching(expr, state)
+            if view.live_count < view.rows:
+                np.logical_and(mask, view.live, out=mask)
+            accepted = Accepted(mask)
+            state.accepted.keep(key, accepted, expr.nbytes)
+        return accepted
+
+    def _matching(self, expr: Expr, state: State) -> NDArray[np.bool_]:
+        """A mask of its own of the slots that pass the filter, live or dead."""
         assert self._rows is not None
         names = fields_of(expr)
         known, key = self._rows.rows.keys, self.options.partition_by
@@ -338,10 +355,6 @@ class Readable:
             return PartitionFilter(expr, key).mask(state.snapshot, state.filters.by_source)
         columns = state.filters.get(names, state.snapshot)
         return evaluate(expr, columns, state.snapshot.view.rows)
-
-    @property
-    def _where(self) -> str:
-        return f"search in collection {self.name!r}"
 
     def _usual_effort(self, index: VectorIndex | None, k: int, where: str) -> Effort:
         """`check_effort` where the call says nothing; kept until recall is measured anew."""

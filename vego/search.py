@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vego.document import Vector
-from vego.index import Metric, VectorIndex, Way, exact_search, marked_slots
-from vego.index.views import merged
+from vego.index import Accepted, Metric, VectorIndex, Way, exact_search
+from vego.index.views import merged, trimmed
 from vego.planner import Effort, Plan, choose
 from vego.queries import Limit
 from vego.table.slots import SlotView
 
 Slots = NDArray[np.int64]
 Distances = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Found = tuple[Slots, Distances]
 EffortOf = Callable[[int], Effort]
 
@@ -36,54 +35,43 @@ class Searcher:
     def __init__(self, view: SlotView, index: VectorIndex | None, metric: Metric) -> None:
         self.view, self.index, self.metric = view, index, metric
 
-    def plan(self, effort: Effort, matching: Mask | None) -> tuple[Plan, Mask | None]:
-        """The plan, and the mask of rows to accept (None: all); `matching` is the filter's mask."""
-        view, index = self.view, self.index
-        if matching is None:
-            accept = None if view.live_count == view.rows else view.live
-            matches = view.live_count
-        else:
-            accept = matching if view.live_count == view.rows else matching & view.live
-            matches = int(np.count_nonzero(accept))
-        plan = choose(
-            slots=view.rows,
-            rows=view.live_count,
-            matches=matches,
-            effort=effort,
-            index=index,
-        )
-        return plan, accept
+    def plan(self, effort: Effort, accept: Accepted | None) -> Plan:
+        """How to search the rows that a filter accepts; None: all slots there are, none of which is dead."""
+        view = self.view
+        matches = view.live_count if accept is None else accept.count
+        return choose(view.rows, view.live_count, matches, effort, self.index)
 
     def run(
-        self, query: Vector, k: int, plan: Plan, accept: Mask | None, limit: Limit | None = None
+        self, query: Vector, k: int, plan: Plan, accept: Accepted | None, limit: Limit | None = None
     ) -> Found:
         """The k nearest accepted slots of one query (d,), nearest first; fewer only where fewer match."""
-        view, index = self.view, self.index
-        if plan.strategy == "graph" and index is not None and index.rows == view.rows:
-            return index.search(view.vectors, None, query, k, plan.ef, plan.rerank)
-        if plan.strategy == "empty":
+        view, index, strategy = self.view, self.index, plan.strategy
+        if strategy == "empty":
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if plan.strategy in ("exact", "gather") or index is None:
+        if strategy in ("exact", "gather") or index is None:
             return _found(*self._exact(query[None], k, 0, accept, limit))
-        if plan.strategy == "codes":
-            slots, distances = self._codes(index, query, k, plan, accept, limit)
+        if strategy == "codes":
+            found = self._codes(index, query, k, plan, accept, limit)
         else:
-            mask = None if plan.strategy == "graph" else accept
-            slots, distances = index.search(view.vectors, None, query, k, plan.ef, plan.rerank, mask)
-        if index.rows == view.rows:
-            return slots, distances
-        behind = self._exact(query[None], k, index.rows, accept, limit)
+            mask = None if accept is None or strategy == "graph" else accept.mask
+            found = index.search(view.vectors, None, query, k, plan.ef, plan.rerank, mask)
+        if plan.indexed == view.rows:
+            return found
+        slots, distances = found
+        behind = self._exact(query[None], k, plan.indexed, accept, limit)
         return _found(*merged(((slots[None], distances[None]), behind), k))
 
-    def explained(self, query: Vector, k: int, plan: Plan, accept: Mask | None) -> Plan:
+    def explained(self, query: Vector, k: int, plan: Plan, accept: Accepted | None) -> Plan:
         """The plan with what it did for one query: how many rows were visited, and which walk it was."""
         view, index = self.view, self.index
         if plan.exact or plan.strategy == "codes" or index is None:
             return plan._replace(visited=plan.matches)
-        mask = None if plan.strategy == "graph" else accept
+        mask = None if accept is None or plan.strategy == "graph" else accept.mask
         way = Way(plan.strategy, plan.reason, plan.ef)
         way = index.explained(view.vectors, None, query, k, way, plan.rerank, mask)
-        behind = view.rows - index.rows if accept is None else int(np.count_nonzero(accept[index.rows :]))
+        behind = view.rows - index.rows
+        if accept is not None:
+            behind = int(np.count_nonzero(accept.mask[index.rows :]))
         visited = None if way.visited is None else way.visited + behind
         return plan._replace(strategy=way.strategy, reason=way.reason, visited=visited)
 
@@ -92,7 +80,7 @@ class Searcher:
         queries: Vector,
         k: int,
         plan: Plan,
-        accept: Mask | None,
+        accept: Accepted | None,
         threads: int | None,
         limit: Limit | None = None,
     ) -> Found:
@@ -108,7 +96,7 @@ class Searcher:
             return slots, distances
         if plan.strategy in ("exact", "gather") or index is None:
             return self._exact(queries, k, 0, accept, limit)
-        mask = None if plan.strategy == "graph" else accept
+        mask = None if accept is None or plan.strategy == "graph" else accept.mask
         parts = []
         step = len(queries) if limit is None else PIECE_QUERIES
         for first in range(0, len(queries), step) if len(queries) else (0,):
@@ -128,7 +116,7 @@ class Searcher:
         radius: float,
         most: int,
         effort_of: EffortOf,
-        matching: Mask | None,
+        accept: Accepted | None,
         limit: Limit | None,
     ) -> Found:
         """All accepted slots of one query (d,) up to `radius` away, the nearest `most` of them, nearest first.
@@ -138,7 +126,7 @@ class Searcher:
         """
         k = min(FIRST_WITHIN, most)
         while True:
-            plan, accept = self.plan(effort_of(k), matching)
+            plan = self.plan(effort_of(k), accept)
             if plan.exact or k > MOST_WITHIN:
                 break
             slots, distances = self.run(query, k, plan, accept, limit)
@@ -153,33 +141,38 @@ class Searcher:
             k = min(8 * k, most, plan.matches)
 
     def _codes(
-        self, index: VectorIndex, query: Vector, k: int, plan: Plan, accept: Mask | None, limit: Limit | None
+        self,
+        index: VectorIndex,
+        query: Vector,
+        k: int,
+        plan: Plan,
+        accept: Accepted | None,
+        limit: Limit | None,
     ) -> Found:
         """Scan of the codes of the accepted slots that are indexed."""
-        view = self.view
-        rows = _accepted(accept, 0, index.rows)
+        vectors = self.view.vectors
+        rows = np.arange(plan.indexed, dtype=np.uint32) if accept is None else accept.slots(0, plan.indexed)
+        if limit is None:
+            return index.scan_codes(vectors, None, query, k, plan.rerank, rows)
         parts = []
-        for part in (rows,) if limit is None else _pieces(rows, PIECE // view.vectors.dimension):
-            if limit is not None:
-                limit.check()
-            parts.append(index.scan_codes(view.vectors, None, query, k, plan.rerank, part))
-        if len(parts) == 1:
-            return parts[0]
+        for part in _pieces(rows, PIECE // vectors.dimension):
+            limit.check()
+            parts.append(index.scan_codes(vectors, None, query, k, plan.rerank, part))
         slots, distances = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
         order = np.lexsort((slots, distances))[:k]
         return slots[order], distances[order]
 
     def _exact(
-        self, queries: Vector, k: int, start: int, accept: Mask | None, limit: Limit | None = None
+        self, queries: Vector, k: int, start: int, accept: Accepted | None, limit: Limit | None = None
     ) -> Found:
         """Float scan of the accepted slots from `start` on: slots (m, k) and distances (m, k), padded."""
         view = self.view
-        rows = None if accept is None else _accepted(accept, start, view.rows)
+        rows = None if accept is None else accept.slots(start, view.rows)
         if limit is None:
             return exact_search(self.metric, view.vectors, None, queries, k, start=start, rows=rows)
         limit.check()
         best: Found | None = None
-        rows = _accepted(None, start, view.rows) if rows is None else rows
+        rows = np.arange(start, view.rows, dtype=np.uint32) if rows is None else rows
         step = PIECE // (view.vectors.dimension * max(1, len(queries)))
         for part in _pieces(rows, step):
             limit.check()
@@ -196,16 +189,9 @@ def _pieces(rows: NDArray[np.uint32], step: int) -> Iterator[NDArray[np.uint32]]
         yield rows[first : first + step]
 
 
-def _accepted(accept: Mask | None, start: int, stop: int) -> NDArray[np.uint32]:
-    if accept is None:
-        return np.arange(start, stop, dtype=np.uint32)
-    return marked_slots(accept, start, stop)
-
-
 def _found(slots: Slots, distances: Distances) -> Found:
     """One row of padded results without the padding."""
-    count = int(np.count_nonzero(slots[0] >= 0))
-    return slots[0, :count], distances[0, :count]
+    return trimmed(slots[0], distances[0])
 
 
 def up_to(radius: float, slots: Slots, distances: Distances) -> Found:

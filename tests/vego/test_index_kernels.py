@@ -316,7 +316,7 @@ def test_descend(case):
 def test_walk_accepted(case, share):
     g = case.graph
     accept = np.random.default_rng(2).random(600) < share
-    stamps, fresh = np.zeros(700, np.uint8), np.empty(64, np.uint32)
+    stamps, fresh = np.zeros(700, np.uint8), np.empty(g.links.shape[1] + 1, np.int64)
     best, pool = np.empty(12, np.int64), np.empty(600, np.int64)
     count, scored = hnsw_filtered.walk_past(
         g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 600,

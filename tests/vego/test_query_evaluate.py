@@ -77,6 +77,8 @@ def test_numbers_of_all_sizes_compare_exactly(values: list[object], literal: obj
 
 EDGES: list[list[object]] = [
     [-2, -1, 0, 1, 2, 3],
+    *[[-(2**bits), -(2**bits) + 1, 0, 2**bits - 2, 2**bits - 1] for bits in (7, 15, 31)],
+    *[[-(2**bits) - 1, 0, 2**bits] for bits in (7, 15, 31)],
     [2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1],
     [2**63 - 1, 2**63 - 2, -(2**63)],
     [-1.5, -1.0, 0.0, 0.5, 1.0, 1.5, float("nan"), float("inf"), float("-inf")],
@@ -99,7 +101,12 @@ LITERALS: list[Any] = [
         2**1024 - 1,
         1 - 2**1024,
     ],
-    *[sign * (2**power + step) for sign in (1, -1) for power in (53, 63, 64) for step in (-1, 0, 1)],
+    *[
+        sign * (2**power + step)
+        for sign in (1, -1)
+        for power in (7, 15, 31, 53, 63, 64)
+        for step in (-1, 0, 0.5, 1)
+    ],
     *[sign * 2.0**power for sign in (1, -1) for power in (53, 63, 64)],
 ]
 
@@ -124,6 +131,9 @@ def test_numbers_compare_exactly_at_the_edges(values: list[object], op: str) -> 
         [[dt.datetime(2024, 1, 1)], [1_704_067_200_000_000]],
         [[None], [1], [None], ["a"], [None]],
         [[2**63], [1.5], [2**63]],
+        [[1, None], [300], [2], [-70_000], [2**40], [3], [0.5]],
+        [[2**40, 1], [None], [1]],
+        [[-128, 127], [0.5], [2**31]],
     ],
 )
 def test_a_change_of_form_keeps_every_value(pieces: list[list[object]]) -> None:
@@ -146,7 +156,7 @@ def test_a_reader_keeps_its_view_while_the_column_grows(
     first = evaluate(expr, {"a": column}, len(before)).tolist()
     column.extend(after)
     old = FilterColumn()
-    old._rows = view
+    old.rows = view
     assert len(old) == len(before)
     assert evaluate(expr, {"a": old}, len(before)).tolist() == first
     assert evaluate(expr, {"a": column}, len(before)).tolist() == first
@@ -174,13 +184,18 @@ def test_the_result_is_the_callers_to_change() -> None:
 @pytest.mark.parametrize(
     ("values", "form", "dtype"),
     [
-        ([1, None, 2], NumericRows, "int64"),
+        ([1, None, 2], NumericRows, "int8"),
+        ([-128, 127], NumericRows, "int8"),
+        ([-129], NumericRows, "int16"),
+        ([128], NumericRows, "int16"),
+        ([2**31 - 1], NumericRows, "int32"),
+        ([1, -(2**31) - 1], NumericRows, "int64"),
         ([1, 2.5], NumericRows, "float64"),
         ([None, None], DictionaryRows, "uint8"),
         ([1, "a"], DictionaryRows, "uint8"),
         ([2**53 + 1, 0.5], DictionaryRows, "uint8"),
         ([2**70], DictionaryRows, "uint8"),
-        ([np.int8(1), np.int64(2)], NumericRows, "int64"),
+        ([np.int8(1), np.int64(2)], NumericRows, "int8"),
         ([dt.datetime(2024, 1, 1), dt.date(2024, 1, 1)], NumericRows, "int64"),
         ([np.datetime64(1, "ns")], DictionaryRows, "uint8"),
         ([str(i) for i in range(255)], DictionaryRows, "uint8"),

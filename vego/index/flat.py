@@ -38,7 +38,7 @@ def exact_search(
     int64 (m, k) padded with -1 and distances float32 (m, k) padded with infinity, nearest first.
     Raises InvalidArgumentError (also for slots out of range), DimensionMismatchError, CorruptionError.
     """
-    queries = np.asarray(queries)
+    queries = queries if type(queries) is np.ndarray else np.asarray(queries)
     if queries.ndim != 2:
         raise InvalidArgumentError(f"queries: expected shape (m, dimension), found {queries.shape}")
     dimension = queries.shape[1] * (BITS if metric is Metric.HAMMING else 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock, RLock
 from typing import Any
@@ -27,6 +27,7 @@ from vego.errors import (
     StorageError,
     VegoError,
 )
+from vego.index.accepted import AcceptedByFilter
 from vego.index.compaction_report import CompactionReport, report_of, summed
 from vego.index.index_file import at_rest, load_index, write_index
 from vego.index.kinds import empty_index
@@ -54,12 +55,13 @@ MIN_BATCH = 1_024  # slots without links before the graph is extended; fewer are
 class State:
     """What one reader sees. `index` covers slots 0 to index.rows; None where there is no graph.
 
-    `filters` are the metadata columns in memory, which grow with the slots.
+    `filters` are the metadata columns in memory, which grow with the slots; `accepted` is what filters found in them.
     """
 
     snapshot: RowSnapshot
     index: VectorIndex | None
     filters: FilterColumns
+    accepted: AcceptedByFilter = field(default_factory=AcceptedByFilter)
 
 
 class _StoppedError(Exception):
@@ -108,7 +110,7 @@ class IndexedRows:
     @property
     def state(self) -> State:
         """What readers see now. Any thread may ask."""
-        snapshot, state = self.rows.snapshot(), self._state
+        snapshot, state = self.rows.publication.snapshot, self._state
         if snapshot is not state.snapshot:
             with self.rows.publication.lock:
                 snapshot, state = self.rows.snapshot(), self._state
@@ -256,7 +258,7 @@ class IndexedRows:
                 covered = 0 if now.index is None else now.index.rows
                 if now.snapshot.numbering is not state.snapshot.numbering or covered >= extended.rows:
                     return  # slots have moved, or somebody was faster
-                self._state = State(now.snapshot, extended, now.filters)
+                self._state = State(now.snapshot, extended, now.filters, now.accepted)
             if covered < extended.rows < stop and not (cancel is not None and cancel()):
                 self.save_index()  # as much as is built in memory at a time
                 self.catch_up(progress, all_rows=all_rows, cancel=cancel)
@@ -298,7 +300,7 @@ class IndexedRows:
                     with self.rows.publication.lock:
                         now = self.state
                         if now.index is index:
-                            self._state = State(now.snapshot, rested, now.filters)
+                            self._state = State(now.snapshot, rested, now.filters, now.accepted)
             except CommitConflictError:  # whoever was faster has a graph of its own
                 self._remove(unfinished)
 

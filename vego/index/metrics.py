@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 from vego.errors import InvalidArgumentError
 
+# The numbers of vego/index/kernels/distance.py, repeated here so that naming a metric does not import numba.
+_CODES = {"l2": 0, "cosine": 1, "ip": 2, "l1": 3, "hamming": 4}
+
 
 class Metric(Enum):
     """A way to compare two vectors; the value is the name on disk."""
@@ -24,10 +27,8 @@ class Metric(Enum):
     L1 = "l1"
     HAMMING = "hamming"
 
-    @property
-    def code(self) -> int:
-        """The number kernels know this metric by."""
-        return _CODES[self]
+    def __init__(self, name: str) -> None:
+        self.code = _CODES[name]  # the number kernels know this metric by
 
     @classmethod
     def parse(cls, name: str | Metric) -> Metric:
@@ -48,8 +49,6 @@ class Metric(Enum):
         return one - distances if self is Metric.COSINE else -distances
 
 
-# The numbers of vego/index/kernels/distance.py, repeated here so that naming a metric does not import numba.
-_CODES = {Metric.L2: 0, Metric.COSINE: 1, Metric.INNER_PRODUCT: 2, Metric.L1: 3, Metric.HAMMING: 4}
 _ALIASES = {
     "l2": Metric.L2,
     "euclidean": Metric.L2,

@@ -23,7 +23,7 @@ LARGEST = (1 << 63) - 1
 
 Array = npt.NDArray[Any]
 
-FLOAT32 = np.dtype(np.float32)
+FLOAT32, UINT32 = np.dtype(np.float32), np.dtype(np.uint32)
 NOTHING = np.empty(0, np.float32)
 ALL = np.empty(0, np.bool_)
 
@@ -57,6 +57,14 @@ def vector_rows(vectors: Array, dimension: int, what: str) -> Array:
 
     Raises DimensionMismatchError for another shape, InvalidVectorError for values that are not numbers.
     """
+    if (
+        type(vectors) is np.ndarray
+        and vectors.dtype is FLOAT32
+        and vectors.ndim == 2
+        and vectors.shape[1] == dimension
+        and vectors.flags.carray
+    ):  # the usual ones
+        return vectors
     if not isinstance(vectors, np.ndarray) or vectors.dtype is not FLOAT32 or not vectors.flags.c_contiguous:
         try:
             vectors = np.ascontiguousarray(vectors, np.float32)
@@ -125,6 +133,14 @@ def norms_row(inverse_norms: Array | None, rows: int, needed: bool) -> Array:
 
 def candidate_rows(rows: Array, total: int) -> Array:
     """`rows` as uint32 slots below `total` for a kernel; raises InvalidArgumentError for any other."""
+    if (
+        type(rows) is np.ndarray
+        and rows.dtype is UINT32
+        and rows.ndim == 1
+        and rows.flags.carray
+        and (not rows.size or int(np.maximum.reduce(rows)) < total)
+    ):  # the usual ones
+        return rows
     slots = np.asarray(rows)
     if slots.ndim != 1 or (slots.size and slots.dtype.kind not in "iu"):
         raise InvalidArgumentError(f"rows: expected a list of slots, found {slots.dtype} {slots.shape}")
@@ -146,11 +162,12 @@ def accept_mask(accept: Array | None, total: int) -> Array:
     return kernel_view(np.ascontiguousarray(accept))
 
 
-def marked_slots(accept: Array, start: int, stop: int) -> npt.NDArray[np.uint32]:
-    """The slots from `start` to `stop` that `accept`, bool (>= stop,), marks, ascending."""
+def marked_slots(accept: Array, start: int, stop: int, count: int | None = None) -> npt.NDArray[np.uint32]:
+    """The slots from `start` to `stop` that `accept`, bool (>= stop,), marks, ascending; `count` of them."""
     from vego.index.kernels.code_scan import marked_rows  # numba loads on first use
 
-    count = int(np.count_nonzero(accept[start:stop]))
+    if count is None:
+        count = int(np.count_nonzero(accept[start:stop]))
     rows = np.empty(count + 1, np.uint32)
     marked_rows(kernel_view(accept), start, stop, rows)
     return rows[:count]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lance_fmt import Column
 from vego.query.dictionary_rows import DictionaryRows, ValueDictionary
-from vego.query.numeric_rows import Mask, Numbers, NumericRows
+from vego.query.numeric_rows import INTEGERS, Mask, Numbers, NumericRows
 from vego.query.values import NAN, Key, Kind, key_of
 
 Rows: TypeAlias = NumericRows | DictionaryRows
@@ -31,18 +31,16 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 
 class FilterColumn:
-    """A growable column of metadata values. `len()` is the number of rows."""
+    """A growable column of metadata values. `len()` is the number of rows.
+
+    rows: those there are now, as a view that later appends leave alone; not to be set from outside.
+    """
 
     def __init__(self) -> None:
-        self._rows: Rows = DictionaryRows.missing(0)
+        self.rows: Rows = DictionaryRows.missing(0)
 
     def __len__(self) -> int:
-        return self._rows.count
-
-    @property
-    def rows(self) -> Rows:
-        """The rows there are now, as a view that later appends leave alone."""
-        return self._rows
+        return self.rows.count
 
     def extend(self, values: Sequence[object]) -> None:
         """Append Python values; None and NaT are missing ones. Lists and dicts equal no literal."""
@@ -62,11 +60,11 @@ class FilterColumn:
 
     def extend_missing(self, count: int) -> None:
         """Append `count` rows without a value."""
-        rows = self._rows
+        rows = self.rows
         if isinstance(rows, DictionaryRows):
-            self._rows = rows.appended(np.zeros(count, dtype=np.uint8))
+            self.rows = rows.appended(np.zeros(count, dtype=np.uint8))
         elif count:
-            self._rows = rows.appended(
+            self.rows = rows.appended(
                 np.zeros(count, dtype=rows.values.dtype), np.zeros(count, dtype=np.bool_)
             )
 
@@ -118,14 +116,14 @@ class FilterColumn:
 
     def _append_numbers(self, kind: Kind, numbers: Numbers, present: Mask | None) -> None:
         """Append an int64 or float64 array (0 where missing) of numbers, or int64 microseconds."""
-        rows = self._rows
+        rows, numbers = self.rows, _narrowed(numbers)
         if isinstance(rows, DictionaryRows) and len(rows.dictionary) == 1:
             rows = NumericRows.missing(kind, numbers.dtype, rows.count)
         if isinstance(rows, NumericRows) and rows.kind is kind:
             common = _with_common_type(rows, numbers)
             if common is not None:
                 rows, numbers = common
-                self._rows = rows.appended(numbers, present)
+                self.rows = rows.appended(numbers, present)
                 return
         distinct, codes = np.unique(numbers, return_inverse=True)
         self._append_codes(kind, _canonical(kind, distinct), codes, present)
@@ -133,22 +131,22 @@ class FilterColumn:
     def _append_keyed(self, kind: Kind, values: Sequence[Any]) -> None:
         """Append canonical values of one kind, None being missing, to the dictionary."""
         rows = self._dictionary_rows()
-        self._rows = rows.appended(rows.dictionary.codes(kind, values))
+        self.rows = rows.appended(rows.dictionary.codes(kind, values))
 
     def _append_keys(self, keys: Sequence[Key | None]) -> None:
         rows = self._dictionary_rows()
-        self._rows = rows.appended([0 if key is None else rows.dictionary.code(*key) for key in keys])
+        self.rows = rows.appended([0 if key is None else rows.dictionary.code(*key) for key in keys])
 
     def _append_codes(
         self, kind: Kind, distinct: Sequence[Any], inverse: NDArray[np.intp], present: Mask | None
     ) -> None:
         """Append `distinct[inverse]`; a distinct value that no present row has is left out."""
         rows = self._dictionary_rows()
-        self._rows = rows.appended(_translated(rows.dictionary, kind, distinct, inverse, present))
+        self.rows = rows.appended(_translated(rows.dictionary, kind, distinct, inverse, present))
 
     def _dictionary_rows(self) -> DictionaryRows:
         """Return the rows as codes, converted if they are numbers so far."""
-        rows = self._rows
+        rows = self.rows
         if isinstance(rows, DictionaryRows):
             return rows
         distinct, inverse = np.unique(rows.values[: rows.count], return_inverse=True)
@@ -212,6 +210,17 @@ def _numbers(values: Sequence[int | float]) -> Numbers | None:
     return np.array(values, dtype=np.float64)
 
 
+def _narrowed(numbers: Numbers) -> Numbers:
+    """Return integers as the narrowest of int8, int16, int32 and int64 that holds them all: less to compare."""
+    if numbers.dtype.kind != "i":
+        return numbers
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    for dtype, (least, most) in INTEGERS.items():
+        if least <= low and high <= most:
+            return numbers.astype(dtype, copy=False)
+    return numbers
+
+
 def _microseconds(nanoseconds: Sequence[int]) -> Numbers | None:
     """Return times as int64 microseconds; None where that would not be exact."""
     if any(value % 1000 for value in nanoseconds):
@@ -226,9 +235,12 @@ def _with_common_type(rows: NumericRows, numbers: Numbers) -> tuple[NumericRows,
     """Return both with one dtype; None where making the integers floats would not be exact."""
     if rows.values.dtype == numbers.dtype:
         return rows, numbers
+    if rows.values.dtype.kind == numbers.dtype.kind:
+        wider = max(rows.values.dtype, numbers.dtype, key=lambda dtype: dtype.itemsize)
+        return rows.cast(wider), numbers.astype(wider)
     integers = rows.values[: rows.count] if rows.values.dtype.kind == "i" else numbers
     if len(integers) and not (integers.min() >= -_EXACT and integers.max() <= _EXACT):
         return None
     if integers is numbers:
         return rows, numbers.astype(np.float64)
-    return NumericRows(rows.kind, integers.astype(np.float64), rows.present, rows.count), numbers
+    return rows.cast(numbers.dtype), numbers

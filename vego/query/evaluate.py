@@ -15,27 +15,25 @@ from vego.query.columns import FilterColumn
 from vego.query.expr import And, Compare, Expr, In, IsNull, Not, Or
 from vego.query.numeric_rows import Mask
 
+_TESTS = (Compare, In, IsNull)
 
-def evaluate(expr: Expr, columns: Mapping[str, FilterColumn], rows: int) -> Mask:
+
+def evaluate(expr: Expr, columns: Mapping[str, FilterColumn], rows: int, *, negated: bool = False) -> Mask:
     """Return a new bool array `(rows,)`: which of the first `rows` rows match.
 
-    Rows behind the end of a column, and all rows of a field that `columns` lacks, have no value.
-    May run while the columns' one writer appends.
+    `negated`: for which the filter is false instead. Rows behind the end of a column, and all rows of a field that
+    `columns` lacks, have no value. May run while the columns' one writer appends.
     """
-    return _matching(expr, columns, rows, negated=False)
-
-
-def _matching(expr: Expr, columns: Mapping[str, FilterColumn], rows: int, *, negated: bool) -> Mask:
-    if isinstance(expr, Compare | In | IsNull):
+    if isinstance(expr, _TESTS):
         return _tested(expr, columns.get(expr.field), rows, negated)
     if isinstance(expr, Not):
-        return _matching(expr.expr, columns, rows, negated=not negated)
-    if not isinstance(expr, And | Or):
+        return evaluate(expr.expr, columns, rows, negated=not negated)
+    if not isinstance(expr, (And, Or)):
         raise TypeError(f"not a filter node: {type(expr).__name__}")
     combine = np.logical_and if isinstance(expr, And) != negated else np.logical_or
-    mask = _matching(expr.exprs[0], columns, rows, negated=negated)
+    mask = evaluate(expr.exprs[0], columns, rows, negated=negated)
     for child in expr.exprs[1:]:
-        combine(mask, _matching(child, columns, rows, negated=negated), out=mask)
+        combine(mask, evaluate(child, columns, rows, negated=negated), out=mask)
     return mask
 
 

@@ -13,6 +13,7 @@ import datetime as dt
 import itertools
 import math
 import re
+import sys
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -28,6 +29,9 @@ MAX_IN_VALUES = 10_000
 KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "true", "false", "between"})
 """Words that name a field only within backquotes, whatever their case."""
 
+_NODE_BYTES = (
+    1_000  # of a node and its part of the key, without its literals; also of its name, which is short
+)
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 
 
@@ -37,8 +41,8 @@ class Expr:
     Combine with `&`, `|` and `~`. `depth` and `nodes` count the node itself too.
     """
 
-    depth: int
-    nodes: int
+    depth: int = 1
+    nodes: int = 1
 
     def __and__(self, other: Expr) -> Expr:
         return And((self, other)) if isinstance(other, Expr) else NotImplemented
@@ -56,14 +60,18 @@ class Expr:
         )
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Expr) and self._identity() == other._identity()
+        return type(self) is type(other) and isinstance(other, Expr) and self.key() == other.key()
 
     def __hash__(self) -> int:
-        return hash((type(self), self._identity()))
+        return hash(self.key())
 
-    def _identity(self) -> Hashable:
-        """Return what makes this node equal to another of its class."""
+    def key(self) -> Hashable:
+        """Return what two filters have in common that are equal: tuples, so that looking it up calls nothing here."""
         raise NotImplementedError
+
+    def nbytes(self) -> int:
+        """Return about how much memory the filter and its key take."""
+        return _NODE_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +81,22 @@ class Compare(Expr):
     field: str
     op: str
     value: Literal
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
         _check_name(self.field)
         if self.op not in COMPARISONS:
             raise FilterError(f"unknown comparison {self.op!r}; the comparisons are {' '.join(COMPARISONS)}")
-        object.__setattr__(self, "value", as_literal(self.value))
+        value = as_literal(self.value)
+        if value is not self.value:
+            object.__setattr__(self, "value", value)
 
-    def _identity(self) -> Hashable:
-        return self.field, self.op, type(self.value), self.value
+    def key(self) -> Hashable:
+        """As `Expr.key`."""
+        return Compare, self.field, self.op, type(self.value), self.value
+
+    def nbytes(self) -> int:
+        """As `Expr.nbytes`."""
+        return _NODE_BYTES + sys.getsizeof(self.value)
 
     def __str__(self) -> str:
         return f"{spell_name(self.field)} {self.op} {spell_literal(self.value)}"
@@ -95,8 +108,6 @@ class In(Expr):
 
     field: str
     values: tuple[Literal, ...]
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
         _check_name(self.field)
@@ -107,8 +118,13 @@ class In(Expr):
             raise FilterError(f"`in` on field {self.field!r} lists more than {MAX_IN_VALUES:,} values")
         object.__setattr__(self, "values", values)
 
-    def _identity(self) -> Hashable:
-        return self.field, self.values, tuple(map(type, self.values))
+    def key(self) -> Hashable:
+        """As `Expr.key`."""
+        return In, self.field, self.values, tuple(map(type, self.values))
+
+    def nbytes(self) -> int:
+        """As `Expr.nbytes`."""
+        return _NODE_BYTES + sum(map(sys.getsizeof, self.values))
 
     def __str__(self) -> str:
         return f"{spell_name(self.field)} in ({', '.join(map(spell_literal, self.values))})"
@@ -119,14 +135,13 @@ class IsNull(Expr):
     """`field is null`: the document lacks the field, or holds null there. Never unknown."""
 
     field: str
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
         _check_name(self.field)
 
-    def _identity(self) -> Hashable:
-        return self.field
+    def key(self) -> Hashable:
+        """As `Expr.key`."""
+        return IsNull, self.field
 
     def __str__(self) -> str:
         return f"{spell_name(self.field)} is null"
@@ -143,8 +158,13 @@ class Not(Expr):
     def __post_init__(self) -> None:
         _measure(self, (self.expr,))
 
-    def _identity(self) -> Hashable:
-        return self.expr
+    def key(self) -> Hashable:
+        """As `Expr.key`."""
+        return Not, self.expr.key()
+
+    def nbytes(self) -> int:
+        """As `Expr.nbytes`."""
+        return _NODE_BYTES + self.expr.nbytes()
 
     def __str__(self) -> str:
         if isinstance(self.expr, IsNull):
@@ -166,8 +186,13 @@ class And(Expr):
         object.__setattr__(self, "exprs", _flatten(And, self.exprs))
         _measure(self, self.exprs)
 
-    def _identity(self) -> Hashable:
-        return self.exprs
+    def key(self) -> Hashable:
+        """As `Expr.key`."""
+        return And, *(expr.key() for expr in self.exprs)
+
+    def nbytes(self) -> int:
+        """As `Expr.nbytes`."""
+        return _NODE_BYTES + sum(expr.nbytes() for expr in self.exprs)
 
     def __str__(self) -> str:
         return " and ".join(f"({expr})" if isinstance(expr, Or) else str(expr) for expr in self.exprs)
@@ -185,8 +210,13 @@ class Or(Expr):
         object.__setattr__(self, "exprs", _flatten(Or, self.exprs))
         _measure(self, self.exprs)
 
-    def _identity(self) -> Hashable:
-        return self.exprs
+    def key(self) -> Hashable:
+        """As `Expr.key`."""
+        return Or, *(expr.key() for expr in self.exprs)
+
+    def nbytes(self) -> int:
+        """As `Expr.nbytes`."""
+        return _NODE_BYTES + sum(expr.nbytes() for expr in self.exprs)
 
     def __str__(self) -> str:
         return " or ".join(f"({expr})" if isinstance(expr, And) else str(expr) for expr in self.exprs)
@@ -317,7 +347,7 @@ class FieldRef:
             raise FilterError(
                 f"{self!r} {op} {value!r}: a field compares with a value, not with another field"
             )
-        return Compare(self.name, op, as_literal(value))
+        return Compare(self.name, op, value)  # type: ignore[arg-type]
 
     def is_in(self, values: Iterable[object]) -> Expr:
         """Match documents whose value equals one of `values` (10,000 at most, no None among them)."""

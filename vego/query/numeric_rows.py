@@ -20,9 +20,11 @@ from vego.query.values import COMPARISONS, Kind, Literal, counterpart
 
 Mask: TypeAlias = NDArray[np.bool_]
 Numbers: TypeAlias = NDArray[Any]
-"""Of dtype int64 or float64."""
+"""Of dtype int8, int16, int32, int64 or float64."""
 
-_INT64 = np.iinfo(np.int64)
+INTEGERS = {np.dtype(f"int{bits}"): (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)}
+"""The types of integers, narrowest first, with the least and the greatest of each."""
+
 _UFUNCS = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -49,7 +51,7 @@ def grown(buffer: NDArray[Any], count: int, extra: int) -> NDArray[Any]:
 class NumericRows:
     """Rows [0, count) of `values`; `present` is None where every row has a value.
 
-    `kind` is NUMBER (values int64 or float64) or TIME (int64, microseconds since 1970 UTC).
+    `kind` is NUMBER (values integers or float64) or TIME (integers, microseconds since 1970 UTC).
     A missing value is 0.
     """
 
@@ -77,6 +79,10 @@ class NumericRows:
         numbers[self.count : self.count + extra] = values if present is None else np.where(present, values, 0)
         return NumericRows(self.kind, numbers, mask, self.count + extra)
 
+    def cast(self, dtype: np.dtype[Any]) -> NumericRows:
+        """Return the same rows with values of a type that holds them."""
+        return NumericRows(self.kind, self.values[: self.count].astype(dtype), self.present, self.count)
+
     def is_missing(self, rows: int) -> Mask:
         """Return which of the first `rows` rows have no value."""
         return np.zeros(rows, dtype=np.bool_) if self.present is None else ~self.present[:rows]
@@ -84,14 +90,14 @@ class NumericRows:
     def compared(self, op: str, literal: Literal, negated: bool, rows: int) -> Mask:
         """Return which of the first `rows` rows have a value with `(value op literal) != negated`."""
         target = counterpart(literal, self.kind)
-        if target is None:
-            return self._present(np.full(rows, (op == "!=") != negated), rows)
-        bound = self._bound(op, target)
+        bound = op == "!=" if target is None else self._bound(op, target)
         if isinstance(bound, bool):
-            return self._present(np.full(rows, bound != negated), rows)
-        exact_op, number = bound
-        mask: Mask = _UFUNCS[exact_op](self.values[:rows], number)
-        return self._present(np.logical_not(mask, out=mask) if negated else mask, rows)
+            mask: Mask = np.full(rows, bound != negated)
+        else:
+            mask = _UFUNCS[bound[0]](self.values[:rows], bound[1])
+            if negated:
+                np.logical_not(mask, out=mask)
+        return mask if self.present is None else np.logical_and(mask, self.present[:rows], out=mask)
 
     def among(self, literals: Sequence[Literal], negated: bool, rows: int) -> Mask:
         """Return which of the first `rows` rows have a value with `(value in literals) != negated`."""
@@ -105,26 +111,26 @@ class NumericRows:
             mask = np.zeros(rows, dtype=np.bool_)
             for number in wanted:
                 mask |= values == number
-        return self._present(np.logical_not(mask, out=mask) if negated else mask, rows)
-
-    def _present(self, mask: Mask, rows: int) -> Mask:
+        if negated:
+            np.logical_not(mask, out=mask)
         return mask if self.present is None else np.logical_and(mask, self.present[:rows], out=mask)
 
     def _bound(self, op: str, target: int | float) -> tuple[str, int | float] | bool:
+        integers = INTEGERS.get(self.values.dtype)
+        if integers is None:
+            return _float_bound(op, target)
         if self.kind is Kind.TIME:
             # Literals have whole microseconds: see `as_literal`, and `counterpart` for ISO 8601 text.
-            return _integer_bound(op, int(target) // 1000, True)
-        if self.values.dtype.kind == "i":
-            if isinstance(target, float) and math.isinf(target):
-                return COMPARISONS[op](0, target)
-            floor = math.floor(target)
-            return _integer_bound(op, floor, floor == target)
-        return _float_bound(op, target)
+            return _integer_bound(op, int(target) // 1000, True, *integers)
+        if isinstance(target, float) and math.isinf(target):
+            return COMPARISONS[op](0, target)
+        floor = math.floor(target)
+        return _integer_bound(op, floor, floor == target, *integers)
 
 
-def _integer_bound(op: str, floor: int, exact: bool) -> tuple[str, int] | bool:
-    """Return what decides `x op target` for int64 x: a comparison with an int64, or one answer for all."""
-    if not _INT64.min <= floor <= _INT64.max:
+def _integer_bound(op: str, floor: int, exact: bool, least: int, most: int) -> tuple[str, int] | bool:
+    """Return what decides `x op target` for integers x from least to most: one to compare with, or one answer."""
+    if not least <= floor <= most:
         return COMPARISONS[op](0, floor)
     if exact:
         return op, floor

@@ -8,7 +8,7 @@ not MongoDB's: `{"x": {"$ne": 1}}` does not match documents without `x`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vego.errors import FilterError, FilterSyntaxError
@@ -17,22 +17,26 @@ from vego.query.expr import MAX_DEPTH, MAX_NODES, Compare, Expr, In, IsNull, Not
 _COMPARISONS = {"$eq": "==", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _FIELD_OPERATORS = (*_COMPARISONS, "$in", "$nin", "$exists", "$not")
 _LOGICAL_OPERATORS = ("$and", "$or", "$nor", "$not")
+_DICTS = (dict, Mapping)  # what most are is looked for first
+
+_Path = tuple[Any, ...]
+"""The keys that lead to a part of the filter, outermost first; they become text in an error only."""
 
 
 def parse_dict(spelled: Mapping[str, Any]) -> Expr | None:
     """Return the filter the dict spells, None if it is empty. Raises FilterSyntaxError with the path."""
-    return _document(spelled, "filter", 1) if spelled else None
+    return _document(spelled, (), 1) if spelled else None
 
 
-def _document(spelled: object, path: str, depth: int) -> Expr:
-    if not isinstance(spelled, Mapping) or not spelled:
+def _document(spelled: object, path: _Path, depth: int) -> Expr:
+    if not isinstance(spelled, _DICTS) or not spelled:
         raise _error(path, f"expected a dict of conditions, found {_short(spelled)}")
     _check_size(spelled, path, depth)
-    return _all_of(path, (_entry(key, value, path, depth) for key, value in spelled.items()))
+    exprs = [_entry(key, value, (*path, key), depth) for key, value in spelled.items()]
+    return exprs[0] if len(exprs) == 1 else _built(path, all_of, exprs)
 
 
-def _entry(key: object, value: Any, path: str, depth: int) -> Expr:
-    path = f"{path}[{key!r}]"
+def _entry(key: object, value: Any, path: _Path, depth: int) -> Expr:
     if not isinstance(key, str) or not key:
         raise _error(path, f"expected a field name or an operator, found {_short(key)}")
     if key == "$not":
@@ -46,30 +50,28 @@ def _entry(key: object, value: Any, path: str, depth: int) -> Expr:
     raise _unknown_operator(key, path, _LOGICAL_OPERATORS)
 
 
-def _logical(key: str, value: object, path: str, depth: int) -> Expr:
+def _logical(key: str, value: object, path: _Path, depth: int) -> Expr:
     if not isinstance(value, list | tuple) or not value:
         raise _error(path, f"{key} takes a list of dicts, one at least, found {_short(value)}")
     _check_size(value, path, depth)
-    exprs = [_document(item, f"{path}[{position}]", depth + 1) for position, item in enumerate(value)]
+    exprs = [_document(item, (*path, position), depth + 1) for position, item in enumerate(value)]
     if key == "$and":
         return _built(path, all_of, exprs)
     expr = _built(path, any_of, exprs)
     return _built(path, Not, expr) if key == "$nor" else expr
 
 
-def _condition(field: str, value: Any, path: str, depth: int) -> Expr:
-    if not isinstance(value, Mapping):
+def _condition(field: str, value: Any, path: _Path, depth: int) -> Expr:
+    if not isinstance(value, _DICTS):
         return _equal(field, value, path)
     if not value:
         raise _error(path, "an empty dict tests nothing; give an operator such as {'$eq': 1}")
     _check_size(value, path, depth)
-    return _all_of(
-        path, (_test(field, operator, operand, path, depth) for operator, operand in value.items())
-    )
+    exprs = [_test(field, operator, operand, (*path, operator), depth) for operator, operand in value.items()]
+    return exprs[0] if len(exprs) == 1 else _built(path, all_of, exprs)
 
 
-def _test(field: str, operator: object, operand: Any, path: str, depth: int) -> Expr:
-    path = f"{path}[{operator!r}]"
+def _test(field: str, operator: object, operand: Any, path: _Path, depth: int) -> Expr:
     if not isinstance(operator, str) or not operator.startswith("$"):
         raise _error(
             path, f"a field cannot be compared with a dict; expected an operator, found {_short(operator)}"
@@ -98,7 +100,7 @@ def _test(field: str, operator: object, operand: Any, path: str, depth: int) -> 
     raise _unknown_operator(operator, path, _FIELD_OPERATORS)
 
 
-def _equal(field: str, value: Any, path: str) -> Expr:
+def _equal(field: str, value: Any, path: _Path) -> Expr:
     if value is None:
         return IsNull(field)
     if isinstance(value, list | tuple | set | frozenset):
@@ -108,11 +110,7 @@ def _equal(field: str, value: Any, path: str) -> Expr:
     return _built(path, Compare, field, "==", value)
 
 
-def _all_of(path: str, exprs: Iterator[Expr]) -> Expr:
-    return _built(path, all_of, list(exprs))
-
-
-def _built(path: str, node: Any, *arguments: Any) -> Expr:
+def _built(path: _Path, node: Any, *arguments: Any) -> Expr:
     try:
         return node(*arguments)  # type: ignore[no-any-return]
     except FilterSyntaxError:
@@ -121,21 +119,22 @@ def _built(path: str, node: Any, *arguments: Any) -> Expr:
         raise _error(path, str(error)) from error
 
 
-def _check_size(spelled: Mapping[str, Any] | Sequence[Any], path: str, depth: int) -> None:
+def _check_size(spelled: Mapping[str, Any] | Sequence[Any], path: _Path, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise FilterSyntaxError(f"the filter is nested more than {MAX_DEPTH} levels deep")
     if len(spelled) > MAX_NODES:
         raise _error(path, f"{len(spelled):,} conditions; {MAX_NODES:,} at most. Use $in for many values")
 
 
-def _unknown_operator(operator: str, path: str, known: tuple[str, ...]) -> FilterSyntaxError:
+def _unknown_operator(operator: str, path: _Path, known: tuple[str, ...]) -> FilterSyntaxError:
     close = difflib.get_close_matches(operator.lower(), known, n=1, cutoff=0.7)
     way_out = f"did you mean {close[0]}?" if close else f"the operators here are {' '.join(known)}"
     return _error(path, f"unknown operator {operator[:40]!r}; {way_out}")
 
 
-def _error(path: str, message: str) -> FilterSyntaxError:
-    shown = path if len(path) <= 200 else f"{path[:60]}...{path[-120:]}"
+def _error(path: _Path, message: str) -> FilterSyntaxError:
+    spelled = "filter" + "".join(f"[{key!r}]" for key in path)
+    shown = spelled if len(spelled) <= 200 else f"{spelled[:60]}...{spelled[-120:]}"
     return FilterSyntaxError(f"{shown}: {message}")
 
 

@@ -98,6 +98,10 @@ _KEY_BY_TYPE: Mapping[type, Callable[[Any], Key | None]] = {
 }
 
 
+_KIND_AS_IT_IS = {bool: Kind.BOOL, int: Kind.NUMBER, float: Kind.NUMBER, str: Kind.STRING, bytes: Kind.BYTES}
+"""Kinds of the literals that are their own canonical value; no literal is NaN."""
+
+
 def _key_of_subclass(value: object) -> Key | None:
     key: Key | None = _OTHER
     if isinstance(value, np.datetime64):
@@ -138,6 +142,12 @@ def as_literal(value: object) -> Literal:
 
     Raises FilterError for None, NaN, lone surrogates, integers beyond 1,024 bits, and other types.
     """
+    if (
+        (type(value) is int and value.bit_length() <= MAX_INTEGER_BITS)
+        or (type(value) is str and value.isascii())
+        or type(value) is bool
+    ):  # most are what they are to be already
+        return value
     if isinstance(value, np.datetime64):
         return _literal_datetime64(value)
     if isinstance(value, dt.datetime):
@@ -206,6 +216,8 @@ def _short(value: object) -> str:
 
 def counterpart(literal: Literal, kind: Kind) -> Any:
     """Return the canonical value that values of `kind` are compared with; None if there is none."""
+    if _KIND_AS_IT_IS.get(type(literal)) is kind:
+        return literal
     key = key_of(literal)
     if key is not None and key[0] is kind:
         return key[1]

@@ -30,7 +30,7 @@ class FilterColumns:
         found: dict[str, FilterColumn] = {}
         for key in keys:
             column = self._columns.get(key)
-            if column is None or len(column) < rows:
+            if column is None or column.rows.count < rows:
                 with self._lock:
                     column = self._columns.setdefault(key, FilterColumn())
                     _extend(column, key, snapshot)

@@ -41,9 +41,12 @@ class IdColumn:
 
     def at(self, row: int) -> str:
         """The id of one row; raises CorruptionError."""
-        data = self._data or self._loaded()
-        bounds = self._bounds
+        data, bounds = self.content()
         return str(data[bounds[row] : bounds[row + 1]], "utf-8")
+
+    def content(self) -> tuple[bytes, memoryview[int]]:
+        """UTF-8 of all ids, one behind the other, and where each begins and the last ends; raises CorruptionError."""
+        return self._data or self._loaded(), self._bounds
 
     def has(self, row: int, name: str) -> bool:
         """Whether the id of one row is `name`; raises CorruptionError."""
@@ -105,10 +108,27 @@ class Ids:
         """The ids of some slots; raises CorruptionError."""
         plain = slots.tolist() if isinstance(slots, np.ndarray) else slots
         if len(plain) < _MANY or plain[0] < 0 or not 0 <= plain[-1] - plain[0] <= _DENSE * len(plain):
-            return [self.at(slot) for slot in plain]
+            return self._each(plain)
         every = self._range(plain[0], plain[-1] + 1)  # most likely ascending
         last, first = len(every), plain[0]
         return [every[slot - first] if 0 <= slot - first < last else self.at(slot) for slot in plain]
+
+    def _each(self, slots: Sequence[int]) -> list[str]:
+        """`at` for each of some slots: hits of a search, so no call for each of them."""
+        found: list[str] = []
+        firsts, tail = self._firsts, self._tail
+        data, bounds = b"", memoryview(b"")
+        low = high = 0  # the slots of the column whose content that is
+        for slot in slots:
+            if slot >= firsts[-1]:
+                found.append(tail[slot - firsts[-1]])
+                continue
+            if not low <= slot < high:
+                position = bisect_right(firsts, slot)
+                low, high = firsts[position - 1], firsts[position]
+                data, bounds = self._columns[position - 1].content()
+            found.append(data[bounds[slot - low] : bounds[slot - low + 1]].decode())
+        return found
 
     def _range(self, start: int, stop: int) -> list[str]:
         """The ids of the slots [start, stop)."""

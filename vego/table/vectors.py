@@ -307,7 +307,7 @@ class Vectors:
 
     def settle(self, slots: NDArray[np.integer[Any]]) -> None:
         """Settle these slots before a kernel that does not look at states; raises CorruptionError."""
-        for first, chunk in self._within(0, self._frozen.rows):
+        for first, chunk in zip(self._frozen.firsts, self._frozen.chunks, strict=False):
             if chunk.settled:
                 continue
             inside = slots[(slots >= first) & (slots < first + len(chunk.vectors))]

@@ -272,14 +272,7 @@ class HnswIndex(Walked):
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
         if accept is None and k >= 1 and type(query) is np.ndarray and query.dtype is self._query_type:
-            ready = self._ready
-            if (
-                ready is None
-                or ready.vectors is not vectors
-                or ready.norms is not inverse_norms
-                or ready.search.snapshot is not self._snapshot
-            ):
-                ready = self._prepared(vectors, inverse_norms)
+            ready = self._ready_for(vectors, inverse_norms)
             width = max(ef, k)
             if ready.search.snapshot.rows > width and query.shape == self._query_shape:
                 query = np.ascontiguousarray(query)
@@ -294,6 +287,18 @@ class HnswIndex(Walked):
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
         return trimmed(slots[0], distances[0])
+
+    def _ready_for(self, vectors: Array | Vectors, inverse_norms: Array | None) -> _Ready:
+        """What a search of one query needs of those arrays and of the graph there is, as it was kept or made now."""
+        ready = self._ready
+        if (
+            ready is None
+            or ready.vectors is not vectors
+            or ready.norms is not inverse_norms
+            or ready.search.snapshot is not self._snapshot
+        ):
+            return self._prepared(vectors, inverse_norms)
+        return ready
 
     def _prepared(self, vectors: Array | Vectors, inverse_norms: Array | None) -> _Ready:
         """What a search of one query needs of those arrays and of the graph there is; kept for the next one."""
@@ -378,13 +383,17 @@ class HnswIndex(Walked):
         rows: Array,
     ) -> Found:
         """`search` among the given indexed slots (uint32, no repeats), by a scan of all their codes."""
-        query = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")
+        query = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")[0]
         slots, distances = result_arrays(1, k)
-        known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
-        search = self._search(known, 1, max(rerank, k))
-        candidates = candidate_rows(rows, search.snapshot.rows)
-        search.settled(lambda one: one.scan(query[0], candidates, slots[0], distances[0]))
-        return trimmed(slots[0], distances[0])
+        found = slots[0], distances[0]
+        ready = self._ready_for(vectors, inverse_norms)
+        candidates = candidate_rows(rows, ready.search.snapshot.rows)
+        while True:
+            ready.search.scan(query, candidates, max(rerank, k), *found)
+            if not ready.search.known.unsettled(ready.search.vectors):
+                return trimmed(*found)
+            # Other threads may have the same table: the mark that it was of no use stays in it.
+            ready = self._prepared(vectors, inverse_norms)
 
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""

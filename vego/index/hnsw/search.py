@@ -164,7 +164,7 @@ class Search(NamedTuple):
         accepted = int(np.count_nonzero(accept[:rows]))
         budget = walk_budget(accepted, self.snapshot.code_width, self.ef)
         how, scored = self.walk_filtered(queries, slots, distances, threads, accept, accepted, budget)
-        left = np.flatnonzero(how == SCAN)
+        left = (how == SCAN).nonzero()[0]
         if len(left):
             scored[left] += accepted
             self._scan_each(queries, left, marked_slots(accept, 0, rows), slots, distances, threads)
@@ -183,7 +183,8 @@ class Search(NamedTuple):
         """`filtered` without the scans: a query marked SCAN has no answer, as that would take more than `budget`."""
         from vego.index.kernels.hnsw_filtered import search_filtered
 
-        how = np.full(len(queries), SCAN, np.uint8)
+        how = np.empty(len(queries), np.uint8)
+        how.fill(SCAN)
         scored = np.zeros(len(queries), np.int64)
         if not PAST_NODES * self.ef <= CONFIDENCE * budget:
             return how, scored
@@ -200,15 +201,18 @@ class Search(NamedTuple):
         in_pieces(task, len(queries), threads)
         return how, scored
 
-    def scan(self, query: Array, candidates: Array, slots: Array, distances: Array) -> None:
-        """Write the nearest of `candidates` (uint32 slots) to one query: by codes; exactly, where those cannot tell."""
+    def scan(self, query: Array, candidates: Array, rerank: int, slots: Array, distances: Array) -> None:
+        """Write the nearest of `candidates` (uint32 slots) to one query: by codes; exactly, where those cannot tell.
+
+        `rerank` of them are scored exactly, or some times as many.
+        """
         from vego.index.kernels.code_scan import scan_slots
 
         s = self.snapshot
-        for rerank in (self.rerank, DEEPER * self.rerank) if s.on_axes else (self.rerank,):
+        for depth in (rerank, DEEPER * rerank) if s.on_axes else (rerank,):
             if scan_slots(
                 self.metric.code, self.vectors, self.inverse_norms, s.codes, s.bias, s.frame, s.inverse_step,
-                candidates, query, rerank, slots, distances,
+                candidates, query, depth, slots, distances,
             ):  # fmt: skip
                 return
         found = exact_search(self.metric, self.known, None, query[None], len(slots), rows=candidates)
@@ -219,10 +223,10 @@ class Search(NamedTuple):
     ) -> None:
         """`scan` for the queries numbered `which`, with as many scored exactly as a scan needs."""
         candidates = candidates.astype(np.uint32, copy=False)
-        deep = self._replace(rerank=max(self.rerank, 4 * slots.shape[1], SCANNED))
+        rerank = max(self.rerank, 4 * slots.shape[1], SCANNED)
 
         def task(first: int, last: int) -> None:
             for i in which[first:last]:
-                deep.scan(queries[i], candidates, slots[i], distances[i])
+                self.scan(queries[i], candidates, rerank, slots[i], distances[i])
 
         in_pieces(task, len(which), threads)

@@ -19,8 +19,18 @@ ERRORS = 4  # standard errors that the worst of the pool must be behind the k-th
 def marked_rows(accept, start, stop, rows):
     """Write the numbers from `start` to `stop` that `accept` marks to `rows`, which has room for one more."""
     count = np.uint64(0)
-    for slot in range(start, stop):
-        rows[count] = slot  # without a branch: which rows match cannot be foretold
+    words = (stop - start) // 8
+    eights = accept[start : start + 8 * words].view(np.uint64)
+    for i in range(words):
+        if eights[np.uint64(i)] == 0:
+            continue
+        first = np.uint64(start + 8 * i)
+        for j in range(8):
+            slot = first + np.uint64(j)
+            rows[count] = slot  # without a branch: which rows match cannot be foretold
+            count += np.uint64(accept[slot])
+    for slot in range(start + 8 * words, stop):
+        rows[count] = slot
         count += np.uint64(accept[np.uint64(slot)])
 
 

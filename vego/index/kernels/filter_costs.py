@@ -10,7 +10,7 @@ THROUGH_NODES = 50  # walking through accepted nodes only, two links at a time
 WIDEN = 0.1  # then 1 + WIDEN / share times as many candidates are held, as fewer links lead to each
 LEAST_SHARE = 0.08  # below it, accepted nodes are no longer connected well enough for that
 HOP_NODES = 1  # what looking at a rejected neighbour's links costs
-CONFIDENCE = 0.6  # share of the budget that a walk may be expected to take
+CONFIDENCE = 0.8  # share of the budget that a walk may be expected to take
 MOST_NODES = (
     600  # for each candidate held: a walk that takes more was misjudged, however large the collection
 )

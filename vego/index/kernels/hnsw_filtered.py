@@ -73,13 +73,32 @@ def sample_accepted(accept, rows, accepted, seeds):
 
 
 @kernel
+def mark_unseen(row, rows, stamps, stamp, fresh):
+    """Mark the slots of a link row and write those below `rows` that were not to `fresh`; returns how many.
+
+    The last entry of `stamps` stands for what is no slot.
+    """
+    last = np.uint32(stamps.shape[0] - 1)
+    bound = np.uint32(rows)
+    found = np.int64(0)
+    for j in range(row.shape[0]):
+        slot = row[j]
+        place = slot if slot < bound else last
+        fresh[np.uint64(found)] = slot
+        found += np.int64((stamps[place] != stamp) & (slot < bound))
+        stamps[place] = stamp
+    return found
+
+
+@kernel
 def walk_past(
     codes, bias, links, rows, queries, query_row, seed, accept, budget, stamps, stamp, pool, fresh, best
 ):  # fmt: skip
     """`walk` of layer 0 through all nodes that keeps only accepted ones, in `best`.
 
     Returns how many those are, or -1 when more than `budget` nodes would be scored, and how many were scored; `pool`
-    has room for `budget` keys.
+    has room for `budget` keys, `fresh` (int64) for those of a row of links and one more. As in `walk`, whether a link
+    is new and whether its node is near enough is counted instead of branched on.
     """
     limit = best.shape[0]
     taken = 0
@@ -91,32 +110,38 @@ def walk_past(
     scored = 1
     count = 1
     current = 0
-    while current < count and (taken < limit or pool[current] <= best[limit - 1]):
+    while current < count:
         node = np.uint32(slot_of(pool[current]))
         pool[current] |= EXPANDED
-        row = links[node]
-        found = 0
-        for j in range(row.shape[0]):
-            slot = row[j]
-            if slot == NONE:
-                break
-            if slot < rows and stamps[slot] != stamp:
-                stamps[slot] = stamp
-                fresh[found] = slot
-                found += 1
-                prefetch(codes, slot)
+        found = mark_unseen(links[node], rows, stamps, stamp, fresh)
         if scored + found > budget:
             return -1, scored
         scored += found
-        lowest = count
         for j in range(found):
-            key = key_of(codes, bias, fresh[j], queries, query_row)
-            if taken < limit or key < best[limit - 1]:
-                lowest = min(lowest, insert(pool, count, budget, key))
-                count += 1
-                if accept[fresh[j]]:
-                    insert(best, taken, limit, key)
-                    taken = min(taken + 1, limit)
+            if bias.shape[0] > 0:
+                prefetch(bias, np.uint32(fresh[j]))
+            prefetch(codes, np.uint32(fresh[j]))
+        worst = best[limit - 1] if taken == limit else WORST
+        near = np.uint64(0)
+        for j in range(found):
+            key = key_of(codes, bias, np.uint32(fresh[j]), queries, query_row)
+            fresh[near] = key
+            near += np.uint64(key < worst)
+        lowest = count
+        for j in range(near):
+            key = fresh[j]
+            if taken == limit and key >= best[limit - 1]:
+                continue
+            slot = np.uint32(slot_of(key))
+            prefetch(links, slot)
+            lowest = min(lowest, insert(pool, count, budget, key))
+            count += 1
+            if accept[slot]:
+                insert(best, taken, limit, key)
+                taken = min(taken + 1, limit)
+        if taken == limit:  # what is behind the worst need not be looked at
+            while pool[count - 1] > best[limit - 1] and count > 1:
+                count -= 1
         current = min(lowest, current + 1)
         while current < count and pool[current] & EXPANDED:
             current += 1
@@ -255,6 +280,7 @@ def search_filtered(
     pool = np.empty(max(budget, np.int64(ef * (1 + WIDEN / LEAST_SHARE))), np.int64)
     hops = np.empty(links.shape[1], np.uint32)
     fresh = np.empty(2 * links.shape[1] + SEEDS, np.uint32)
+    keys = np.empty(links.shape[1] + 1, np.int64)
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
     seeds = np.empty(SEEDS, np.int64)
@@ -276,21 +302,8 @@ def search_filtered(
         if past <= CONFIDENCE * budget and (past <= through or share < least):
             how[i] = PAST
             count, scored[i] = walk_past(
-                codes,
-                bias,
-                links,
-                rows,
-                code,
-                np.int64(0),
-                nearest,
-                accept,
-                budget,
-                stamps,
-                stamp,
-                pool,
-                fresh,
-                best,
-            )
+                codes, bias, links, rows, code, np.int64(0), nearest, accept, budget, stamps, stamp, pool, keys, best
+            )  # fmt: skip
         elif through <= CONFIDENCE * budget and share >= least:
             how[i] = THROUGH
             if begin.shape[0] == 0:
