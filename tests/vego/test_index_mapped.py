@@ -120,8 +120,7 @@ def near(docs, queries, **options):
 def test_a_collection_in_mapped_segments(tmp_path, kind, metric):
     """Insert, update, delete, compact, with the database opened anew between any two of them."""
     rng = np.random.default_rng(5)
-    rows, wanted = 3300, 0.75 if kind.endswith(("pq", "rabitq")) else 0.9  # few bits say little of 16 numbers
-    size = rows // 3  # each enough for a segment of its own
+    rows, wanted = 4500, 0.75 if kind.endswith(("pq", "rabitq")) else 0.9  # few bits say little of 16 numbers
     vectors, queries = clustered(rows), clustered(30, 1)
     held = {f"d{n}": vectors[n] for n in range(rows)}
     numbers = {f"d{n}": n for n in range(rows)}
@@ -150,10 +149,10 @@ def test_a_collection_in_mapped_segments(tmp_path, kind, metric):
 
     with vego.open(tmp_path, dimension=DIMENSION, metric=metric, index=kind, background=False) as db:
         docs = db.collection("c")
-        for first in range(0, rows, size):
-            part = range(first, first + size)
+        for first in range(0, rows, 1500):
+            part = range(first, first + 1500)
             docs.insert_batch(
-                ids=[f"d{n}" for n in part], vectors=vectors[first : first + size], metadata={"n": list(part)}
+                ids=[f"d{n}" for n in part], vectors=vectors[first : first + 1500], metadata={"n": list(part)}
             )
         docs.build_index()
     for step in steps():
