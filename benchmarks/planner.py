@@ -62,9 +62,9 @@ class Bench:
         query = np.ascontiguousarray(self.queries[number])
         inverse = hnsw_filtered.encode_query(1, query, s.frame, s.inverse_step, code[0])
         entry = hnsw_filtered.descend(
-            s.codes, s.bias, s.upper, s.upper_start, s.rows, code, 0, s.entry, s.top, 0
+            s.codes, s.bias, s.upper, s.upper_start, s.rows, code, s.entry, s.top, 0
         )
-        arguments = s.codes, s.bias, s.links, s.rows, code, 0, np.uint32(entry)
+        arguments = s.codes, s.bias, s.links, s.rows, code, np.uint32(entry)
         stamps, width = np.zeros(rows + 1, np.uint8), s.links.shape[1]
         if through:
             seeds = np.empty(hnsw_filtered.SEEDS, np.int64)

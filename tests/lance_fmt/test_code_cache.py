@@ -14,6 +14,15 @@ import pytest
 SOURCE = "from lance_fmt.kernels.decorator import kernel\n\n@kernel\ndef more(x):\n    return x[0] + {more}\n"
 
 
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module with a kernel, whose source may change within the second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = tmp_path / "m.py"
+    path.write_text(SOURCE.format(more=1))
+    return path
+
+
 def module_of(path: Path, serial: int) -> ModuleType:
     """The module anew, as another process would import it."""
     specification = importlib.util.spec_from_file_location(f"cached_{serial}", path)
@@ -23,12 +32,7 @@ def module_of(path: Path, serial: int) -> ModuleType:
     return module
 
 
-def test_code_is_found_again_and_that_of_an_older_source_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    path = tmp_path / "m.py"
-    path.write_text(SOURCE.format(more=1))
+def test_code_is_found_again_and_that_of_an_older_source_goes(tmp_path: Path, path: Path) -> None:
     first = module_of(path, 1).more
     assert [first(np.ones(1, dtype)) for dtype in ("i4", "f8")] == [2, 2]
     files = sorted(path.name for path in (tmp_path / "__pycache__").glob("*.nb*"))
@@ -46,12 +50,7 @@ def test_code_is_found_again_and_that_of_an_older_source_goes(
     assert module_of(path, 4).more(np.ones(1, "f8")) == 1001
 
 
-def test_a_file_of_another_signature_or_cut_short_is_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    path = tmp_path / "m.py"
-    path.write_text(SOURCE.format(more=1))
+def test_a_file_of_another_signature_or_cut_short_is_not_believed(tmp_path: Path, path: Path) -> None:
     first = module_of(path, 1).more
     values = {dtype: np.array([7], dtype) for dtype in ("i4", "f4")}
     names: dict[str, Path] = {}

@@ -263,7 +263,7 @@ def test_walk(case, limit, places, ties):
     for seed in (0, 17, 599):
         seen = np.arange(places, dtype=np.uint32)
         count, scored = walk.walk(
-            g.codes, g.bias, g.links, g.upper_start, 0, g.rows, case.code, 0, np.uint32(seed), limit,
+            g.codes, g.bias, g.links, g.upper_start, 0, g.rows, case.code, np.uint32(seed), limit,
             ties, seen, pool, fresh,
         )  # fmt: skip
         found = [walk.slot_of(key ^ ties) for key in pool[:count]]
@@ -282,7 +282,7 @@ def test_a_walk_among_equals_ends(places):
     links = rng.integers(0, 200, (200, 8)).astype(np.uint32)
     pool, fresh = np.empty(5, np.int64), np.empty(64, np.int64)
     count, _ = walk.walk(
-        codes, bias, links, np.zeros(201, np.uint32), 0, 200, np.zeros((1, 64), np.int8), 0, np.uint32(150), 5,
+        codes, bias, links, np.zeros(201, np.uint32), 0, 200, np.zeros((1, 64), np.int8), np.uint32(150), 5,
         walk.OLDEST_FIRST, np.empty(places, np.uint32), pool, fresh,
     )  # fmt: skip
     expected, _ = naive.walk(codes, bias, links, lambda v: v, np.zeros(64, np.int8), 150, 5)
@@ -305,7 +305,7 @@ def test_descend(case):
     assert g.top >= 2
     for level in range(g.top + 1):
         found = walk.descend(
-            g.codes, g.bias, g.upper, g.upper_start, g.rows, case.code, 0, g.entry, g.top, level
+            g.codes, g.bias, g.upper, g.upper_start, g.rows, case.code, g.entry, g.top, level
         )
         assert found == naive.descend(
             g.codes, g.bias, g.upper, g.upper_start, case.code[0], g.entry, g.top, level
@@ -319,14 +319,14 @@ def test_walk_accepted(case, share):
     stamps, fresh = np.zeros(700, np.uint8), np.empty(g.links.shape[1] + 1, np.int64)
     best, pool = np.empty(12, np.int64), np.empty(600, np.int64)
     count, scored = hnsw_filtered.walk_past(
-        g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 600,
+        g.codes, g.bias, g.links, g.rows, case.code, np.uint32(5), accept, 600,
         stamps, np.uint8(walk.next_stamp(stamps)), pool, fresh, best,
     )  # fmt: skip
     found = [walk.slot_of(key) for key in best[:count]]
     assert found == naive.walk_accepted(g.codes, g.bias, g.links, case.code[0], 5, 12, accept)
     assert count <= scored <= 600
     gave_up, scored = hnsw_filtered.walk_past(
-        g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(5), accept, 8,
+        g.codes, g.bias, g.links, g.rows, case.code, np.uint32(5), accept, 8,
         stamps, np.uint8(walk.next_stamp(stamps)), pool, fresh, best,
     )  # fmt: skip
     assert gave_up == -1
@@ -347,7 +347,7 @@ def test_walk_through(case, share, room):
     stamps, fresh = np.zeros(700, np.uint8), np.empty(24, np.uint32)
     hops, pool = np.empty(16, np.uint32), np.empty(12, np.int64)
     for entry in (5, int(picks[0]) if len(picks) else 7):
-        arguments = g.codes, g.bias, g.links, g.rows, case.code, 0, np.uint32(entry), seeds[:taken], accept
+        arguments = g.codes, g.bias, g.links, g.rows, case.code, np.uint32(entry), seeds[:taken], accept
         count, work = hnsw_filtered.walk_through(
             *arguments, 10_000, stamps, np.uint8(walk.next_stamp(stamps)), hops, fresh, pool, room
         )

@@ -31,6 +31,7 @@ from vego.index.views import (
     FLOAT32,
     accept_mask,
     candidate_rows,
+    kernel_view,
     result_arrays,
     rows_for,
     trimmed,
@@ -275,7 +276,7 @@ class HnswIndex(Walked):
             ready = self._ready_for(vectors, inverse_norms)
             width = max(ef, k)
             if ready.search.snapshot.rows > width and query.shape == self._query_shape:
-                query = np.ascontiguousarray(query)
+                query = kernel_view(np.ascontiguousarray(query))
                 while True:
                     found = ready.search.walk_one(query, k, width, max(rerank, k))
                     if not ready.search.known.unsettled(ready.search.vectors):

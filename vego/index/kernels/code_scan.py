@@ -73,7 +73,7 @@ def best_codes(codes, bias, code, candidates, pool):
     for i in range(total):
         if i + AHEAD < total:
             prefetch(codes, candidates[i + AHEAD])
-        key = key_of(codes, bias, candidates[i], code, 0)
+        key = key_of(codes, bias, candidates[i], code)
         if key < worst:
             insert(pool, count, limit, key)
             count = min(count + 1, limit)

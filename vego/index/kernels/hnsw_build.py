@@ -71,18 +71,18 @@ def link_batch(
         level = np.int64(levels[node])
         seed = np.uint32(entry)
         if rows > 0:
-            seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, min(level, top))
+            seed = descend(codes, bias, upper, upper_start, rows, code, entry, top, min(level, top))
         for layer in range(level, -1, -1):
             count = np.int64(0)
             table = links if layer == 0 else upper
             if rows > 0 and layer <= top:
                 count, _ = walk(
-                    codes, bias, table, upper_start, layer, rows, code, 0, seed, ef, NEWEST_FIRST, seen, pool, fresh
+                    codes, bias, table, upper_start, layer, rows, code, seed, ef, NEWEST_FIRST, seen, pool, fresh
                 )  # fmt: skip
                 seed = np.uint32(slot_of(pool[0] ^ NEWEST_FIRST))
             for other in range(rows, node):
                 if levels[other] >= layer:
-                    key = key_of(codes, bias, np.uint32(other), code, 0) ^ NEWEST_FIRST
+                    key = key_of(codes, bias, np.uint32(other), code) ^ NEWEST_FIRST
                     if count < ef or key < pool[count - 1]:
                         insert(pool, count, ef, key)
                         count = min(count + 1, ef)
@@ -118,8 +118,8 @@ def merge_links(
         limit = degree + last - first
         pool = np.empty(limit, np.int64)
         for i in range(degree):
-            insert(pool, i, limit, key_of(codes, bias, row[i], code, 0))
+            insert(pool, i, limit, key_of(codes, bias, row[i], code))
         for i in range(first, last):
-            insert(pool, degree + i - first, limit, key_of(codes, bias, sources[i], code, 0))
+            insert(pool, degree + i - first, limit, key_of(codes, bias, sources[i], code))
         picked = select(codes, bias, offset, target, pool, limit, cap, strictness, chosen, row)
         row[picked:] = NONE

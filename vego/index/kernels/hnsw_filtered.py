@@ -92,7 +92,7 @@ def mark_unseen(row, rows, stamps, stamp, fresh):
 
 @kernel
 def walk_past(
-    codes, bias, links, rows, queries, query_row, seed, accept, budget, stamps, stamp, pool, fresh, best
+    codes, bias, links, rows, code, seed, accept, budget, stamps, stamp, pool, fresh, best
 ):  # fmt: skip
     """`walk` of layer 0 through all nodes that keeps only accepted ones, in `best`.
 
@@ -102,7 +102,7 @@ def walk_past(
     """
     limit = best.shape[0]
     taken = 0
-    pool[0] = key_of(codes, bias, seed, queries, query_row)
+    pool[0] = key_of(codes, bias, seed, code)
     stamps[seed] = stamp
     if accept[seed]:
         best[0] = pool[0]
@@ -124,7 +124,7 @@ def walk_past(
         worst = best[limit - 1] if taken == limit else WORST
         near = np.uint64(0)
         for j in range(found):
-            key = key_of(codes, bias, np.uint32(fresh[j]), queries, query_row)
+            key = key_of(codes, bias, np.uint32(fresh[j]), code)
             fresh[near] = key
             near += np.uint64(key < worst)
         lowest = count
@@ -190,7 +190,7 @@ def look_around(links, rows, accept, node, stamps, stamp, hops, fresh, room):
 
 @kernel
 def walk_through(
-    codes, bias, links, rows, queries, query_row, entry, seeds, accept, budget, stamps, stamp, hops, fresh, pool, room
+    codes, bias, links, rows, code, entry, seeds, accept, budget, stamps, stamp, hops, fresh, pool, room
 ):  # fmt: skip
     """Best-first search among accepted nodes from `seeds` and what lies around `entry`; the nearest are in `pool`.
 
@@ -219,7 +219,7 @@ def walk_through(
         worst = pool[count - 1] if count == limit else WORST
         lowest = count
         for j in range(found):
-            key = key_of(codes, bias, fresh[j], queries, query_row)
+            key = key_of(codes, bias, fresh[j], code)
             if key < worst:
                 position = insert(pool, count, limit, key)
                 count = min(count + 1, limit)
@@ -290,7 +290,7 @@ def search_filtered(
     for i in range(queries.shape[0]):
         query = queries[i]
         inverse = encode_query(metric, query, frame, inverse_step, code[0])
-        nearest = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
+        nearest = descend(codes, bias, upper, upper_start, rows, code, entry, top, 0)
         share = max(local_share(links, rows, accept, nearest), 1 / SAMPLE)
         wider = np.int64(ef * (1 + WIDEN / share))
         past, through = PAST_NODES * ef / share, THROUGH_NODES * wider
@@ -302,7 +302,7 @@ def search_filtered(
         if past <= CONFIDENCE * budget and (past <= through or share < least):
             how[i] = PAST
             count, scored[i] = walk_past(
-                codes, bias, links, rows, code, np.int64(0), nearest, accept, budget, stamps, stamp, pool, keys, best
+                codes, bias, links, rows, code, nearest, accept, budget, stamps, stamp, pool, keys, best
             )  # fmt: skip
         elif through <= CONFIDENCE * budget and share >= least:
             how[i] = THROUGH
@@ -310,7 +310,7 @@ def search_filtered(
                 begin = seeds[: sample_accepted(accept, rows, accepted, seeds)]
             found = pool[:wider]
             count, scored[i] = walk_through(
-                codes, bias, links, rows, code, np.int64(0), nearest, begin, accept, budget, stamps, stamp, hops, fresh,
+                codes, bias, links, rows, code, nearest, begin, accept, budget, stamps, stamp, hops, fresh,
                 found, links.shape[1],
             )  # fmt: skip
         if count < min(slots.shape[1], accepted):

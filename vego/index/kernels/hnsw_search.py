@@ -106,13 +106,14 @@ def search_graph(
     for i in range(queries.shape[0]):
         query = queries[i]
         inverse = encode_query(metric, query, frame, inverse_step, code[0])
-        seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
+        seed = descend(codes, bias, upper, upper_start, rows, code, entry, top, 0)
         count, scored = walk(
-            codes, bias, links, upper_start, 0, rows, code, 0, seed, ef, OLDEST_FIRST, seen, pool, fresh
+            codes, bias, links, upper_start, 0, rows, code, seed, ef, OLDEST_FIRST, seen, pool, fresh
         )
         total += scored
         count = min(count, rerank)
         rerank_pool(
-            metric, vectors, inverse_norms, query, inverse, 0, pool, count, slots[i], distances[i], exact, order
+            metric, vectors, inverse_norms, query, inverse, np.float64(0), pool, count, slots[i], distances[i],
+            exact, order,
         )  # fmt: skip
     return total

@@ -69,7 +69,7 @@ def nearest_lists(metric, query, centre_codes, centre_bias, frame, inverse_step,
     for number in range(sizes.shape[0]):
         if sizes[number] == 0:
             continue
-        key = key_of(centre_codes, centre_bias, number, code, 0)
+        key = key_of(centre_codes, centre_bias, number, code)
         if key < worst:
             insert(pool, count, limit, key)
             count = min(count + 1, limit)
@@ -262,7 +262,7 @@ def search_bytes(
                 slot = members[np.uint32(place)]
                 if accept.shape[0] and not accept[slot]:
                     continue
-                key = pool_key(key_of(codes, bias, np.uint32(place), code, 0) >> 32, slot)
+                key = pool_key(key_of(codes, bias, np.uint32(place), code) >> 32, slot)
                 if key < worst:
                     insert(pool, count, rerank, key)
                     count = min(count + 1, rerank)

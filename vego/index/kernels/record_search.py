@@ -74,7 +74,7 @@ def pool_links(codes, bias, code, fresh, found, pool, count, current):
     limit = pool.shape[0]
     worst = pool[count - 1] if count == limit else WORST
     for j in range(found):
-        key = key_of(codes, bias, fresh[j], code, 0)
+        key = key_of(codes, bias, fresh[j], code)
         if key < worst:
             current = min(current, insert(pool, count, limit, key))
             count = min(count + 1, limit)
@@ -103,9 +103,9 @@ def search_records(
     for i in range(queries.shape[0]):
         query = queries[i]
         inverse = encode_query(metric, query, frame, inverse_step, code[0])
-        seed = descend(codes, bias, upper, upper_start, rows, code, 0, entry, top, 0)
+        seed = descend(codes, bias, upper, upper_start, rows, code, entry, top, 0)
         stamp = next_stamp(stamps)
-        pool[0] = key_of(codes, bias, seed, code, 0)
+        pool[0] = key_of(codes, bias, seed, code)
         stamps[seed] = stamp
         count, current, taken = np.int64(1), np.int64(0), np.int64(0)
         reads[i] = accepted[i] = 0

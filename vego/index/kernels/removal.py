@@ -63,7 +63,7 @@ def bypass(
                     continue
                 stamps[slot] = stamp
                 if not removed[slot]:
-                    key = key_of(codes, bias, slot, code, 0)
+                    key = key_of(codes, bias, slot, code)
                     if count < ef or key < pool[count - 1]:
                         insert(pool, count, ef, key)
                         count = min(count + 1, ef)

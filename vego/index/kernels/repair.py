@@ -51,9 +51,7 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, met, p
     """
     as_query(codes, bias, node, code[0])
     ef = pool.shape[0]
-    count, _ = walk(
-        codes, bias, links, upper_start, 0, rows, code, 0, entry, ef, OLDEST_FIRST, met, pool, fresh
-    )
+    count, _ = walk(codes, bias, links, upper_start, 0, rows, code, entry, ef, OLDEST_FIRST, met, pool, fresh)
     for i in range(count):
         if append_link(links, np.uint32(slot_of(pool[i])), node, cap):
             return

@@ -78,9 +78,9 @@ def slot_of(key):
 
 
 @kernel
-def key_of(codes, bias, slot, queries, query_row):
-    """Pool key of one slot for the query in `queries[query_row]`."""
-    distance = np.int64(bias_of(codes, bias, slot)) - 2 * np.int64(agreement(codes, slot, queries, query_row))
+def key_of(codes, bias, slot, code):
+    """Pool key of one slot for the query whose code is the one row of `code`."""
+    distance = np.int64(bias_of(codes, bias, slot)) - 2 * np.int64(agreement(codes, slot, code, np.int64(0)))
     return pool_key(distance, slot)
 
 
@@ -100,10 +100,10 @@ def insert(pool, count, limit, key):
 
 
 @kernel
-def descend(codes, bias, upper, upper_start, rows, queries, query_row, entry, top, level):
+def descend(codes, bias, upper, upper_start, rows, code, entry, top, level):
     """Greedy walk from `entry` through the layers top .. level + 1; returns where to start the next layer."""
     current = np.uint32(entry)
-    best = key_of(codes, bias, current, queries, query_row)
+    best = key_of(codes, bias, current, code)
     for layer in range(top, level, -1):
         moved = True
         while moved:
@@ -119,7 +119,7 @@ def descend(codes, bias, upper, upper_start, rows, queries, query_row, entry, to
                 if slot == NONE:
                     break
                 if slot < rows:
-                    key = key_of(codes, bias, slot, queries, query_row)
+                    key = key_of(codes, bias, slot, code)
                     if key < best:
                         best = key
                         current = slot
@@ -155,9 +155,7 @@ def take_fresh(row, rows, seen, unused, fresh):
 
 
 @kernel
-def walk(
-    codes, bias, links, upper_start, level, rows, queries, query_row, seed, limit, ties, seen, pool, fresh
-):
+def walk(codes, bias, links, upper_start, level, rows, code, seed, limit, ties, seen, pool, fresh):
     """Best-first search of one layer from `seed`; leaves the `limit` nearest in `pool`.
 
     Returns how many those are, and how many nodes were scored. `ties` is OLDEST_FIRST or NEWEST_FIRST, and is still in
@@ -167,7 +165,7 @@ def walk(
     """
     seen[:] = NONE
     unused = unused_bits(seen)
-    pool[0] = key_of(codes, bias, seed, queries, query_row) ^ ties
+    pool[0] = key_of(codes, bias, seed, code) ^ ties
     seen[place_of(np.uint32(seed), unused)] = seed
     scored = 1
     count = 1
@@ -186,7 +184,7 @@ def walk(
         least = WORST
         near = np.uint64(0)
         for j in range(found):
-            key = key_of(codes, bias, np.uint32(fresh[j]), queries, query_row) ^ ties
+            key = key_of(codes, bias, np.uint32(fresh[j]), code) ^ ties
             fresh[near] = key
             near += np.uint64(key < worst)
             least = min(least, key)
