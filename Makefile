@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # Tests and benchmarks start hundreds of processes: none should compile again what another has compiled.
 export PYTHONDONTWRITEBYTECODE :=
+# Tests wait for disks and for processes they start: one worker more than there are processors.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 # Bytecode of packages is made as they are imported: most of what is installed never is, and all of it takes half a minute.
 INSTALL := -m pip install --quiet --no-compile --editable
 
@@ -18,7 +20,7 @@ demo: $(VENV)/.installed ## build a collection from 5,000 Debian packages and an
 	@$(BIN)/vego demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## run all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 collect: $(VENV)/.installed-dev ## list the tests, which also compiles them: `make test` after it starts sooner
 	@$(BIN)/python -m pytest --collect-only --quiet --quiet $(ARGS)
