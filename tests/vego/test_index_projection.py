@@ -44,16 +44,16 @@ def recall(index, vectors, queries, k=10, **options):
     return float((found <= exact[:, -1:] * (1 + 1e-4) + 1e-6).mean())
 
 
-@pytest.fixture(scope="module", params=["l2", "cosine", "l2, the bias apart"])
+@pytest.fixture(scope="module", params=["l2", "cosine", "l2, the bias in rows"])
 def case(request):
-    """A graph as it is built today, or as it was before a row of codes ended with its bias."""
+    """A graph of few rows, or as those of many are, whose rows of codes end with their biases."""
     vectors = folded(ROWS)
     index = HnswIndex(request.param.split(",")[0], DIMENSION, m=12, ef_construction=60)
     with pytest.MonkeyPatch.context() as patch:
-        if "apart" in request.param:
-            patch.setattr("vego.index.projection.BIAS_BYTES", 0)
+        if "in rows" in request.param:
+            patch.setattr("vego.index.projection.FAR_ROWS", 0)
         index.extend(vectors, inverse(vectors), ROWS, threads=1)
-        assert index._graph.scale.bias_in_rows == ("apart" not in request.param)
+        assert index._graph.scale.bias_in_rows == ("in rows" in request.param)
         yield index, vectors
 
 
@@ -69,13 +69,27 @@ def test_axes_are_those_of_the_singular_value_decomposition():
     assert np.square(rows @ axes).sum() >= 0.99 * np.square(singular[:20]).sum()
 
 
-def test_axes_are_chosen_where_they_tell_neighbours_apart():
+def test_axes_are_chosen_where_they_tell_neighbours_apart(monkeypatch):
     vectors = folded(ROWS)
     axes = choose_axes(rows_at(vectors), ROWS, vectors.mean(axis=0))
     assert axes is not None
-    assert axes.shape == (DIMENSION, 60)
+    assert axes.shape == (DIMENSION, 64)
     assert np.array_equal(axes, axes.astype(np.float16).astype(np.float32))
     assert np.array_equal(axes, choose_axes(rows_at(vectors), ROWS, vectors.mean(axis=0)))
+    monkeypatch.setattr("vego.index.projection.FAR_ROWS", ROWS)
+    fewer = choose_axes(rows_at(vectors), ROWS, vectors.mean(axis=0))
+    assert fewer is not None and fewer.shape == (DIMENSION, 60)
+
+
+def test_a_graph_that_grows_takes_its_biases_into_the_codes(monkeypatch):
+    monkeypatch.setattr("vego.index.projection.FAR_ROWS", 2 * ROWS)
+    vectors = folded(2 * ROWS)
+    index, norms = HnswIndex("l2", DIMENSION, m=12, ef_construction=60), inverse(vectors)
+    for stop, inside in ((ROWS, False), (2 * ROWS, True)):
+        index.extend(vectors, norms, stop, threads=1)
+        assert index._graph.scale.bias_in_rows == inside
+        assert len(index._graph.bias) == (0 if inside else stop)
+    assert recall(index, vectors, folded(100, 6), ef=64) >= 0.95
 
 
 @pytest.mark.parametrize("kind", ["even", "clusters", "few", "narrow"])

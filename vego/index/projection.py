@@ -18,7 +18,8 @@ Array = npt.NDArray[Any]
 Rows = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 STEP = 64  # dimensions in a cache line of codes
-BIAS_BYTES = 4  # of a row of codes on axes are not for axes: see kernels/agreement.py
+BIAS_BYTES = 4  # that a row of codes on axes may have for something else: see kernels/agreement.py
+FAR_ROWS = 1 << 18  # so many biases, in an array of their own, do not stay in the second-level cache
 WIDEST = 256
 LEAST_ROWS = 8192  # below, every walk is short and few rows say little about their axes
 SAMPLE_VALUES = 1 << 22  # of the rows the axes are fitted to
@@ -55,7 +56,8 @@ def principal_axes(rows: Array, width: int) -> Array:
 def choose_axes(rows_at: Rows, count: int, centre: Array, widest: int = 0) -> Array | None:
     """The axes (d, width) to keep, exact in float16, or None where all dimensions are needed.
 
-    With BIAS_BYTES more they are whole cache lines of codes.
+    They are whole cache lines of codes, from FAR_ROWS on with BIAS_BYTES more: a walk that waits for memory gains more
+    by those than it loses by four axes less.
 
     `rows_at(slots)` gives rows (len(slots), d) as float32, of length 1 under cosine; `count` is how many there are.
     Where `widest` is not 0, codes are of no more bytes, also where their axes do not tell neighbours apart.
@@ -70,7 +72,7 @@ def choose_axes(rows_at: Rows, count: int, centre: Array, widest: int = 0) -> Ar
     fitted = rows_at(_even(count, SAMPLE_VALUES // dimension)) - centre
     for some in (widths[:2], widths[2:]):  # half the work where the narrow ones are enough
         if some:
-            kept = [width - BIAS_BYTES for width in some]
+            kept = [width - (BIAS_BYTES if count >= FAR_ROWS else 0) for width in some]
             axes = principal_axes(fitted, min(kept[-1], dimension))
             if not np.isfinite(axes).all():
                 return None

@@ -52,7 +52,7 @@ class CodeScale:
 
     @property
     def bias_in_rows(self) -> bool:
-        """Whether a code row ends with its bias; not where the axes take all of it, as they did in older files."""
+        """Whether a code row ends with its bias, as the axes leave room for it."""
         return self.axes is not None and self.axes.shape[1] < self.code_width
 
     @cached_property

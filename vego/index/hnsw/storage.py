@@ -14,7 +14,7 @@
 Metadata names the format and its version, the parameters, the scale of the codes, rows, entry and top layer. Version 2
 adds `code_axes`, float16 (d, width) in base64, and `code_lost`; a graph whose codes have all dimensions is written as
 version 1. Version 3 adds metrics whose codes are of another type (vego/index/kernels/agreement.py), without axes.
-Version 4 has 4 axes less than a row of codes has bytes, and the bias in their place; it is what axes are written as.
+Version 4 has 4 axes less than a row of codes has bytes, and the bias in their place.
 After `read_graph` no content of the file can lead a kernel outside its arrays.
 """
 
