@@ -334,13 +334,19 @@ def test_a_file_of_a_file_is_the_same(whole):
     assert sum(memory.values()) == saved(index).nbytes
 
 
-def test_a_part_with_narrow_codes_beside_one_with_wide():
+@pytest.mark.parametrize("inside", [(False, False), (True, False), (True, True)])
+def test_a_part_with_narrow_codes_beside_one_with_wide(inside, monkeypatch):
+    """And, as in large parts, one whose biases are in its codes beside one whose are not."""
     vectors = np.concatenate([surface(8192, 160), np.random.default_rng(0).standard_normal((8192, 160))])
     vectors = vectors.astype(np.float32)
     index = DiskIndex("l2", 160, m=4, ef_construction=12, part_rows=8192)
-    for _ in range(2):
+    for large in inside:
+        monkeypatch.setattr("vego.index.projection.FAR_ROWS", 0 if large else 1 << 30)
         index.extend(vectors, None, len(vectors))
     assert [part.graph.scale.code_width for part in index._parts] == [64, 128]
+    assert tuple(part.graph.scale.bias_in_rows for part in index._parts) == inside
+    columns, metadata = index.to_columns()
+    assert (metadata["version"], "bias" in columns) == (("3", False) if all(inside) else ("2", True))
     again = saved(index)
     queries = vectors[::1000]
     for mine, others in zip(

@@ -215,12 +215,11 @@ def test_rows_unlike_the_others_get_axes_of_their_own():
     assert recall(index, vectors, folded(100, 6), ef=64) >= 0.95
 
 
+@pytest.mark.parametrize("case", ["l2, the bias in rows"], indirect=True)
 def test_kernels_find_the_bias_in_either_place(case):
     """Searches, links and repairs are the same, to the bit, where the bias is an array and where it is in the codes."""
     index, vectors = case
     graph, norms = index._graph, inverse(vectors)
-    if not graph.scale.bias_in_rows:
-        return
     apart = graph.codes.copy()
     apart[:, -4:] = 0
     plain = replace(graph, codes=apart, bias=graph.biases.copy())

@@ -29,9 +29,9 @@ MAX_IN_VALUES = 10_000
 KEYWORDS = frozenset({"and", "or", "not", "in", "is", "null", "true", "false", "between"})
 """Words that name a field only within backquotes, whatever their case."""
 
-_NODE_BYTES = (
-    1_000  # of a node and its part of the key, without its literals; also of its name, which is short
-)
+_NODE_BYTES = 1_000
+"""Of a node and its part of the key, without its literals; also of its name, which is short."""
+
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 
 
@@ -175,48 +175,35 @@ class Not(Expr):
 
 
 @dataclass(frozen=True, eq=False)
-class And(Expr):
-    """False where one of `exprs` is false, else unknown where one is unknown, else true."""
+class _Several(Expr):
+    """What `And` and `Or` have in common; one in another of its class becomes part of it."""
 
     exprs: tuple[Expr, ...]
     depth: int = attribute(init=False, repr=False, default=1)
     nodes: int = attribute(init=False, repr=False, default=1)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "exprs", _flatten(And, self.exprs))
+        object.__setattr__(self, "exprs", _flatten(type(self), self.exprs))
         _measure(self, self.exprs)
 
     def key(self) -> Hashable:
         """As `Expr.key`."""
-        return And, *(expr.key() for expr in self.exprs)
+        return type(self), *(expr.key() for expr in self.exprs)
 
     def nbytes(self) -> int:
         """As `Expr.nbytes`."""
         return _NODE_BYTES + sum(expr.nbytes() for expr in self.exprs)
+
+
+class And(_Several):
+    """False where one of `exprs` is false, else unknown where one is unknown, else true."""
 
     def __str__(self) -> str:
         return " and ".join(f"({expr})" if isinstance(expr, Or) else str(expr) for expr in self.exprs)
 
 
-@dataclass(frozen=True, eq=False)
-class Or(Expr):
+class Or(_Several):
     """True where one of `exprs` is true, else unknown where one is unknown, else false."""
-
-    exprs: tuple[Expr, ...]
-    depth: int = attribute(init=False, repr=False, default=1)
-    nodes: int = attribute(init=False, repr=False, default=1)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "exprs", _flatten(Or, self.exprs))
-        _measure(self, self.exprs)
-
-    def key(self) -> Hashable:
-        """As `Expr.key`."""
-        return Or, *(expr.key() for expr in self.exprs)
-
-    def nbytes(self) -> int:
-        """As `Expr.nbytes`."""
-        return _NODE_BYTES + sum(expr.nbytes() for expr in self.exprs)
 
     def __str__(self) -> str:
         return " or ".join(f"({expr})" if isinstance(expr, And) else str(expr) for expr in self.exprs)
@@ -232,11 +219,11 @@ def any_of(exprs: Iterable[Expr]) -> Expr:
     return _joined(Or, tuple(exprs))
 
 
-def _joined(node: type[And] | type[Or], exprs: tuple[Expr, ...]) -> Expr:
+def _joined(node: type[_Several], exprs: tuple[Expr, ...]) -> Expr:
     return exprs[0] if len(exprs) == 1 and isinstance(exprs[0], Expr) else node(exprs)
 
 
-def _flatten(node: type[And] | type[Or], exprs: Iterable[Expr]) -> tuple[Expr, ...]:
+def _flatten(node: type[_Several], exprs: Iterable[Expr]) -> tuple[Expr, ...]:
     flat: list[Expr] = []
     for expr in exprs:
         flat.extend(expr.exprs if isinstance(expr, node) else (expr,))

@@ -15,7 +15,7 @@ from vego.index.hnsw.storage import read_graph
 from vego.index.lsh import LshIndex
 from vego.index.lsh.tables import keys_of
 from vego.index.metrics import Metric
-from vego.index.projection import BIAS_BYTES, LOST_SHARE
+from vego.index.projection import LOST_SHARE
 from vego.table.vectors import Vectors, inverse_norms_of
 from vego.vector_type import Element
 
@@ -53,9 +53,7 @@ def sampled_codes(
     zero = 0 if params.metric is Metric.L1 else 128
     levels = np.rint(short * scale.inverse_step) + np.float32(zero)
     expected = np.clip(levels, zero - 128, zero + 127).astype(np.int64)
-    found = graph.codes[picks].astype(np.int64)
-    if scale.bias_in_rows:
-        found = found[:, :-BIAS_BYTES]
+    found = graph.levels_of_codes[picks].astype(np.int64)
     # A compiler may fuse multiplication and subtraction, so a value halfway between two levels may go either way.
     wrong = (np.abs(found[:, : short.shape[1]] - expected) > 1).any(axis=1)
     wrong |= found[:, short.shape[1] :].any(axis=1)

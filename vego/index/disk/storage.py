@@ -95,9 +95,11 @@ def write_parts(
         "upper": Column.concat([columns["upper"] for columns in described]),
     }
     if biased:
-        none = [Column.from_numpy(np.zeros(graph.rows, np.int32)) for graph in graphs]
         written["bias"] = Column.concat(
-            [columns.get("bias", zeros) for columns, zeros in zip(described, none, strict=True)]
+            [
+                columns["bias"] if "bias" in columns else Column.from_numpy(np.zeros(graph.rows, np.int32))
+                for columns, graph in zip(described, graphs, strict=True)
+            ]
         )
     return written, metadata
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vego.index.hnsw.graph import HnswGraph
 from vego.index.hnsw.params import HnswParams
 from vego.index.metrics import Metric
-from vego.index.projection import BIAS_BYTES, LOST_SHARE
+from vego.index.projection import LOST_SHARE
 from vego.table.vectors import Vectors
 from vego.vector_type import Element
 
@@ -112,10 +112,7 @@ def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int
     """The `offset` of every code row; see kernels/distance.py."""
     if params.metric in (Metric.L1, Metric.HAMMING):
         return graph.bias[: graph.rows].copy()
-    levels = graph.codes[: graph.rows]
-    if graph.scale.bias_in_rows:
-        levels = levels[:, :-BIAS_BYTES]
-    totals = 256 * levels.sum(axis=1, dtype=np.int64)
+    totals = 256 * graph.levels_of_codes[: graph.rows].sum(axis=1, dtype=np.int64)
     product = params.metric is Metric.INNER_PRODUCT
     offset: npt.NDArray[np.int64] = totals + (
         -32_768 * params.dimension if product else graph.biases[: graph.rows]

@@ -57,6 +57,11 @@ class HnswGraph:
         return self.codes[:, -BIAS_BYTES:].view(np.int32)[:, 0] if self.scale.bias_in_rows else self.bias
 
     @property
+    def levels_of_codes(self) -> npt.NDArray[Any]:
+        """The codes without the biases in their rows, a view."""
+        return self.codes[:, :-BIAS_BYTES] if self.scale.bias_in_rows else self.codes
+
+    @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
         arrays = (self.codes, self.bias, self.offset, self.links, self.levels, self.upper_start, self.upper)

@@ -7,7 +7,7 @@ began with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,7 +20,7 @@ from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.hnsw.removal import without
-from vego.index.hnsw.search import Search, Snapshot
+from vego.index.hnsw.search import Outcome, Search, Snapshot
 from vego.index.hnsw.storage import read_graph, write_graph
 from vego.index.kernels.filter_costs import PAST, SCAN, THROUGH, scan_beats_walk, walk_may_pay
 from vego.index.metrics import Metric
@@ -273,24 +273,22 @@ class HnswIndex(Walked):
         Raises DimensionMismatchError, InvalidVectorError, InvalidArgumentError.
         """
         if accept is None and k >= 1 and type(query) is np.ndarray and query.dtype is self._query_type:
-            ready = self._ready_for(vectors, inverse_norms)
             width = max(ef, k)
-            if ready.search.snapshot.rows > width and query.shape == self._query_shape:
-                query = kernel_view(np.ascontiguousarray(query))
-                while True:
-                    found = ready.search.walk_one(query, k, width, max(rerank, k))
-                    if not ready.search.known.unsettled(ready.search.vectors):
-                        return found
-                    # Other threads may have the same table: the mark that it was of no use stays in it.
-                    ready = self._prepared(vectors, inverse_norms)
+            if self._snapshot.rows > width and query.shape == self._query_shape:
+                query, depth = kernel_view(np.ascontiguousarray(query)), max(rerank, k)
+                return self._answered(
+                    vectors, inverse_norms, lambda search: search.walk_one(query, k, width, depth)
+                )
         query = np.asarray(query)
         slots, distances = self.search_batch(
             vectors, inverse_norms, query.reshape(1, -1), k, ef, rerank, accept
         )
         return trimmed(slots[0], distances[0])
 
-    def _ready_for(self, vectors: Array | Vectors, inverse_norms: Array | None) -> _Ready:
-        """What a search of one query needs of those arrays and of the graph there is, as it was kept or made now."""
+    def _answered(
+        self, vectors: Array | Vectors, inverse_norms: Array | None, answer: Callable[[Search], Outcome]
+    ) -> Outcome:
+        """`Search.settled` of one query, with what was kept of the call before."""
         ready = self._ready
         if (
             ready is None
@@ -298,8 +296,13 @@ class HnswIndex(Walked):
             or ready.norms is not inverse_norms
             or ready.search.snapshot is not self._snapshot
         ):
-            return self._prepared(vectors, inverse_norms)
-        return ready
+            ready = self._prepared(vectors, inverse_norms)
+        while True:
+            outcome = answer(ready.search)
+            if not ready.search.known.unsettled(ready.search.vectors):
+                return outcome
+            # Other threads may have the same table: the mark that it was of no use stays in it.
+            ready = self._prepared(vectors, inverse_norms)
 
     def _prepared(self, vectors: Array | Vectors, inverse_norms: Array | None) -> _Ready:
         """What a search of one query needs of those arrays and of the graph there is; kept for the next one."""
@@ -387,14 +390,11 @@ class HnswIndex(Walked):
         query = rows_for(self.metric, np.asarray(query).reshape(1, -1), self.params.dimension, "query")[0]
         slots, distances = result_arrays(1, k)
         found = slots[0], distances[0]
-        ready = self._ready_for(vectors, inverse_norms)
-        candidates = candidate_rows(rows, ready.search.snapshot.rows)
-        while True:
-            ready.search.scan(query, candidates, max(rerank, k), *found)
-            if not ready.search.known.unsettled(ready.search.vectors):
-                return trimmed(*found)
-            # Other threads may have the same table: the mark that it was of no use stays in it.
-            ready = self._prepared(vectors, inverse_norms)
+        candidates = candidate_rows(rows, self._snapshot.rows)
+        self._answered(
+            vectors, inverse_norms, lambda search: search.scan(query, candidates, max(rerank, k), *found)
+        )
+        return trimmed(*found)
 
     def _search(self, vectors: Vectors, ef: int, rerank: int) -> Search:
         """The inputs of a search, checked; the snapshot is the one it will see to its end."""

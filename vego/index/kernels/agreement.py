@@ -30,7 +30,7 @@ from vego.index.kernels.intrinsics import (
     row_pointer,
 )
 
-BIAS_BYTES = 4
+BIAS_BYTES = 4  # as in vego/index/projection.py, which imports no numba
 WORDS = ir.VectorType(INT64, 8)
 SIGN = -128
 

@@ -23,10 +23,8 @@ EXPANDED = 1
 WORST = (1 << 63) - 1
 SEEN_PLACES = 64  # of the table, for each candidate held; a walk meets about 20 nodes for each
 MOST_PLACES = 1 << 20
-OLDEST_FIRST, NEWEST_FIRST = (
-    0,
-    0xFFFFFFFE,
-)  # flipped in the keys of a walk: which of equally near slots come first
+# Flipped in the keys of a walk: which of equally near slots come first.
+OLDEST_FIRST, NEWEST_FIRST = 0, 0xFFFFFFFE
 MULTIPLIER = 2_654_435_769  # 2^32 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
 
 
