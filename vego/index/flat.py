@@ -67,17 +67,7 @@ def exact_search(
 
     usual = known.element is Element.FLOAT32 and metric is not Metric.L1
     exact_scan(
-        metric.code,
-        None if usual else known.element.code,
-        table,
-        norms,
-        queries,
-        start,
-        stop,
-        candidates,
-        rows is not None,
-        mask,
-        slots,
-        distances,
-    )
+        metric.code, None if usual else known.element.code, table, norms, queries,
+        start, stop, candidates, rows is not None, mask, slots, distances,
+    )  # fmt: skip
     return slots, distances
