@@ -64,7 +64,7 @@ def settle() -> None:
 def build(peer: Peer, data: Dataset) -> dict[str, float]:
     """Seconds to index all rows, and bytes held beyond the raw vectors."""
     warm = type(peer)(data.metric, peer.threads)
-    few = data.vectors[: min(2000, len(data.vectors))]
+    few = data.vectors[: min(10_000, len(data.vectors))]
     warm.build(few)  # libraries and kernels are loaded before the clock starts
     for setting in warm.settings[:2]:
         warm.search(data.queries[:64], K, setting)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.metrics import Metric
-from vego.index.projection import choose_axes
+from vego.index.projection import STEP, choose_axes
 from vego.index.views import aligned_empty, kernel_view
 from vego.table.vectors import Vectors
 
@@ -57,19 +57,21 @@ class CodeScale:
 
     @cached_property
     def frame(self) -> tuple[Array, Array, Array]:
-        """How kernels encode a query: the centre (d,), and the axes in 8 bits.
+        """How kernels encode queries: the centre (d,), and the axes in 8 bits.
 
-        Those are (width, d in whole cache lines) uint8, an axis being (row - 128) * step by the steps (width,)
-        float32; no rows where all dimensions are kept.
+        Those are uint8 as vego/index/kernels/on_axes.py has them, an axis being (bytes - 128) * step by the steps
+        (width,) float32; no rows where all dimensions are kept.
         """
-        lines = -(-len(self.centre) // 64) * 64
         if self.axes is None:
-            return kernel_view(self.centre), np.empty(0, np.float32), aligned_empty((0, lines), np.uint8)
+            return kernel_view(self.centre), np.empty(0, np.float32), aligned_empty((0, 4 * STEP), np.uint8)
+        dimension, width = self.axes.shape
         steps = np.maximum(np.abs(self.axes).max(axis=0), np.float32(1e-30)) / np.float32(127)
-        rows = aligned_empty((self.axes.shape[1], lines), np.uint8)
-        rows[:] = 0
-        rows[:, : len(self.centre)] = np.rint(self.axes / steps).T + 128
-        return kernel_view(self.centre), steps.astype(np.float32), rows
+        strips, groups = -(-width // STEP), -(-dimension // STEP) * STEP // 4
+        whole = np.zeros((strips * STEP, 4 * groups), np.uint8)
+        whole[:width, :dimension] = np.rint(self.axes / steps).T + 128
+        packed = aligned_empty((strips * groups, 4 * STEP), np.uint8)
+        packed.reshape(strips, groups, STEP, 4)[...] = whole.reshape(strips, STEP, groups, 4).swapaxes(1, 2)
+        return kernel_view(self.centre), steps.astype(np.float32), packed
 
     def reduced(self, rows: Array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`rows` (n, d), normalised under cosine, on the axes (n, width), and the squared length left out (n,)."""

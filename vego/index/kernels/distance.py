@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
-from vego.index.kernels.intrinsics import dot_codes
+from vego.index.kernels.on_axes import STRIP, TOGETHER, axis_products
 from vego.index.kernels.rows import chunk_of, norm_at, vector_at
 from vego.index.kernels.scoring import ABSOLUTES, PRODUCTS, SQUARES, as_written
 
@@ -65,57 +65,15 @@ def reported_distance(metric, value):
 
 
 @distance_kernel
-def encode_on_axes(query, inverse, frame, inverse_step, out):
-    """`encode_query` where axes are kept, by products of 8-bit axes with the query in 8 bits: a tenth of the time.
-
-    What that rounds away is about as much as the rounding of the code to come.
-    """
-    centre, steps, axes = frame
-    bits = np.int32(
-        0
-    )  # of what is not negative they are in the order of its values, and vectors have a maximum
-    for j in range(query.shape[0]):
-        bits = max(bits, np.float32(abs(query[j] * inverse - centre[j])).view(np.int32))
-    peak = np.int32(bits).view(np.float32)
-    scale = np.float32(127) / peak if peak > np.float32(0) else np.float32(0)
-    scaled = np.zeros((1, axes.shape[1]), np.int8)
-    width = axes.shape[0]
-    products = np.empty(width, np.int32)
-    row = scaled[0]
-    total = np.int32(0)
-    for j in range(query.shape[0]):
-        row[j] = np.int8(np.rint((query[j] * inverse - centre[j]) * scale))
-        total += np.int32(row[j])
-    step = inverse_step / scale if scale > np.float32(0) else np.float32(0)
-    for j in range(width):
-        products[j] = dot_codes(axes, np.uint32(j), scaled, 0)
-    for j in range(width):  # apart, for vectors of them
-        level = np.rint(np.float32(products[j] - 128 * total) * (steps[j] * step))
-        out[j] = np.int8(min(max(level, np.float32(-128)), np.float32(127)))
-    for j in range(width, out.shape[0]):
-        out[j] = np.int8(0)
-
-
-@distance_kernel
-def encode_query(metric, query, frame, inverse_step, out):
-    """Write the code of one query, in that role, to `out` (padded with 0) and return its inverse norm.
-
-    `frame` is `CodeScale.frame`. Under hamming the query is its own code: uint8 (n,) in words of 64 bits.
-    """
-    inverse = np.float32(1)
+def encode_whole(metric, query, inverse, centre, inverse_step, out):
+    """`encode_queries` of one query where all dimensions are kept."""
     if metric == HAMMING:
         bits = out.view(np.uint8)
         for j in range(query.shape[0]):
             bits[j] = np.uint8(query[j])
         for j in range(query.shape[0], bits.shape[0]):
             bits[j] = np.uint8(0)
-        return inverse
-    if metric == COSINE:
-        inverse = inverse_norm(query)
-    centre, _, axes = frame
-    if axes.shape[0] > 0:
-        encode_on_axes(query, inverse, frame, inverse_step, out)
-        return inverse
+        return
     scale = inverse_step
     if metric == INNER_PRODUCT:  # only the order matters, so the query brings a scale of its own
         peak = np.float32(0)
@@ -127,7 +85,71 @@ def encode_query(metric, query, frame, inverse_step, out):
         out[j] = np.int8(min(max(level, np.float32(-128)), np.float32(127)))
     for j in range(query.shape[0], out.shape[0]):
         out[j] = np.int8(0)
-    return inverse
+
+
+@distance_kernel
+def encode_on_axes(queries, inverses, frame, inverse_step, codes):
+    """`encode_queries` where axes are kept, by products of 8-bit axes with queries in 8 bits.
+
+    What that rounds away is about as much as the rounding of the code to come.
+    """
+    centre, steps, axes = frame
+    width = steps.shape[0]
+    strips = -(-width // STRIP)
+    together = TOGETHER if queries.shape[0] > 1 else 1
+    levels = np.zeros((together, 4 * axes.shape[0] // strips), np.int8)
+    products = np.empty((together, STRIP * strips), np.int32)
+    totals = np.empty(together, np.int32)
+    scales = np.empty(together, np.float32)
+    for first in range(0, queries.shape[0], TOGETHER):
+        count = min(TOGETHER, queries.shape[0] - first)
+        for i in range(count):
+            query, inverse, row = queries[first + i], inverses[first + i], levels[i]
+            bits = np.int32(
+                0
+            )  # of what is not negative they are in the order of its values, and vectors have a maximum
+            for j in range(query.shape[0]):
+                bits = max(bits, np.float32(abs(query[j] * inverse - centre[j])).view(np.int32))
+            peak = np.int32(bits).view(np.float32)
+            scale = np.float32(127) / peak if peak > np.float32(0) else np.float32(0)
+            total = np.int32(0)
+            for j in range(query.shape[0]):
+                row[j] = np.int8(np.rint((query[j] * inverse - centre[j]) * scale))
+                total += np.int32(row[j])
+            totals[i] = 128 * total
+            scales[i] = inverse_step / scale if scale > np.float32(0) else np.float32(0)
+        for strip in range(strips):
+            axis_products(axes, strip, levels, products)
+        for i in range(count):
+            found, code = products[i], codes[first + i]
+            for j in range(width):
+                level = np.rint(np.float32(found[j] - totals[i]) * (steps[j] * scales[i]))
+                code[j] = np.int8(min(max(level, np.float32(-128)), np.float32(127)))
+            for j in range(width, code.shape[0]):
+                code[j] = np.int8(0)
+
+
+@distance_kernel
+def encode_queries(metric, queries, frame, inverse_step, codes, inverses):
+    """Write the codes of queries (m, d), in that role, to codes[:m], padded with 0; inverse norms to inverses[:m].
+
+    `frame` is `CodeScale.frame`. Under hamming a query is its own code: uint8 (n,) in words of 64 bits.
+    """
+    for i in range(queries.shape[0]):
+        inverses[i] = inverse_norm(queries[i]) if metric == COSINE else np.float32(1)
+    if frame[2].shape[0] > 0:
+        encode_on_axes(queries, inverses, frame, inverse_step, codes)
+        return
+    for i in range(queries.shape[0]):
+        encode_whole(metric, queries[i], inverses[i], frame[0], inverse_step, codes[i])
+
+
+@distance_kernel
+def encode_query(metric, query, frame, inverse_step, out):
+    """`encode_queries` of one query (d,) to `out`; returns its inverse norm."""
+    inverses = np.empty(1, np.float32)
+    encode_queries(metric, query.reshape(1, -1), frame, inverse_step, out.reshape(1, -1), inverses)
+    return inverses[0]
 
 
 @distance_kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.agreement import query_rows
-from vego.index.kernels.distance import COSINE, encode_query, operation_of, rank_value, reported_distance
+from vego.index.kernels.distance import COSINE, encode_queries, operation_of, rank_value, reported_distance
 from vego.index.kernels.rows import (
     address_in,
     array_with,
@@ -29,6 +29,7 @@ from vego.index.kernels.walk import (
     walk,
 )
 
+ENCODED = 16  # queries at a time
 AHEAD = 6  # rows asked for ahead of the one being scored
 
 
@@ -96,7 +97,8 @@ def search_graph(
 
     Returns how many nodes of layer 0 were scored for all of them.
     """
-    code = query_rows(codes, 1)
+    encoded = query_rows(codes, ENCODED)
+    inverses = np.empty(ENCODED, np.float32)
     pool = np.empty(ef, np.int64)
     fresh = np.empty(links.shape[1] + 1, np.int64)
     seen = seen_table(ef)
@@ -104,8 +106,10 @@ def search_graph(
     exact = np.empty(rerank, np.float32)
     order = np.empty(rerank, np.int64)
     for i in range(queries.shape[0]):
-        query = queries[i]
-        inverse = encode_query(metric, query, frame, inverse_step, code[0])
+        place = i % ENCODED
+        if place == 0:
+            encode_queries(metric, queries[i : i + ENCODED], frame, inverse_step, encoded, inverses)
+        code = encoded[place : place + 1]
         seed = descend(codes, bias, upper, upper_start, rows, code, entry, top, 0)
         count, scored = walk(
             codes, bias, links, upper_start, 0, rows, code, seed, ef, OLDEST_FIRST, seen, pool, fresh
@@ -113,7 +117,7 @@ def search_graph(
         total += scored
         count = min(count, rerank)
         rerank_pool(
-            metric, vectors, inverse_norms, query, inverse, np.float64(0), pool, count, slots[i], distances[i],
-            exact, order,
+            metric, vectors, inverse_norms, queries[i], inverses[place], np.float64(0), pool, count, slots[i],
+            distances[i], exact, order,
         )  # fmt: skip
     return total

@@ -168,7 +168,7 @@ def scan_records(
     if count == candidates.shape[0]:
         return np.int64(-1), True
     last = pool[min(slots.shape[0], count) - 1]
-    on_axes = frame[2].shape[0]
+    on_axes = frame[1].shape[0]
     error = code_error(metric, code[0], on_axes if on_axes > 0 else query.shape[0], last)
     if on_axes > 0:  # what those left out is no rounding, so it is measured
         error = max(error, np.sqrt(squares / count))
