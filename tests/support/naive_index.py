@@ -52,6 +52,11 @@ def encode(metric, vectors, inverse_norms, centre, inverse_step, width):
     return codes, (levels * (levels - 256)).sum(axis=1), (levels**2).sum(axis=1)
 
 
+def offsets(codes, bias):
+    """What makes distances to the query that a row is comparable with those to others, of all rows."""
+    return bias + 256 * codes.sum(axis=1, dtype=np.int64) if codes.dtype == np.uint8 else bias
+
+
 def signed(codes, slot):
     """The code of a slot in the role of a query."""
     if codes.dtype != np.uint8:
@@ -161,9 +166,9 @@ def descend(codes, bias, upper, upper_start, query, entry, top, level):
     return current
 
 
-def select(codes, bias, offset, own, candidates, limit, strictness):
+def select(codes, bias, own, candidates, limit, strictness):
     """The links chosen of `candidates` (slots, nearest first) for node `own`."""
-    picked = []
+    picked, offset = [], offsets(codes, bias)
     for slot in candidates:
         to_node = distance(codes, bias, slot, signed(codes, own)) + int(offset[own])
         between = [distance(codes, bias, slot, signed(codes, p)) + int(offset[p]) for p in picked]
@@ -194,17 +199,17 @@ def own_links(graph, params, node, first):
         found += [other for other in range(first, node) if graph.levels[other] >= layer]
         found.sort(key=lambda v: (distance(codes, bias, v, query), -v))
         found = found[: params.ef_construction]
-        result[layer] = select(codes, bias, graph.offset, node, found, params.m, params.strictness)
+        result[layer] = select(codes, bias, node, found, params.m, params.strictness)
     return result
 
 
-def merged_links(codes, bias, offset, own, old, new, cap, strictness):
+def merged_links(codes, bias, own, old, new, cap, strictness):
     """The links of `own` after the reverse edges `new` are added to `old`."""
     if len(old) + len(new) <= cap:
         return old + new
     query = signed(codes, own)
     candidates = sorted(old + new, key=lambda v: (distance(codes, bias, v, query), v))
-    return select(codes, bias, offset, own, candidates, cap, strictness)
+    return select(codes, bias, own, candidates, cap, strictness)
 
 
 def reachable(links, rows, entry):

@@ -117,12 +117,17 @@ def test_byte_lanes_reads_the_feature_string():
     assert agreement.byte_lanes("-avx2") == 0
 
 
-@pytest.mark.parametrize("biases", [3, 0])
+@pytest.mark.parametrize("biases", [True, False])
 def test_codes_in_the_role_of_queries(biases):
     """Without the bias that is in the row where there is no array of them."""
     for codes, _ in compared():
-        bias = np.zeros(biases, np.int32)
-        room = query_of_last(codes, bias)
+        bias = np.arange(len(codes) if biases else 0, dtype=np.int32)
+        room, offset = query_of_last(codes, bias)
+        if biases:
+            assert offset == naive.offsets(codes, bias)[-1]
+        elif codes.dtype == np.uint8:
+            inside = codes[-1, -4:].copy().view(np.int32)[0]
+            assert offset == naive.offsets(codes[-1:, :-4], inside)[0]
         assert room.shape == (1, codes.shape[1])
         expected = naive.signed(codes, len(codes) - 1)
         if codes.dtype == np.uint8 and not biases:
@@ -130,7 +135,7 @@ def test_codes_in_the_role_of_queries(biases):
         np.testing.assert_array_equal(room[0], expected)
         if codes.dtype == np.uint8 or biases:
             plain = agreement.query_rows(codes, 1)
-            agreement.as_query(codes, bias, len(codes) - 1, plain[0])
+            assert agreement.as_query(codes, bias, len(codes) - 1, plain[0]) == offset
             assert plain.dtype == room.dtype
             np.testing.assert_array_equal(plain, room)
 
@@ -153,8 +158,8 @@ def bias_of_row(codes, bias, row):
 @kernel
 def query_of_last(codes, bias):
     room = agreement.query_rows(codes, 1)
-    agreement.as_query(codes, bias, codes.shape[0] - 1, room[0])
-    return room
+    offset = agreement.as_query(codes, bias, codes.shape[0] - 1, room[0])
+    return room, offset
 
 
 DOTS = """
@@ -199,18 +204,20 @@ def test_encode_rows(metric):
     centre = np.float32(0.1) * np.arange(70, dtype=np.float32) / 70
     step = np.float32(40 if metric != "cosine" else 300)
     codes = np.full((40, 128), 9, np.uint8)
-    bias, offset = np.empty(40, np.int32), np.empty(40, np.int32)
+    bias = np.empty(40, np.int32)
     known = Vectors.of(vectors, norms)
-    encode_rows(Metric(metric).code, *known.kernel_tables(), 0, 40, centre, step, codes, bias, offset)
+    encode_rows(Metric(metric).code, *known.kernel_tables(), 0, 40, centre, step, codes, bias)
     expected = naive.encode(metric, vectors, norms, centre, step, 128)
+    row = np.empty(128, np.int8)
+    assert [agreement.as_query(codes, bias, v, row) for v in range(40)] == naive.offsets(codes, bias).tolist()
+    np.testing.assert_array_equal(row, naive.signed(codes, 39))
     assert np.abs(codes.astype(int) - expected[0].astype(int)).max() <= 1  # rounding of reordered products
     again = naive.encode("l2", codes[:, :70].astype(np.float32), norms, np.float32(128), np.float32(1), 128)
     if metric == "ip":
         assert (bias == 0).all()
-        assert (offset == 256 * (codes[:, :70].astype(int) - 128).sum(axis=1)).all()
     else:
         assert (bias == again[1]).all()
-        assert (offset == again[2]).all()
+        assert (naive.offsets(codes, bias) == again[2]).all()
 
 
 def test_codes_under_l1():
@@ -223,9 +230,9 @@ def test_codes_under_l1():
     levels = np.clip(np.rint((vectors - g.scale.centre) * g.scale.inverse_step), -128, 127)
     np.testing.assert_array_equal(g.codes[:40, :70], levels)
     assert not g.codes[:40, 70:].any()
-    assert (g.bias[:40] == levels.sum(axis=1)).all() and (g.offset[:40] == g.bias[:40]).all()
+    assert (g.bias[:40] == levels.sum(axis=1)).all()
     for v, q in ((0, 1), (3, 9)):
-        apart = naive.distance(g.codes, g.bias, v, g.codes[q]) + g.offset[q]
+        apart = naive.distance(g.codes, g.bias, v, g.codes[q]) + g.bias[q]
         assert apart == np.abs(levels[v] - levels[q]).sum()
 
 
@@ -458,7 +465,7 @@ def test_batches_link_as_written_down(case):
     )  # before the repair
     g, params = index._graph, index.params
     empty = SimpleNamespace(
-        **{name: getattr(g, name) for name in ("codes", "bias", "offset", "levels", "upper_start")},
+        **{name: getattr(g, name) for name in ("codes", "bias", "levels", "upper_start")},
         links=np.full_like(g.links, naive.NONE), upper=np.full_like(g.upper, naive.NONE), entry=0, top=0,
     )  # fmt: skip
     for first, stop in ((0, 256), (256, 300)):
@@ -478,7 +485,7 @@ def test_batches_link_as_written_down(case):
             row = rows[target, layer]
             cap = params.m if layer else 2 * params.m
             old = [int(v) for v in row if v != naive.NONE]
-            merged = naive.merged_links(g.codes, g.bias, g.offset, target, old, new, cap, params.strictness)
+            merged = naive.merged_links(g.codes, g.bias, target, old, new, cap, params.strictness)
             row[:] = naive.NONE
             row[: len(merged)] = merged
         empty.entry = int(np.argmax(g.levels[:stop]))
@@ -495,12 +502,12 @@ def test_merge_links_takes_each_group_to_its_row(case):
     links[2, :8] = range(20, 28)
     sources = np.array([30, 31, 40, 41, 42], np.uint32)
     hnsw_build.merge_links(
-        g.codes, g.bias, g.offset, links, 8, 14,
+        g.codes, g.bias, links, 8, 14,
         np.array([1, 2]), np.array([50, 60]), np.array([0, 2, 5]), sources, 0, 2,
     )  # fmt: skip
     assert naive.neighbours(links, 1) == [10, 11, 12, 30, 31]
     assert naive.neighbours(links, 2) == naive.merged_links(
-        g.codes, g.bias, g.offset, 60, list(range(20, 28)), [40, 41, 42], 8, 14
+        g.codes, g.bias, 60, list(range(20, 28)), [40, 41, 42], 8, 14
     )
     assert naive.neighbours(links, 0) == naive.neighbours(links, 3) == []
 

@@ -8,19 +8,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lance_fmt.kernels.decorator import kernel
 from tests.support import naive_index as naive
 from vego.errors import CorruptionError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import build
-from vego.index.hnsw.build import offsets_of_codes
 from vego.index.hnsw.graph import NONE
 from vego.index.kernels import hnsw_build, removal
+from vego.index.kernels.agreement import as_query, query_rows
 from vego.index.kernels.distance import encode_query, encode_reduced
 from vego.index.projection import LEAST_ROWS, LOST_SHARE, choose_axes, principal_axes
 from vego.index.quantize import CodeScale
 from vego.verification.graph import sampled_codes
 
 ROWS, DIMENSION = LEAST_ROWS + 400, 160
+
+
+@kernel
+def offsets_of(codes, bias):
+    """The offset of each row, as construction takes it."""
+    offsets, row = np.empty(codes.shape[0], np.int64), query_rows(codes, 1)
+    for v in range(codes.shape[0]):
+        offsets[v] = as_query(codes, bias, v, row[0])
+    return offsets
 
 
 def folded(rows, seed=0, *, dimension=DIMENSION, latent=12, where=3):
@@ -147,26 +157,23 @@ def test_codes_are_those_of_the_rows_on_the_axes(case):
     left_out = np.square(rows - scale.centre, dtype=np.float64).sum(axis=1) - np.square(short).sum(axis=1)
     width = short.shape[1]
     codes, bias, offset = naive.encode("l2", short, None, 0, scale.inverse_step, width)
+    offsets = offsets_of(graph.codes[:ROWS], graph.bias)
     found = graph.codes[:ROWS, :width].astype(int)
     assert np.abs(found - codes).max() <= 1
     same = (found == codes).all(axis=1)
     assert same.mean() > 0.9
     rest = LOST_SHARE * left_out * float(scale.inverse_step) ** 2
-    for kept, expected in ((graph.biases, bias), (graph.offset, offset)):
+    for kept, expected in ((graph.biases, bias), (offsets, offset)):
         np.testing.assert_allclose(kept[:ROWS][same] - expected[same], rest[same], atol=2, rtol=2e-2)
-    np.testing.assert_array_equal(offsets_of_codes(graph, index.params), graph.offset[:ROWS])
     query = np.empty(64, np.int8)
     encode_query(index.metric.code, vectors[7], scale.frame, scale.inverse_step, query)
     assert np.abs(query[:width].astype(int) - (found[7] - 128)).max() <= 2
 
 
 def test_what_is_left_out_never_overflows():
-    codes, bias, offset = np.empty((1, 64), np.uint8), np.empty(1, np.int32), np.empty(1, np.int32)
-    encode_reduced(
-        np.zeros((1, 64), np.float32), np.full(1, 1e30, np.float32), np.float32(9), codes, bias, offset
-    )
-    assert offset[0] - 64 * 128**2 == 1 << 28
-    assert bias[0] == offset[0] - 256 * 64 * 128
+    codes, bias = np.empty((1, 64), np.uint8), np.empty(1, np.int32)
+    encode_reduced(np.zeros((1, 64), np.float32), np.full(1, 1e30, np.float32), np.float32(9), codes, bias)
+    assert bias[0] == 64 * 128**2 - 256 * 64 * 128 + (1 << 28)
 
 
 def test_recall_on_axes_is_that_of_all_dimensions(case, monkeypatch):
@@ -238,15 +245,15 @@ def test_kernels_find_the_bias_in_either_place(case):
         links, healed = np.full_like(g.links, NONE), g.links.copy()
         links[: ROWS - 100] = g.links[: ROWS - 100]
         hnsw_build.link_batch(
-            g.codes, g.bias, g.offset, links, g.upper.copy(), g.upper_start, g.levels, ROWS - 100,
+            g.codes, g.bias, links, g.upper.copy(), g.upper_start, g.levels, ROWS - 100,
             np.uint32(5), 0, ROWS - 100, ROWS, 12, 14, 60,
         )  # fmt: skip
         hnsw_build.merge_links(
-            g.codes, g.bias, g.offset, links, 24, 14, np.array([3]), np.array([3]), np.array([0, 40]),
+            g.codes, g.bias, links, 24, 14, np.array([3]), np.array([3]), np.array([0, 40]),
             np.arange(100, 140, dtype=np.uint32), 0, 1,
         )  # fmt: skip
         removal.bypass(
-            g.codes, g.bias, g.offset, g.links, g.upper_start, 0, removed,
+            g.codes, g.bias, g.links, g.upper_start, 0, removed,
             np.flatnonzero(~removed)[:50], 0, 50, 24, 14, 60, np.zeros(ROWS + 1, np.uint8), healed,
         )  # fmt: skip
         made.append((links[:ROWS], healed[:ROWS]))

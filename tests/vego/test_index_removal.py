@@ -16,7 +16,7 @@ from tests.support.index_vectors import clustered, inverse
 from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import removal
-from vego.index.hnsw.build import offsets_of_codes, with_all_reachable
+from vego.index.hnsw.build import with_all_reachable
 from vego.index.kernels.removal import BEHIND
 
 METRICS = ["l2", "cosine", "ip", "l1"]
@@ -77,7 +77,6 @@ def assert_sound(index):
 
 def healed_by_hand(graph, params, removed):
     """`removal.without` up to the reachability of every node, over lists."""
-    graph = replace(graph, offset=offsets_of_codes(graph, params))
     kept = np.flatnonzero(~removed)
     new = {int(node): place for place, node in enumerate(kept)}
     links = np.full((len(kept), params.link_width), NONE, np.uint32)
@@ -114,12 +113,12 @@ def _healed_row(graph, params, removed, table, row_of, node, cap):
             elif len(behind) < BEHIND:
                 behind.append(v)
                 look_at.append(naive.neighbours(table, row_of(v)))
-    query = naive.signed(graph.codes, node)
+    query, offset = naive.signed(graph.codes, node), naive.offsets(graph.codes, graph.bias)
     staying.sort(key=lambda v: (naive.distance(graph.codes, graph.bias, v, query), v))
     for v in staying[: max(params.ef_construction, cap)]:
-        to_node = naive.distance(graph.codes, graph.bias, v, query) + int(graph.offset[node])
+        to_node = naive.distance(graph.codes, graph.bias, v, query) + int(offset[node])
         between = [
-            naive.distance(graph.codes, graph.bias, v, naive.signed(graph.codes, w)) + int(graph.offset[w])
+            naive.distance(graph.codes, graph.bias, v, naive.signed(graph.codes, w)) + int(offset[w])
             for w in keep
         ]
         if len(keep) < cap and all(16 * d >= params.strictness * to_node for d in between):
@@ -136,7 +135,7 @@ def by_hand(index, removed):
     entry = int(np.argmax(levels))
     smaller = replace(
         graph, codes=graph.codes[: graph.rows][kept].copy(), bias=graph.bias[: graph.rows][kept],
-        offset=offsets_of_codes(graph, params)[kept], links=links, levels=levels, upper=upper,
+        links=links, levels=levels, upper=upper,
         upper_start=np.concatenate([[0], np.cumsum(levels)]).astype(np.uint32),
         rows=len(links), entry=entry, top=int(levels[entry]),
     )  # fmt: skip

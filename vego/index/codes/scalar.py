@@ -43,16 +43,12 @@ class ScalarCoder(RowCoder):
         from vego.index.kernels.distance import encode_rows  # numba loads on first use
 
         count = len(points)
-        codes, bias, offset = (
-            np.empty((count, self.width), np.uint8),
-            np.empty(count, np.int32),
-            np.empty(count, np.int32),
-        )
+        codes, bias = np.empty((count, self.width), np.uint8), np.empty(count, np.int32)
         plain = Metric.L2 if self.metric is Metric.COSINE else self.metric
         known = Vectors.of(points, None)  # holds what the tables point to
         encode_rows(
             plain.code, *known.kernel_tables(), 0, count, kernel_view(self.scale.centre), self.scale.inverse_step,
-            codes, bias, offset,
+            codes, bias,
         )  # fmt: skip
         return {"codes": codes, "bias": bias}
 

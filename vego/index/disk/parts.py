@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.disk.records import RecordLayout, Records
-from vego.index.hnsw.encoding import offsets_of_codes
 from vego.index.hnsw.graph import HnswGraph, with_room
 from vego.index.hnsw.index import HnswIndex
 from vego.index.hnsw.params import HnswParams, levels_of
@@ -144,7 +143,6 @@ class StoredPart:
         """The graph with its links in memory, with room for `stop` rows; reads all records, raises CorruptionError."""
         graph = replace(
             self.graph,
-            offset=offsets_of_codes(self.graph, self.params),
             links=np.empty((self.rows, 0), np.uint32),  # they are read to where they stay
             shared=True,
         )

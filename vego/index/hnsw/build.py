@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vego.index.hnsw.encoding import encode, offsets_of_codes
+from vego.index.hnsw.encoding import encode
 from vego.index.hnsw.graph import NONE, HnswGraph, bias_room, code_rows, with_room
 from vego.index.hnsw.params import HnswParams, levels_of
 from vego.index.quantize import train_scale
@@ -44,8 +44,6 @@ def grow(
 
     `vectors` are at least `stop` rows.
     """
-    if len(graph.offset) < graph.rows:  # a loaded graph: files do not hold what searching does not need
-        graph = replace(graph, offset=offsets_of_codes(graph, params))
     graph = with_room(graph, levels_of(params, graph.rows, stop))
     graph = _with_codes(graph, params, vectors, stop)
     workers = thread_count(threads)
@@ -73,7 +71,6 @@ def _with_codes(graph: HnswGraph, params: HnswParams, vectors: Vectors, stop: in
         scale_rows=stop,
         codes=code_rows(params.metric, scale, graph.capacity),
         bias=bias_room(scale, graph.capacity),
-        offset=np.empty(graph.capacity, np.int32),
     )
     encode(graph, params, vectors, 0, stop)
     return graph
@@ -97,11 +94,11 @@ def _add_batch(
     from vego.index.kernels.hnsw_build import link_batch, merge_links
 
     start = graph.rows
-    codes, bias, offset = graph.codes, graph.bias, graph.offset
+    codes, bias = graph.codes, graph.bias
 
     def link(first: int) -> None:
         link_batch(
-            codes, bias, offset, graph.links, graph.upper, graph.upper_start, graph.levels,
+            codes, bias, graph.links, graph.upper, graph.upper_start, graph.levels,
             start, graph.entry, graph.top, first, min(first + TASK_NODES, stop),
             params.m, params.strictness, params.ef_construction,
         )  # fmt: skip
@@ -119,7 +116,6 @@ def _add_batch(
             merge_links(
                 codes,
                 bias,
-                offset,
                 table,
                 cap,
                 params.strictness,

@@ -1,4 +1,4 @@
-"""The codes of a graph's rows, by metric: what they are made of, and `bias` and `offset` (kernels/distance.py)."""
+"""The codes of a graph's rows, by metric: what they are made of, and their `bias` (kernels/distance.py)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENCODED_AT_ONCE = 4096
 
 
 def encode(graph: HnswGraph, params: HnswParams, vectors: Vectors, start: int, stop: int) -> float:
-    """Write codes, bias and offset of the rows [start, stop); returns the share of squared length left out."""
+    """Write codes and bias of the rows [start, stop); returns the share of squared length left out."""
     if graph.scale.axes is not None:
         return _encode_on_axes(graph, params, vectors, start, stop)
     if params.metric is Metric.L1:
@@ -41,7 +41,7 @@ def _encode_products(graph: HnswGraph, params: HnswParams, vectors: Vectors, sta
         table, norms = vectors.kernel_tables()
         encode_rows(
             code, table, norms, start, stop, scale.centre, scale.inverse_step,
-            graph.codes, graph.bias, graph.offset,
+            graph.codes, graph.bias,
         )  # fmt: skip
         return
     for part, rows in _pieces(vectors, start, stop):
@@ -53,7 +53,7 @@ def _encode_products(graph: HnswGraph, params: HnswParams, vectors: Vectors, sta
         table, norms = Vectors.of(rows, inverse).kernel_tables()
         encode_rows(
             code, table, norms, 0, len(rows), scale.centre, scale.inverse_step,
-            graph.codes[part], graph.bias[part], graph.offset[part],
+            graph.codes[part], graph.bias[part],
         )  # fmt: skip
 
 
@@ -75,7 +75,6 @@ def _encode_levels(graph: HnswGraph, vectors: Vectors, start: int, stop: int) ->
         graph.codes[part, :width] = np.clip(levels, -128, 127)
         graph.codes[part, width:] = 0
         graph.bias[part] = graph.codes[part].sum(axis=1, dtype=np.int32)
-    graph.offset[start:stop] = graph.bias[start:stop]
 
 
 def _encode_bits(graph: HnswGraph, vectors: Vectors, start: int, stop: int) -> None:
@@ -85,7 +84,6 @@ def _encode_bits(graph: HnswGraph, vectors: Vectors, start: int, stop: int) -> N
         whole[part, : vectors.width] = piece
         whole[part, vectors.width :] = 0
         graph.bias[part] = np.bitwise_count(piece).sum(axis=1, dtype=np.int32)
-    graph.offset[start:stop] = graph.bias[start:stop]
 
 
 def _encode_on_axes(graph: HnswGraph, params: HnswParams, vectors: Vectors, start: int, stop: int) -> float:
@@ -99,22 +97,8 @@ def _encode_on_axes(graph: HnswGraph, params: HnswParams, vectors: Vectors, star
             rows = piece * vectors.inverse_norms(np.arange(part.start, part.stop))[:, None]
         short, left_out = scale.reduced(rows)
         bias = np.empty(len(rows), np.int32)
-        encode_reduced(
-            short, LOST_SHARE * left_out, scale.inverse_step, graph.codes[part], bias, graph.offset[part]
-        )
+        encode_reduced(short, LOST_SHARE * left_out, scale.inverse_step, graph.codes[part], bias)
         graph.biases[part] = bias
         lost += float(left_out.sum(dtype=np.float64))
         kept += float(np.square(short, dtype=np.float64).sum())
     return lost / max(lost + kept, 1e-300)
-
-
-def offsets_of_codes(graph: HnswGraph, params: HnswParams) -> npt.NDArray[np.int32]:
-    """The `offset` of every code row; see kernels/distance.py."""
-    if params.metric in (Metric.L1, Metric.HAMMING):
-        return graph.bias[: graph.rows].copy()
-    totals = 256 * graph.levels_of_codes[: graph.rows].sum(axis=1, dtype=np.int64)
-    product = params.metric is Metric.INNER_PRODUCT
-    offset: npt.NDArray[np.int64] = totals + (
-        -32_768 * params.dimension if product else graph.biases[: graph.rows]
-    )
-    return offset.astype(np.int32)

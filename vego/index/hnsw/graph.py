@@ -25,8 +25,8 @@ NONE = 0xFFFFFFFF
 class HnswGraph:
     """Nodes [0, rows) with their codes and links; the arrays have room for `capacity` nodes.
 
-    codes (capacity, whole cache lines) are of `code_type`; bias and offset (capacity,) int32, but `bias` is empty where
-    it is in the rows of codes; levels (capacity,) uint8;
+    codes (capacity, whole cache lines) are of `code_type`; bias (capacity,) int32 is empty where it is in
+    the rows of codes; levels (capacity,) uint8;
     links (capacity, link_width) uint32, each row ended by NONE; upper (*, m) uint32: the links of node v on
     layer l >= 1 are upper[upper_start[v] + l - 1]; upper_start (capacity + 1,) uint32.
     """
@@ -35,7 +35,6 @@ class HnswGraph:
     scale_rows: int
     codes: npt.NDArray[Any]
     bias: npt.NDArray[np.int32]
-    offset: npt.NDArray[np.int32]
     links: npt.NDArray[np.uint32]
     levels: npt.NDArray[np.uint8]
     upper_start: npt.NDArray[np.uint32]
@@ -64,7 +63,7 @@ class HnswGraph:
     @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
-        arrays = (self.codes, self.bias, self.offset, self.links, self.levels, self.upper_start, self.upper)
+        arrays = (self.codes, self.bias, self.links, self.levels, self.upper_start, self.upper)
         return sum(array.nbytes for array in arrays)
 
 
@@ -92,7 +91,6 @@ def empty_graph(params: HnswParams) -> HnswGraph:
         scale_rows=0,
         codes=code_rows(params.metric, scale, 0),
         bias=np.empty(0, np.int32),
-        offset=np.empty(0, np.int32),
         links=aligned_empty((0, params.link_width), np.uint32),
         levels=np.empty(0, np.uint8),
         upper_start=np.zeros(1, np.uint32),
@@ -121,7 +119,6 @@ def with_room(graph: HnswGraph, new_levels: npt.NDArray[np.uint8]) -> HnswGraph:
             graph,
             codes=_grown(graph.codes, rows, capacity),
             bias=graph.bias if graph.scale.bias_in_rows else _grown(graph.bias, rows, capacity),
-            offset=_grown(graph.offset, rows, capacity),
             links=_grown(graph.links, rows, capacity),
             levels=_grown(graph.levels, rows, capacity),
             upper_start=_grown(graph.upper_start, rows + 1, capacity + 1),

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.hnsw.build import TASK_NODES, with_all_reachable
-from vego.index.hnsw.encoding import offsets_of_codes
 from vego.index.hnsw.graph import NONE, HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.scratch import StampPool
@@ -38,11 +37,9 @@ def without(
     if not len(nodes):
         return empty_graph(params)
     rows = graph.rows
-    offset = graph.offset if len(graph.offset) >= rows else offsets_of_codes(graph, params)
     links = aligned_empty((rows, params.link_width), np.uint32)
     used = int(graph.upper_start[rows])
     upper = aligned_empty((used, params.m), np.uint32)
-    graph = replace(graph, offset=offset)
     with ThreadPoolExecutor(thread_count(threads)) as pool:
         for layer in range(graph.top + 1):
             there = nodes if layer == 0 else nodes[graph.levels[nodes] >= layer]
@@ -59,7 +56,6 @@ def without(
         graph,
         codes=_aligned(graph.codes[nodes]),
         bias=graph.bias if graph.scale.bias_in_rows else graph.bias[nodes],
-        offset=offset[nodes],
         levels=levels,
         links=_aligned(place[np.minimum(links[nodes], rows)]),
         upper=_aligned(place[np.minimum(upper[upper_rows], rows)]),
@@ -86,7 +82,7 @@ def _heal(
     from vego.index.kernels.removal import bypass  # numba loads on first use
 
     table = graph.upper if layer else graph.links
-    read = [kernel_view(array) for array in (graph.codes, graph.bias, graph.offset, table, graph.upper_start)]
+    read = [kernel_view(array) for array in (graph.codes, graph.bias, table, graph.upper_start)]
     marks = kernel_view(removed)
     cap = params.m if layer else 2 * params.m
     weighed = max(params.ef_construction, cap)  # a row that had more links than are weighed keeps as many

@@ -145,7 +145,6 @@ def read_without_links(
         scale_rows=check.number(metadata, "code_rows", 0, MAX_ROWS),
         codes=codes,
         bias=bias,
-        offset=np.empty(0, np.int32),  # construction alone needs it, and completes it
         links=aligned_empty((0, params.link_width), np.uint32),
         levels=levels,
         upper_start=upper_start,

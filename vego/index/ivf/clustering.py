@@ -33,7 +33,6 @@ class Codes:
 
     rows: npt.NDArray[np.uint8]
     bias: npt.NDArray[np.int32]
-    offset: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, metric: Metric, points: Array, scale: CodeScale) -> Codes:
@@ -42,13 +41,19 @@ class Codes:
 
         count, width = len(points), -(-points.shape[1] // 64) * 64
         rows = aligned_empty((count, width), np.uint8)
-        bias, offset = np.empty(count, np.int32), np.empty(count, np.int32)
+        bias = np.empty(count, np.int32)
         known = Vectors.of(points, None)  # holds what the tables point to
         encode_rows(
             metric.code, *known.kernel_tables(), 0, count, kernel_view(scale.centre), scale.inverse_step,
-            rows, bias, offset,
+            rows, bias,
         )  # fmt: skip
-        return cls(rows, bias, offset)
+        return cls(rows, bias)
+
+    @property
+    def offset(self) -> npt.NDArray[np.int32]:
+        """What makes distances to one of the rows comparable with those to another."""
+        offset: npt.NDArray[np.int64] = self.bias + 256 * self.rows.sum(axis=1, dtype=np.int64)
+        return offset.astype(np.int32)
 
     @property
     def signed(self) -> npt.NDArray[np.int8]:
@@ -111,15 +116,13 @@ def _first_centres(codes: Codes, lists: int, seed: int) -> npt.NDArray[np.int64]
     from vego.index.kernels.clustering import lower_distances
 
     count = min(len(codes.rows), SEED_ROWS * lists)
-    signed = codes.signed[:count]
+    signed, offset = codes.signed[:count], codes.offset
     chances = (np.random.PCG64(seed).random_raw(lists) >> np.uint64(11)).astype(np.float64) / (1 << 53)
     near = np.full(count, np.iinfo(np.int64).max)
     chosen = [int(chances[0] * count)]
     for chance in chances[1:]:
         last = chosen[-1]
-        lower_distances(
-            codes.rows, codes.bias, signed[last : last + 1], int(codes.offset[last]), 0, count, near
-        )
+        lower_distances(codes.rows, codes.bias, signed[last : last + 1], int(offset[last]), 0, count, near)
         ends = np.cumsum(np.where(near > 0, near + near.mean(), 0.0))
         if ends[-1] <= 0:
             break  # every row is one of those chosen

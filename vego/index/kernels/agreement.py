@@ -1,8 +1,9 @@
 """What two codes have in common. Which kind of codes they are is the dtype of their array, known when compiled.
 
-Every distance of the walk is `bias[v] - 2 * agreement(v, q)`, and `offset[q]` more makes it comparable between
-different q. Rows of codes are whole cache lines, padded with 0. Where the array `bias` is empty, the bias of a row is
-the int32 at its end, where queries have 0: a walk of many rows waits for one cache line a node instead of two.
+Every distance of the walk is `bias[v] - 2 * agreement(v, q)`; the offset of q more makes it comparable between
+different q, which only construction needs: `as_query` returns it. Rows of codes are whole cache lines, padded with 0.
+Where the array `bias` is empty, the bias of a row is the int32 at its end, where queries have 0: a walk of many rows
+waits for one cache line a node instead of two.
 
   codes    queries  agreement          it comes from                        metrics
   uint8    int8     sum of a * b       (a - b)^2 = a^2 + b^2 - 2 a b        l2, cosine, ip
@@ -140,10 +141,13 @@ def _bias_of(typingctx, codes, bias, slot):  # noqa: ARG001
 
 
 def as_query(codes, bias, slot, out):
-    """Write the code of a slot, in the role of a query, to `out`."""
+    """Write the code of a slot, in the role of a query, to `out`; returns its offset (kernels/distance.py)."""
     out[:] = (codes[slot] ^ np.uint8(128)).view(np.int8) if codes.dtype == np.uint8 else codes[slot]
     if len(bias) == 0:
         out[-BIAS_BYTES:] = 0
+    width = len(out) if len(bias) else len(out) - BIAS_BYTES
+    levels = int(codes[slot][:width].sum(dtype=np.int64)) if codes.dtype == np.uint8 else 0
+    return int(bias_of_loop(codes, bias, slot)) + 256 * levels
 
 
 bias_of = bias_of_loop if config.DISABLE_JIT else _bias_of
@@ -153,17 +157,21 @@ if not config.DISABLE_JIT:
     @kernel
     def _signed(codes, bias, slot, out):
         row = codes[np.uint32(slot)]
-        for j in range(out.shape[0]):
+        width = out.shape[0] - (BIAS_BYTES if bias.shape[0] == 0 else 0)
+        levels = np.int64(0)
+        for j in range(width):
             out[j] = np.int8(row[j] ^ np.uint8(128))
-        if bias.shape[0] == 0:
-            for j in range(out.shape[0] - BIAS_BYTES, out.shape[0]):
-                out[j] = np.int8(0)
+            levels += np.int64(row[j])
+        for j in range(width, out.shape[0]):
+            out[j] = np.int8(0)
+        return np.int64(bias_of(codes, bias, slot)) + 256 * levels
 
     @kernel
-    def _copied(codes, bias, slot, out):  # noqa: ARG001
+    def _copied(codes, bias, slot, out):
         row = codes[np.uint32(slot)]
         for j in range(out.shape[0]):
             out[j] = row[j]
+        return np.int64(bias_of(codes, bias, slot))
 
     @overload(agreement)
     def _agreement_of(codes, row, queries, query_row):  # noqa: ARG001

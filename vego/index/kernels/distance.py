@@ -3,12 +3,13 @@
 A code is a = clip(rint(y / step) + 128, 0, 255) of y = x - centre, or y = (x - centre) @ axes where only the axes
 that matter are kept (vego/index/projection.py), with x the normalised vector under cosine; the signed code is
 b = a - 128. For every metric the walk ranks by `bias[v] - 2 * agreement` (vego/index/kernels/agreement.py), in exact
-int32 up to 32,768 dimensions; adding `offset[q]` makes it comparable between different q:
+int32 up to 32,768 dimensions; adding an offset of q makes it comparable between different q:
   l2, cosine   bias = sum a (a - 256),  offset = sum a^2:         the squared distance of the two codes
-  ip           bias = 0,                offset = 256 * sum b:     -2 * sum b_v b_q    (its centre is 0)
+  ip           bias = 0,                offset = 256 * sum a:     -2 * sum b_v b_q and a constant  (its centre is 0)
   l1           bias = offset = sum b:                             the distance of the two codes; rows hold b
   hamming      bias = offset = bits that are set:                 the distance; a code is the row in words of 64 bits
 Where axes are left out, a share of the squared length left out of a row is part of both its bias and its offset.
+So the offset is bias + 256 * sum a where codes are a, and the bias where they are not: it is not kept.
 
 `vectors` and `inverse_norms` are the tables of vego/index/kernels/rows.py.
 """
@@ -153,8 +154,8 @@ def encode_query(metric, query, frame, inverse_step, out):
 
 
 @distance_kernel
-def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_step, codes, bias, offset):
-    """Write codes (u8, padded with 0), bias and offset (int32) of the slots [start, stop)."""
+def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_step, codes, bias):
+    """Write codes (u8, padded with 0) and bias (int32) of the slots [start, stop)."""
     dimension = centre.shape[0]
     for slot in range(start, stop):
         chunk = chunk_of(vectors, slot)
@@ -173,14 +174,12 @@ def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_ste
             squares += np.int64(code[j]) * np.int64(code[j])
         if metric == INNER_PRODUCT:
             bias[slot] = 0
-            offset[slot] = 256 * total - 32768 * dimension
         else:
             bias[slot] = squares - 256 * total
-            offset[slot] = squares
 
 
 @distance_kernel
-def encode_reduced(reduced, left_out, inverse_step, codes, bias, offset):
+def encode_reduced(reduced, left_out, inverse_step, codes, bias):
     """`encode_rows` of rows that are on the axes already (n, width), as `CodeScale.reduced` gives them.
 
     `left_out` (n,) is what counts of the squared length that the axes left out. What codes have behind `width` stays.
@@ -199,4 +198,3 @@ def encode_reduced(reduced, left_out, inverse_step, codes, bias, offset):
         rest = min(left_out[slot] * inverse_step * inverse_step, np.float32(MOST_LEFT_OUT))
         squares += np.int64(np.rint(rest))
         bias[slot] = squares - 256 * total
-        offset[slot] = squares

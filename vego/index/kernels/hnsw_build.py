@@ -16,44 +16,43 @@ from vego.index.kernels.walk import NEWEST_FIRST, NONE, descend, insert, key_of,
 
 
 @kernel
-def select(codes, bias, offset, own, pool, count, limit, strictness, chosen, links):
-    """Pick up to `limit` of the sorted candidates pool[:count] of node `own` to `links`; returns how many.
+def select(codes, bias, own, pool, count, limit, strictness, chosen, offsets, links):
+    """Pick up to `limit` of the sorted candidates pool[:count] of a node of offset `own` to `links`; returns how many.
 
     A candidate clearly nearer to one already picked than to the node is passed over: its distance to that
     one is below strictness / 16 of that to the node (16: Malkov and Yashunin, algorithm 4; less keeps more
-    links, as DiskANN does). `chosen` (>= limit, width) receives the codes of those picked in the role of queries.
+    links, as DiskANN does). `chosen` (>= limit, width) receives the codes of those picked in the role of queries,
+    `offsets` int64 (>= limit,) their offsets.
     """
-    return select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, np.int64(0))
+    return select_more(codes, bias, own, pool, count, limit, strictness, chosen, offsets, links, np.int64(0))
 
 
 @kernel
-def select_more(codes, bias, offset, own, pool, count, limit, strictness, chosen, links, picked):
-    """`select` where links[:picked] and their codes chosen[:picked] are there already."""
+def select_more(codes, bias, own, pool, count, limit, strictness, chosen, offsets, links, picked):
+    """`select` where links[:picked] are there already, with their codes and offsets."""
     for i in range(count):
         if picked == limit:
             break
         slot = np.uint32(slot_of(pool[i]))
-        to_node = (pool[i] >> 32) + offset[own]
+        to_node = (pool[i] >> 32) + own
         keep = True
         for j in range(picked):
             between = (
-                bias_of(codes, bias, slot)
-                - 2 * np.int64(agreement(codes, slot, chosen, j))
-                + offset[links[j]]
+                bias_of(codes, bias, slot) - 2 * np.int64(agreement(codes, slot, chosen, j)) + offsets[j]
             )
             if between * 16 < to_node * strictness:
                 keep = False
                 break
         if keep:
             links[picked] = slot
-            as_query(codes, bias, slot, chosen[picked])
+            offsets[picked] = as_query(codes, bias, slot, chosen[picked])
             picked += 1
     return picked
 
 
 @kernel
 def link_batch(
-    codes, bias, offset, links, upper, upper_start, levels, rows, entry, top,
+    codes, bias, links, upper, upper_start, levels, rows, entry, top,
     start, stop, degree, strictness, ef,
 ):  # fmt: skip
     """Write the own links of the nodes [start, stop) of the batch that begins at slot `rows`.
@@ -66,8 +65,9 @@ def link_batch(
     fresh = np.empty(max(links.shape[1], upper.shape[1]) + 1, np.int64)
     seen = seen_table(ef)
     chosen = query_rows(codes, degree)
+    offsets = np.empty(degree, np.int64)
     for node in range(start, stop):
-        as_query(codes, bias, node, code[0])
+        own = as_query(codes, bias, node, code[0])
         level = np.int64(levels[node])
         seed = np.uint32(entry)
         if rows > 0:
@@ -89,13 +89,13 @@ def link_batch(
             for i in range(count):
                 pool[i] ^= NEWEST_FIRST
             row = table[np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else np.uint32(node)]
-            picked = select(codes, bias, offset, node, pool, count, degree, strictness, chosen, row)
+            picked = select(codes, bias, own, pool, count, degree, strictness, chosen, offsets, row)
             row[picked:] = NONE
 
 
 @kernel
 def merge_links(
-    codes, bias, offset, links, cap, strictness, target_rows, targets, bounds, sources, start, stop
+    codes, bias, links, cap, strictness, target_rows, targets, bounds, sources, start, stop
 ):  # fmt: skip
     """Add edges to link rows: group g adds sources[bounds[g]:bounds[g + 1]] to links[target_rows[g]].
 
@@ -103,6 +103,7 @@ def merge_links(
     """
     code = query_rows(codes, 1)
     chosen = query_rows(codes, cap)
+    offsets = np.empty(cap, np.int64)
     for group in range(start, stop):
         row = links[np.uint32(target_rows[group])]
         degree = 0
@@ -114,12 +115,12 @@ def merge_links(
                 row[degree + i - first] = sources[i]
             continue
         target = targets[group]
-        as_query(codes, bias, target, code[0])
+        own = as_query(codes, bias, target, code[0])
         limit = degree + last - first
         pool = np.empty(limit, np.int64)
         for i in range(degree):
             insert(pool, i, limit, key_of(codes, bias, row[i], code))
         for i in range(first, last):
             insert(pool, degree + i - first, limit, key_of(codes, bias, sources[i], code))
-        picked = select(codes, bias, offset, target, pool, limit, cap, strictness, chosen, row)
+        picked = select(codes, bias, own, pool, limit, cap, strictness, chosen, offsets, row)
         row[picked:] = NONE

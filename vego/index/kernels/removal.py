@@ -14,7 +14,7 @@ BEHIND = 64  # removed nodes looked behind for one that stays
 
 @kernel
 def bypass(
-    codes, bias, offset, links, upper_start, layer, removed, nodes, start, stop, cap, strictness, ef, stamps, healed
+    codes, bias, links, upper_start, layer, removed, nodes, start, stop, cap, strictness, ef, stamps, healed
 ):  # fmt: skip
     """Write the link rows that nodes[start:stop] have on one layer once `removed` (bool, a node) are gone.
 
@@ -24,6 +24,7 @@ def bypass(
     """
     code = query_rows(codes, 1)
     chosen = query_rows(codes, cap)
+    offsets = np.empty(cap, np.int64)
     pool = np.empty(ef, np.int64)
     behind = np.empty(BEHIND, np.uint32)
     for i in range(start, stop):
@@ -43,12 +44,12 @@ def bypass(
         target[picked:] = NONE
         if not lost or picked == cap:
             continue
-        as_query(codes, bias, node, code[0])
+        own = as_query(codes, bias, node, code[0])
         stamp = next_stamp(stamps)
         stamps[node] = stamp
         for j in range(picked):
             stamps[target[j]] = stamp
-            as_query(codes, bias, target[j], chosen[j])
+            offsets[j] = as_query(codes, bias, target[j], chosen[j])
         count, head, tail = np.int64(0), -1, 0
         while head < tail:
             if head >= 0:
@@ -70,4 +71,4 @@ def bypass(
                 elif tail < BEHIND:
                     behind[tail] = slot
                     tail += 1
-        select_more(codes, bias, offset, np.int64(node), pool, count, cap, strictness, chosen, target, picked)
+        select_more(codes, bias, own, pool, count, cap, strictness, chosen, offsets, target, picked)
