@@ -116,10 +116,8 @@ def _codes_on_axes() -> None:
     """What only a collection of thousands of rows needs."""
     from vego.index.kernels.distance import encode_reduced
 
-    codes, numbers = np.empty((1, 64), np.uint8), np.empty((2, 1), np.int32)
-    encode_reduced(
-        np.ones((1, 64), np.float32), np.ones(1, np.float32), np.float32(1), codes, numbers[0], numbers[1]
-    )
+    codes, bias = np.empty((1, 64), np.uint8), np.empty(1, np.int32)
+    encode_reduced(np.ones((1, 64), np.float32), np.ones(1, np.float32), np.float32(1), codes, bias)
 
 
 def _columns(what: str) -> list[np.ndarray[Any, Any] | list[str]]:
