@@ -1,8 +1,10 @@
-"""What an unclean stop leaves behind: nothing is lost, nothing piles up, and the version before stays whole."""
+"""What an unclean stop leaves behind: nothing is lost, nothing piles up, and the version before stays whole.
+
+The files as they are at one moment while a database is open are what a killed process leaves.
+"""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +12,12 @@ import numpy as np
 import pytest
 
 import vego
+from tests.support.copies import copy_of_one_moment
 from vego.repair import set_aside_versions_after
 from vego.store import LocalStore
 from vego.table.manifest import load_latest
 from vego.table.values import dump_metadata
 from vego.wal import Put, WalWriter
-
-
-def crash(source: Path, copy: Path) -> None:
-    """The files as they are while the database is open: what a killed process leaves."""
-    shutil.copytree(source, copy)
 
 
 def test_unclean_stops_do_not_pile_up_log_segments(tmp_path: Path) -> None:
@@ -29,7 +27,7 @@ def test_unclean_stops_do_not_pile_up_log_segments(tmp_path: Path) -> None:
             docs = db.collection("c")
             assert len(docs) == turn
             docs.insert(id=str(turn), vector=[turn, 1], metadata={"pad": "x" * 10_000})
-            crash(current, tmp_path / str(turn + 1))
+            copy_of_one_moment(current, tmp_path / str(turn + 1))
         current = tmp_path / str(turn + 1)
     with vego.open(current) as db:
         assert len(db.collection("c")) == 8
@@ -52,7 +50,7 @@ def test_the_version_before_is_whole_after_an_unclean_stop(tmp_path: Path, flush
                 names.remove(f"a{turn - 1}")
             if turn < flushes:
                 docs.flush()
-        crash(tmp_path / "db", tmp_path / "crashed")
+        copy_of_one_moment(tmp_path / "db", tmp_path / "crashed")
     with vego.open(tmp_path / "crashed") as db:
         docs = db.collection("c")
         assert sorted(name for name in names if name in docs) == sorted(names)
@@ -109,7 +107,7 @@ def test_what_was_read_from_the_log_is_as_it_was_written(tmp_path: Path) -> None
     puts = [Put(name, VECTOR, dump_metadata(row)) for name, row in rows.items()]
     log_with(tmp_path / "db", *puts)
     for turn in range(6):
-        crash(tmp_path / "db", tmp_path / str(turn))
+        copy_of_one_moment(tmp_path / "db", tmp_path / str(turn))
         with vego.open(tmp_path / str(turn)) as db:
             docs = db.collection("c")
             assert len(docs) == 11

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 import vego
+from tests.support.copies import copy_of_one_moment
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_after_a_crash_all_of_it_is_there(tmp_path: Path, rows: int) -> None:
                 changes.insert(id=str(number), vector=[number, 1])
             for number in range(5):
                 changes.delete(f"old-{number}")
-        shutil.copytree(tmp_path / "db", tmp_path / "copy")
+        copy_of_one_moment(tmp_path / "db", tmp_path / "copy")
     with vego.open(tmp_path / "copy") as db:
         assert set(contents(db.collection("c"))) == {
             *(f"old-{i}" for i in range(5, 10)),
