@@ -53,7 +53,7 @@ class HnswParams:
     def strictness(self) -> int:
         """Sixteenths in the choice of links (kernels/hnsw_build.py), of squared distances under l2 and cosine.
 
-        Products have signs and get no slack.
+        Products have signs and get no slack; at 16 the constant that their distances lack does not count either.
         """
         return {Metric.INNER_PRODUCT: 16, Metric.L1: 15, Metric.HAMMING: 15}.get(self.metric, 14)
 

@@ -106,9 +106,8 @@ def encode_on_axes(queries, inverses, frame, inverse_step, codes):
         count = min(TOGETHER, queries.shape[0] - first)
         for i in range(count):
             query, inverse, row = queries[first + i], inverses[first + i], levels[i]
-            bits = np.int32(
-                0
-            )  # of what is not negative they are in the order of its values, and vectors have a maximum
+            # The bits of what is not negative are in the order of its values, and vectors have a maximum.
+            bits = np.int32(0)
             for j in range(query.shape[0]):
                 bits = max(bits, np.float32(abs(query[j] * inverse - centre[j])).view(np.int32))
             peak = np.int32(bits).view(np.float32)

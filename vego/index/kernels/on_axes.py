@@ -14,10 +14,11 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from vego.index.kernels.intrinsics import INT32, INT64, called, load_at, row_pointer, vnni_lanes
+from vego.index.kernels.intrinsics import INT8, INT32, INT64, called, load_at, row_pointer, vnni_lanes
 
 STRIP = 64  # as STEP in vego/index/projection.py, which imports no numba
 TOGETHER = 4  # queries
+PLAIN_LANES = 8
 
 
 def axis_products_loop(axes, strip, queries, out):
@@ -41,13 +42,28 @@ def _splat(builder, item, count):
     return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(INT32, count), [0] * count))
 
 
+def _plus_products(builder, lanes, instruction, total, part, four):
+    """total + the products of four levels a lane of `part` with the four numbers (i8) of `four`."""
+    if instruction:
+        return called(builder, instruction, total.type, total, part, _splat(builder, four, lanes))
+    for place in range(0, 32, 8):
+        shift, mask = (ir.Constant(total.type, [number] * lanes) for number in (place, 255))
+        levels = builder.and_(builder.lshr(part, shift), mask)
+        factor = builder.sext(builder.trunc(builder.lshr(four, INT32(place)), INT8), INT32)
+        total = builder.add(total, builder.mul(levels, _splat(builder, factor, lanes)))
+    return total
+
+
 def _emit_products(builder, lanes, axes, groups, queries, outs):
-    """Write the sums of one strip, whose axes begin at `axes`, for some queries to where `outs` point."""
+    """Write the sums of one strip, whose axes begin at `axes`, for some queries to where `outs` point.
+
+    By `vpdpbusd` of so many lanes; 0: by what any processor has.
+    """
+    instruction = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}" if lanes else None
+    lanes = lanes or PLAIN_LANES
     vector = ir.VectorType(INT32, lanes)
-    multiply = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}"
-    width = (
-        lanes * lanes
-    )  # bytes of a row whose sums stay in registers: half of those there are, for all queries
+    # Bytes of a row whose sums stay in registers: half of those there are, for all queries.
+    width = lanes * lanes
     for first in range(0, 4 * STRIP, width):
         places = range(first, first + width, 4 * lanes)
         none = ir.Constant(vector, [0] * lanes)
@@ -57,11 +73,9 @@ def _emit_products(builder, lanes, axes, groups, queries, outs):
             parts = [load_at(builder, axes, builder.add(row, INT64(place)), vector) for place in places]
             for query, totals in zip(queries, sums, strict=True):
                 four = load_at(builder, query, builder.mul(loop.index, INT64(4)), INT32)
-                repeated = _splat(builder, four, lanes)
                 for part, total in zip(parts, totals, strict=True):
-                    builder.store(
-                        called(builder, multiply, vector, builder.load(total), part, repeated), total
-                    )
+                    more = _plus_products(builder, lanes, instruction, builder.load(total), part, four)
+                    builder.store(more, total)
         for out, totals in zip(outs, sums, strict=True):
             for place, total in zip(places, totals, strict=True):
                 pointer = builder.bitcast(builder.gep(out, [INT64(place)]), vector.as_pointer())
@@ -70,12 +84,10 @@ def _emit_products(builder, lanes, axes, groups, queries, outs):
 
 @intrinsic
 def _axis_products(typingctx, axes, strip, queries, out):  # noqa: ARG001
-    """`axis_products_loop` with the widest `vpdpbusd` there is."""
+    """`axis_products_loop` with the widest instruction there is."""
 
     def codegen(context, builder, signature, args):
         lanes = vnni_lanes(context.codegen().magic_tuple()[2])
-        if lanes == 0:
-            return context.compile_internal(builder, axis_products_loop, signature, args)
         kinds = signature.args
         view = context.make_array(kinds[2])(context, builder, args[2])
         count, length = cgutils.unpack_tuple(builder, view.shape, 2)
