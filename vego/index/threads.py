@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 
 from vego.errors import InvalidArgumentError
@@ -30,9 +30,8 @@ def _workers() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        after_in_child=_workers.cache_clear
-    )  # a child has the pool of its parent, but no thread of it
+    # A child has the pool of its parent, but no thread of it.
+    os.register_at_fork(after_in_child=_workers.cache_clear)
 
 
 def _pieces(total: int, threads: int) -> list[tuple[int, int]]:
@@ -60,8 +59,10 @@ def in_pieces(task: Callable[[int, int], None], total: int, threads: int) -> Non
         for first, last in left:
             task(first, last)
 
-    others = [_workers().submit(work) for _ in range(min(threads, len(pieces)) - 1)]
+    others: list[Future[None]] = []
     try:
+        for _ in range(min(threads, len(pieces)) - 1):
+            others.append(_workers().submit(work))
         work()
     finally:
         for _ in left:  # nobody begins another one where a task has failed

@@ -114,18 +114,8 @@ def _add_batch(
         def task(first: int) -> None:
             last = min(first + TASK_NODES, len(rows))
             merge_links(
-                codes,
-                bias,
-                table,
-                cap,
-                params.strictness,
-                rows,
-                targets,
-                bounds,
-                sources,
-                first,
-                last,
-            )
+                codes, bias, table, cap, params.strictness, rows, targets, bounds, sources, first, last
+            )  # fmt: skip
 
         _drain(run(task, range(0, len(rows), TASK_NODES)))
 

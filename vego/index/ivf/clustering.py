@@ -116,7 +116,8 @@ def _first_centres(codes: Codes, lists: int, seed: int) -> npt.NDArray[np.int64]
     from vego.index.kernels.clustering import lower_distances
 
     count = min(len(codes.rows), SEED_ROWS * lists)
-    signed, offset = codes.signed[:count], codes.offset
+    codes = Codes(codes.rows[:count], codes.bias[:count])
+    signed, offset = codes.signed, codes.offset
     chances = (np.random.PCG64(seed).random_raw(lists) >> np.uint64(11)).astype(np.float64) / (1 << 53)
     near = np.full(count, np.iinfo(np.int64).max)
     chosen = [int(chances[0] * count)]
@@ -126,5 +127,5 @@ def _first_centres(codes: Codes, lists: int, seed: int) -> npt.NDArray[np.int64]
         ends = np.cumsum(np.where(near > 0, near + near.mean(), 0.0))
         if ends[-1] <= 0:
             break  # every row is one of those chosen
-        chosen.append(int(np.searchsorted(ends, chance * ends[-1], side="right")))
-    return np.minimum(np.array(chosen, np.int64), count - 1)
+        chosen.append(min(int(np.searchsorted(ends, chance * ends[-1], side="right")), count - 1))
+    return np.array(chosen, np.int64)

@@ -152,6 +152,15 @@ def encode_query(metric, query, frame, inverse_step, out):
     return inverses[0]
 
 
+@kernel
+def bias_of_levels(code, width):
+    """The sum of a (a - 256) over the first `width` levels a of a code (u8)."""
+    total = np.int64(0)
+    for j in range(width):
+        total += np.int64(code[j]) * (np.int64(code[j]) - 256)
+    return total
+
+
 @distance_kernel
 def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_step, codes, bias):
     """Write codes (u8, padded with 0) and bias (int32) of the slots [start, stop)."""
@@ -166,15 +175,7 @@ def encode_rows(metric, vectors, inverse_norms, start, stop, centre, inverse_ste
             code[j] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
         for j in range(dimension, code.shape[0]):
             code[j] = np.uint8(0)
-        total = np.int64(0)
-        squares = np.int64(0)
-        for j in range(dimension):
-            total += np.int64(code[j])
-            squares += np.int64(code[j]) * np.int64(code[j])
-        if metric == INNER_PRODUCT:
-            bias[slot] = 0
-        else:
-            bias[slot] = squares - 256 * total
+        bias[slot] = 0 if metric == INNER_PRODUCT else bias_of_levels(code, dimension)
 
 
 @distance_kernel
@@ -189,11 +190,5 @@ def encode_reduced(reduced, left_out, inverse_step, codes, bias):
         for j in range(row.shape[0]):
             level = np.rint(row[j] * inverse_step) + np.float32(128)
             code[j] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
-        total = np.int64(0)
-        squares = np.int64(0)
-        for j in range(row.shape[0]):
-            total += np.int64(code[j])
-            squares += np.int64(code[j]) * np.int64(code[j])
         rest = min(left_out[slot] * inverse_step * inverse_step, np.float32(MOST_LEFT_OUT))
-        squares += np.int64(np.rint(rest))
-        bias[slot] = squares - 256 * total
+        bias[slot] = bias_of_levels(code, row.shape[0]) + np.int64(np.rint(rest))
