@@ -69,7 +69,9 @@ def distance(codes, bias, slot, query):
 
 
 def neighbours(links, row):
-    return [int(v) for v in links[row] if v != NONE]
+    """The slots of a row of links, each of some little-endian bytes that are not all ones."""
+    found = [int.from_bytes(link.tobytes(), "little") for link in links[row]]
+    return [slot for slot in found if slot != 256 ** links.shape[2] - 1]
 
 
 def walk(codes, bias, links, rows_of, query, seed, limit, newest=False):

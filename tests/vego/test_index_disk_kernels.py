@@ -21,6 +21,7 @@ from vego.index.disk.parts import StoredPart, layout_of
 from vego.index.disk.records import Place, RecordLayout, Records
 from vego.index.kernels.record_search import scan_records, search_records
 from vego.index.kernels.records import ask_for, intact, record_address, record_at, record_distance
+from vego.index.links import slots_of
 from vego.table.vectors import inverse_norms_of
 
 METRICS = [metric.value for metric in DISK_METRICS]
@@ -49,7 +50,7 @@ def stored_part(metric, rows=ROWS, dimension=DIMENSION, m=4, seed=0, blocks=True
     index = HnswIndex(metric, dimension, m=m, ef_construction=30)
     index.extend(vectors, norms, rows, threads=1)
     layout = layout_of(index.params, blocks=blocks)
-    records = layout.filled(index.graph.links[:rows], vectors, norms, 0)
+    records = layout.filled(slots_of(index.graph.links[:rows]), vectors, norms, 0)
     return StoredPart.of(index.params, index.graph, stored(layout, records)), vectors, norms
 
 

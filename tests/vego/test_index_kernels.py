@@ -15,6 +15,7 @@ from tests.support import naive_index as naive
 from vego.index.hnsw.index import HnswIndex
 from vego.index.kernels import agreement, code_scan, hnsw_build, hnsw_filtered, intrinsics, repair, walk
 from vego.index.kernels.distance import encode_query, encode_rows, inverse_norm
+from vego.index.links import SHORT, WORD, empty_links, links_of, put_slots, slots_of
 from vego.index.metrics import Metric
 from vego.index.views import aligned_empty, marked_slots
 from vego.table.vectors import Vectors
@@ -286,7 +287,7 @@ def test_a_walk_among_equals_ends(places):
     rng = np.random.default_rng(9)
     codes, bias = aligned_empty((200, 64), np.uint8), np.zeros(200, np.int32)
     codes[:] = 0
-    links = rng.integers(0, 200, (200, 8)).astype(np.uint32)
+    links = links_of(rng.integers(0, 200, (200, 8)).astype(np.uint32), SHORT)
     pool, fresh = np.empty(5, np.int64), np.empty(64, np.int64)
     count, _ = walk.walk(
         codes, bias, links, np.zeros(201, np.uint32), 0, 200, np.zeros((1, 64), np.int8), np.uint32(150), 5,
@@ -304,7 +305,7 @@ def test_a_table_of_what_was_seen():
         taken = [walk.place_of(slot, walk.unused_bits(seen)) for slot in some]
         assert min(taken) >= 0 and max(taken) < places
         assert len(set(taken)) > 0.58 * len(some)
-    assert walk.place_of(np.uint32(walk.NONE), walk.unused_bits(np.empty(1, np.uint32))) == 0
+    assert walk.place_of(np.uint32(naive.NONE), walk.unused_bits(np.empty(1, np.uint32))) == 0
 
 
 def test_descend(case):
@@ -457,6 +458,13 @@ def test_scan_of_slots_scores_the_best_codes_exactly(case):
     np.testing.assert_allclose(distances, [value for _, value in expected], rtol=1e-4, atol=1e-5)
 
 
+def write(links, row, slots):
+    """Have a row of links lead to some slots."""
+    used = np.full((1, links.shape[1]), naive.NONE, np.uint32)
+    used[0, : len(slots)] = slots
+    put_slots(links[row : row + 1], used)
+
+
 def test_batches_link_as_written_down(case):
     """Two batches, replayed node by node and edge by edge in Python."""
     index = HnswIndex(case.metric, 24, m=4, ef_construction=12)
@@ -466,28 +474,27 @@ def test_batches_link_as_written_down(case):
     g, params = index._graph, index.params
     empty = SimpleNamespace(
         **{name: getattr(g, name) for name in ("codes", "bias", "levels", "upper_start")},
-        links=np.full_like(g.links, naive.NONE), upper=np.full_like(g.upper, naive.NONE), entry=0, top=0,
+        links=np.full_like(g.links, 255), upper=np.full_like(g.upper, 255), entry=0, top=0,
     )  # fmt: skip
     for first, stop in ((0, 256), (256, 300)):
         chosen = {node: naive.own_links(empty, params, node, first) for node in range(first, stop)}
         rows = {
-            (node, layer): (empty.upper[g.upper_start[node] + layer - 1] if layer else empty.links[node])
+            (node, layer): (empty.upper, g.upper_start[node] + layer - 1) if layer else (empty.links, node)
             for node in range(stop)
             for layer in range(int(g.levels[node]) + 1)
         }
         added: dict[tuple[int, int], list[int]] = {}
         for node, layers in chosen.items():
             for layer, picked in layers.items():
-                rows[node, layer][: len(picked)] = picked
+                write(*rows[node, layer], picked)
                 for target in picked:
                     added.setdefault((target, layer), []).append(node)
         for (target, layer), new in added.items():
             row = rows[target, layer]
             cap = params.m if layer else 2 * params.m
-            old = [int(v) for v in row if v != naive.NONE]
+            old = naive.neighbours(*row)
             merged = naive.merged_links(g.codes, g.bias, target, old, new, cap, params.strictness)
-            row[:] = naive.NONE
-            row[: len(merged)] = merged
+            write(*row, merged)
         empty.entry = int(np.argmax(g.levels[:stop]))
         empty.top = int(g.levels[empty.entry])
     np.testing.assert_array_equal(g.links[:300], empty.links[:300])
@@ -495,11 +502,12 @@ def test_batches_link_as_written_down(case):
     np.testing.assert_array_equal(g.upper[:used], empty.upper[:used])
 
 
-def test_merge_links_takes_each_group_to_its_row(case):
+@pytest.mark.parametrize("size", [SHORT, WORD])
+def test_merge_links_takes_each_group_to_its_row(case, size):
     g = case.graph
-    links = np.full((4, 16), walk.NONE, np.uint32)
-    links[1, :3] = [10, 11, 12]
-    links[2, :8] = range(20, 28)
+    links = empty_links(4, 16, size)
+    for row, slots in enumerate(([], [10, 11, 12], range(20, 28), [])):
+        write(links, row, slots)
     sources = np.array([30, 31, 40, 41, 42], np.uint32)
     hnsw_build.merge_links(
         g.codes, g.bias, links, 8, 14,
@@ -516,10 +524,10 @@ def test_merge_links_takes_each_group_to_its_row(case):
 def test_repair_reaches_every_node(case, cap):
     """A graph cut in pieces, its rows full or not, becomes one."""
     g = case.graph
-    links = np.full_like(g.links, walk.NONE)
+    links = empty_links(*g.links.shape)
     for node in range(600):
         ring = [node - node % 20 + (node + step) % 20 for step in range(1, cap + 1)]
-        links[node, : len(ring)] = ring
+        write(links, node, ring)
     assert naive.reachable(links, 600, 3) == 20
     missing = repair.attach_unreachable(
         g.codes, g.bias, links, g.upper_start, 600, np.uint32(3), cap, 30,
@@ -527,7 +535,7 @@ def test_repair_reaches_every_node(case, cap):
     )  # fmt: skip
     assert missing == 0
     assert naive.reachable(links, 600, 3) == 600
-    assert (links[:, cap:] == walk.NONE).all()
+    assert (slots_of(links[:600])[:, cap:] == naive.NONE).all()
 
 
 def test_interpreted_kernels_build_the_same_graph():

@@ -13,10 +13,10 @@ from tests.support import naive_index as naive
 from vego.errors import CorruptionError
 from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import build
-from vego.index.hnsw.graph import NONE
 from vego.index.kernels import hnsw_build, removal
 from vego.index.kernels.agreement import as_query, query_rows
 from vego.index.kernels.distance import encode_query, encode_reduced
+from vego.index.links import NONE, empty_links, slots_of
 from vego.index.projection import LEAST_ROWS, LOST_SHARE, choose_axes, principal_axes
 from vego.index.quantize import CodeScale
 from vego.verification.graph import sampled_codes
@@ -242,7 +242,8 @@ def test_kernels_find_the_bias_in_either_place(case):
     made = []
     removed = rng.random(ROWS) < 0.2
     for g in (graph, plain):
-        links, healed = np.full_like(g.links, NONE), g.links.copy()
+        links, healed = empty_links(*g.links.shape), empty_links(*g.links.shape)
+        links[:], healed[:] = 255, g.links
         links[: ROWS - 100] = g.links[: ROWS - 100]
         hnsw_build.link_batch(
             g.codes, g.bias, links, g.upper.copy(), g.upper_start, g.levels, ROWS - 100,
@@ -259,7 +260,7 @@ def test_kernels_find_the_bias_in_either_place(case):
         made.append((links[:ROWS], healed[:ROWS]))
     for one, two in zip(*made, strict=True):
         np.testing.assert_array_equal(one, two)
-    assert (made[0][0][ROWS - 100 :] != NONE).any() and (made[0][1] != graph.links[:ROWS]).any()
+    assert (slots_of(made[0][0][ROWS - 100 :]) != NONE).any() and (made[0][1] != graph.links[:ROWS]).any()
 
 
 def test_a_few_more_rows_keep_the_axes(case):

@@ -18,6 +18,7 @@ from vego.index import HnswIndex, Metric, exact_search
 from vego.index.hnsw import removal
 from vego.index.hnsw.build import with_all_reachable
 from vego.index.kernels.removal import BEHIND
+from vego.index.links import link_bytes, links_of, slots_of, wide_links
 
 METRICS = ["l2", "cosine", "ip", "l1"]
 NONE = naive.NONE
@@ -61,7 +62,7 @@ def assert_sound(index):
     for node in range(rows):
         for layer in range(int(graph.levels[node]) + 1):
             place = node if layer == 0 else int(graph.upper_start[node]) + layer - 1
-            row = (graph.upper if layer else graph.links)[place].tolist()
+            row = slots_of((graph.upper if layer else graph.links)[place][None])[0].tolist()
             links = row[: row.index(NONE)] if NONE in row else row
             assert row[len(links) :] == [NONE] * (len(row) - len(links))
             assert len(links) <= (m if layer else 2 * m)
@@ -135,7 +136,7 @@ def by_hand(index, removed):
     entry = int(np.argmax(levels))
     smaller = replace(
         graph, codes=graph.codes[: graph.rows][kept].copy(), bias=graph.bias[: graph.rows][kept],
-        links=links, levels=levels, upper=upper,
+        links=links_of(links, link_bytes(len(links))), levels=levels, upper=wide_links(upper),
         upper_start=np.concatenate([[0], np.cumsum(levels)]).astype(np.uint32),
         rows=len(links), entry=entry, top=int(levels[entry]),
     )  # fmt: skip
@@ -151,7 +152,7 @@ def test_equals_its_twin(metric, share):
     found = index.without(removed, threads=2)
     expected, upper = by_hand(index, removed)
     np.testing.assert_array_equal(found._graph.links, expected.links)
-    np.testing.assert_array_equal(found._graph.upper, upper)
+    np.testing.assert_array_equal(slots_of(found._graph.upper), upper)
     assert (found._graph.entry, found._graph.top) == (expected.entry, expected.top)
     np.testing.assert_array_equal(found._graph.codes, index._graph.codes[:500][~removed])
     assert_sound(found)
@@ -350,9 +351,9 @@ def test_a_wrong_graph_is_not_taken_from_a_file():
     index = built("l2", clustered(600, 4), m=4).without(np.arange(600) < 100)
     graph = index._graph
     low = int(np.flatnonzero(graph.levels == 0)[0])
-    upper = graph.upper.copy()
+    upper = slots_of(graph.upper.copy())
     upper[0, 0] = low
-    index._adopt(replace(graph, upper=upper))
+    index._adopt(replace(graph, upper=wide_links(upper)))
     columns, metadata = index.to_columns()
     with pytest.raises(CorruptionError, match="not on its layer"):
         HnswIndex.from_columns(columns, metadata)
@@ -391,14 +392,12 @@ def test_nodes_in_another_order(seed, rows, share):
         there = int(place[node])
         assert np.array_equal(plain.codes[node], other.codes[there])
         assert (plain.bias[node], plain.levels[node]) == (other.bias[there], other.levels[there])
-        old = [place[link] for link in plain.links[node] if link != NONE]
-        assert [link for link in other.links[there] if link != NONE] == old or share
+        old = [place[link] for link in naive.neighbours(plain.links, node)]
+        assert naive.neighbours(other.links, there) == old or share
         for layer in range(int(plain.levels[node])):
-            row = plain.upper[plain.upper_start[node] + layer]
-            now = other.upper[other.upper_start[there] + layer]
-            assert {int(place[link]) for link in row if link != NONE} == {
-                int(x) for x in now if x != NONE
-            } or share
+            row = naive.neighbours(plain.upper, plain.upper_start[node] + layer)
+            now = naive.neighbours(other.upper, other.upper_start[there] + layer)
+            assert {int(place[link]) for link in row} == set(now) or share
     slots, _ = (
         moved.search(vectors[order], inverse(vectors[order]), vectors[order[0]], 1, 32, 32)
         if len(order)

@@ -18,6 +18,7 @@ from vego.index.hnsw.index import HnswIndex
 from vego.index.hnsw.params import HnswParams, levels_of
 from vego.index.hnsw.search import SCANNED, Snapshot
 from vego.index.kernels.filter_costs import scan_beats_reads
+from vego.index.links import WORD, empty_links, slots_of
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import in_pieces
@@ -83,7 +84,7 @@ class FreshPart:
         """The records (n, words) of the slots [first, stop); raises CorruptionError where vectors are damaged."""
         slots = np.arange(first, stop)
         vectors, norms = self.source(slots if self.places is None else self.places[first:stop])
-        return layout_of(self.params).filled(self.graph.links[first:stop], vectors, norms, first)
+        return layout_of(self.params).filled(slots_of(self.graph.links[first:stop]), vectors, norms, first)
 
     def without(self, removed: Array, order: Array | None, threads: int | None) -> FreshPart:
         """The part without some slots; see `VectorIndex.without`."""
@@ -143,7 +144,7 @@ class StoredPart:
         """The graph with its links in memory, with room for `stop` rows; reads all records, raises CorruptionError."""
         graph = replace(
             self.graph,
-            links=np.empty((self.rows, 0), np.uint32),  # they are read to where they stay
+            links=empty_links(self.rows, 0, WORD),  # they are read to where they stay
             shared=True,
         )
         if stop > self.rows:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.errors import CorruptionError
-from vego.index.hnsw.graph import NONE
 from vego.index.hnsw.params import LINKS_PER_LINE
-from vego.index.views import aligned_empty, kernel_view
+from vego.index.links import NONE, Links, empty_links, link_bytes, put_slots
+from vego.index.views import kernel_view
 from vego.table.vectors import address_of
 
 Array = npt.NDArray[Any]
@@ -182,15 +182,14 @@ class Records:
             )  # page by page a mapping is read slowly
         return self.taken(np.arange(first, stop))
 
-    def links(self, capacity: int) -> npt.NDArray[np.uint32]:
-        """The links as a graph of `capacity` nodes has them, (capacity, width in whole cache lines), ended by NONE.
+    def links(self, capacity: int) -> Links:
+        """The links as a graph of `capacity` nodes has them, (capacity, width in whole cache lines, bytes of a link).
 
         Raises CorruptionError, also for a link past the last node.
         """
         width = self.layout.width
         room = -(-width // LINKS_PER_LINE) * LINKS_PER_LINE
-        links = aligned_empty((capacity, room), np.uint32)
-        links[: len(self)] = NONE
+        links = empty_links(capacity, room, link_bytes(capacity))
         step = max(1, CHUNK // (4 * self.layout.words))
         for first in range(0, len(self), step):
             some = self.run(first, min(first + step, len(self)))
@@ -199,7 +198,9 @@ class Records:
             wild = (used & (found >= len(self))).any(axis=1)
             if wild.any():
                 raise self.damaged(first + int(np.argmax(wild)))
-            links[first : first + len(some), :width][used] = found[used]
+            slots = np.full((len(some), room), NONE, np.uint32)
+            slots[:, :width][used] = found[used]
+            put_slots(links[first : first + len(some)], slots)
         return links
 
     def vectors(self, nodes: npt.NDArray[np.int64]) -> tuple[Array, Array]:

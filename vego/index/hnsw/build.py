@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.hnsw.encoding import encode
-from vego.index.hnsw.graph import NONE, HnswGraph, bias_room, code_rows, with_room
+from vego.index.hnsw.graph import HnswGraph, bias_room, code_rows, with_room
 from vego.index.hnsw.params import HnswParams, levels_of
+from vego.index.links import NONE, slots_of
 from vego.index.quantize import train_scale
 from vego.index.threads import thread_count
 from vego.table.vectors import Vectors
@@ -130,7 +131,7 @@ def _add_batch(
 
 def _reverse_edges(graph: HnswGraph, stop: int) -> tuple[Array, Array, Array]:
     """Link rows to add to, the nodes they belong to, the nodes to add: what the batch chose, turned round."""
-    chosen = graph.links[graph.rows : stop]
+    chosen = slots_of(graph.links[graph.rows : stop])
     source, column = np.nonzero(chosen != NONE)
     targets = chosen[source, column].astype(np.int64)
     return targets, targets, (source + graph.rows).astype(np.uint32)
@@ -141,7 +142,7 @@ def _reverse_upper_edges(graph: HnswGraph, stop: int) -> tuple[Array, Array, Arr
     first, last = int(graph.upper_start[graph.rows]), int(graph.upper_start[stop])
     nodes = np.repeat(np.arange(graph.rows, stop), graph.levels[graph.rows : stop])
     layers = np.arange(first, last) - graph.upper_start[nodes]
-    chosen = graph.upper[first:last]
+    chosen = slots_of(graph.upper[first:last])
     source, column = np.nonzero(chosen != NONE)
     targets = chosen[source, column].astype(np.int64)
     return graph.upper_start[targets] + layers[source], targets, nodes[source].astype(np.uint32)

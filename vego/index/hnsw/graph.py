@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.hnsw.params import HnswParams
+from vego.index.links import WORD, Links, empty_links, link_bytes, put_slots, slots_of
 from vego.index.metrics import Metric
 from vego.index.projection import BIAS_BYTES
 from vego.index.quantize import CodeScale
 from vego.index.views import aligned_empty
-
-NONE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class HnswGraph:
 
     codes (capacity, whole cache lines) are of `code_type`; bias (capacity,) int32 is empty where it is in
     the rows of codes; levels (capacity,) uint8;
-    links (capacity, link_width) uint32, each row ended by NONE; upper (*, m) uint32: the links of node v on
+    links (capacity, link_width, bytes of a link) of vego/index/links.py; upper (*, m, 4): the links of node v on
     layer l >= 1 are upper[upper_start[v] + l - 1]; upper_start (capacity + 1,) uint32.
     """
 
@@ -35,10 +34,10 @@ class HnswGraph:
     scale_rows: int
     codes: npt.NDArray[Any]
     bias: npt.NDArray[np.int32]
-    links: npt.NDArray[np.uint32]
+    links: Links
     levels: npt.NDArray[np.uint8]
     upper_start: npt.NDArray[np.uint32]
-    upper: npt.NDArray[np.uint32]
+    upper: Links
     rows: int
     entry: int
     top: int
@@ -91,10 +90,10 @@ def empty_graph(params: HnswParams) -> HnswGraph:
         scale_rows=0,
         codes=code_rows(params.metric, scale, 0),
         bias=np.empty(0, np.int32),
-        links=aligned_empty((0, params.link_width), np.uint32),
+        links=empty_links(0, params.link_width, link_bytes(0)),
         levels=np.empty(0, np.uint8),
         upper_start=np.zeros(1, np.uint32),
-        upper=aligned_empty((0, params.m), np.uint32),
+        upper=empty_links(0, params.m, WORD),
         rows=0,
         entry=0,
         top=0,
@@ -119,7 +118,7 @@ def with_room(graph: HnswGraph, new_levels: npt.NDArray[np.uint8]) -> HnswGraph:
             graph,
             codes=_grown(graph.codes, rows, capacity),
             bias=graph.bias if graph.scale.bias_in_rows else _grown(graph.bias, rows, capacity),
-            links=_grown(graph.links, rows, capacity),
+            links=_with_more_links(graph.links, rows, capacity),
             levels=_grown(graph.levels, rows, capacity),
             upper_start=_grown(graph.upper_start, rows + 1, capacity + 1),
             upper=_grown(graph.upper, used, needed * capacity // stop + 64),
@@ -133,4 +132,13 @@ def with_room(graph: HnswGraph, new_levels: npt.NDArray[np.uint8]) -> HnswGraph:
 def _grown(array: npt.NDArray[Any], used: int, capacity: int) -> npt.NDArray[Any]:
     larger = aligned_empty((capacity, *array.shape[1:]), array.dtype)
     larger[:used] = array[:used]
+    return larger
+
+
+def _with_more_links(links: Links, used: int, capacity: int) -> Links:
+    larger = empty_links(capacity, links.shape[1], link_bytes(capacity))
+    if links.shape[2] == larger.shape[2]:
+        larger[:used] = links[:used]
+    else:
+        put_slots(larger[:used], slots_of(links[:used]))
     return larger

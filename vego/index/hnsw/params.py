@@ -13,7 +13,7 @@ from vego.vector_type import BITS, Element, VectorType
 
 MAX_DIMENSION = 32_768  # the int32 distances of codes are exact up to here
 MAX_LEVEL = 15
-LINKS_PER_LINE = 16  # uint32 in a cache line; link rows are whole lines
+LINKS_PER_LINE = 16  # uint32 in a cache line; link rows of a file are whole lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class HnswParams:
 
     @property
     def link_width(self) -> int:
-        """Entries of one layer-0 link row: 2 m, in whole cache lines."""
+        """Entries of one layer-0 link row: 2 m, in whole cache lines of the file."""
         return -(-2 * self.m // LINKS_PER_LINE) * LINKS_PER_LINE
 
 

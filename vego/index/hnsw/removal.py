@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.index.hnsw.build import TASK_NODES, with_all_reachable
-from vego.index.hnsw.graph import NONE, HnswGraph, empty_graph
+from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
+from vego.index.links import NONE, WORD, empty_links, link_bytes, links_of, slots_of
 from vego.index.scratch import StampPool
 from vego.index.threads import thread_count
 from vego.index.views import aligned_empty, kernel_view
@@ -37,9 +38,9 @@ def without(
     if not len(nodes):
         return empty_graph(params)
     rows = graph.rows
-    links = aligned_empty((rows, params.link_width), np.uint32)
+    links = empty_links(rows, params.link_width, graph.links.shape[2])
     used = int(graph.upper_start[rows])
-    upper = aligned_empty((used, params.m), np.uint32)
+    upper = empty_links(used, params.m, WORD)
     with ThreadPoolExecutor(thread_count(threads)) as pool:
         for layer in range(graph.top + 1):
             there = nodes if layer == 0 else nodes[graph.levels[nodes] >= layer]
@@ -57,8 +58,8 @@ def without(
         codes=_aligned(graph.codes[nodes]),
         bias=graph.bias if graph.scale.bias_in_rows else graph.bias[nodes],
         levels=levels,
-        links=_aligned(place[np.minimum(links[nodes], rows)]),
-        upper=_aligned(place[np.minimum(upper[upper_rows], rows)]),
+        links=links_of(place[np.minimum(slots_of(links[nodes]), rows)], link_bytes(len(nodes))),
+        upper=links_of(place[np.minimum(slots_of(upper[upper_rows]), rows)], WORD),
         upper_start=np.concatenate([[0], np.cumsum(levels, dtype=np.int64)]).astype(np.uint32),
         rows=len(nodes),
         entry=best,

@@ -33,8 +33,9 @@ import lance_fmt
 from lance_fmt import Column
 from vego.errors import CorruptionError, InvalidArgumentError
 from vego.index.content import ContentChecker
-from vego.index.hnsw.graph import NONE, HnswGraph, bias_room, code_type
+from vego.index.hnsw.graph import HnswGraph, bias_room, code_type
 from vego.index.hnsw.params import MAX_LEVEL, HnswParams
+from vego.index.links import NONE, empty_links, link_bytes, links_of, slots_of, wide_links
 from vego.index.metrics import Metric
 from vego.index.projection import BIAS_BYTES, STEP, WIDEST
 from vego.index.quantize import CodeScale
@@ -53,14 +54,14 @@ Array = npt.NDArray[Any]
 def write_graph(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column], dict[str, str]]:
     """Columns and metadata of a graph; the columns are views of it where they can be."""
     columns, metadata = write_without_links(graph, params)
-    return {"links": Column.from_numpy(graph.links[: graph.rows])} | columns, metadata
+    return {"links": Column.from_numpy(slots_of(graph.links[: graph.rows]))} | columns, metadata
 
 
 def write_without_links(graph: HnswGraph, params: HnswParams) -> tuple[dict[str, Column], dict[str, str]]:
     """`write_graph` of all but the links on layer 0."""
     rows = graph.rows
     starts = graph.upper_start[: rows + 1].astype(np.int64)
-    layers = Column(lance_fmt.uint32(), graph.upper[: starts[-1]].reshape(-1))
+    layers = Column(lance_fmt.uint32(), slots_of(graph.upper[: starts[-1]]).reshape(-1))
     columns = {
         "codes": Column.from_numpy(graph.codes[:rows]),
         "upper": Column(lance_fmt.list_(lance_fmt.uint32()), layers, starts * params.m),
@@ -109,8 +110,9 @@ def read_graph(
     """
     params, graph = read_without_links(columns, metadata, path)
     check = ContentChecker(path)
-    links = _in_large_pages(check.array(columns, "links", np.uint32, (graph.rows, params.link_width)))
-    _check_links(links, 2 * params.m, graph.rows, "links", check)
+    slots = check.array(columns, "links", np.uint32, (graph.rows, params.link_width))
+    _check_links(slots, 2 * params.m, graph.rows, "links", check)
+    links = wide_links(slots) if slots.nbytes > MOST_COPIED else links_of(slots, link_bytes(graph.rows))
     return params, replace(graph, links=links)
 
 
@@ -145,10 +147,10 @@ def read_without_links(
         scale_rows=check.number(metadata, "code_rows", 0, MAX_ROWS),
         codes=codes,
         bias=bias,
-        links=aligned_empty((0, params.link_width), np.uint32),
+        links=empty_links(0, params.link_width, link_bytes(0)),
         levels=levels,
         upper_start=upper_start,
-        upper=upper,
+        upper=wide_links(upper),
         rows=rows,
         entry=entry,
         top=top,

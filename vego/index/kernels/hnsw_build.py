@@ -12,12 +12,13 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import agreement, as_query, bias_of, query_rows
-from vego.index.kernels.walk import NEWEST_FIRST, NONE, descend, insert, key_of, seen_table, slot_of, walk
+from vego.index.kernels.links import NONE, end_links, link_at, put_link
+from vego.index.kernels.walk import NEWEST_FIRST, descend, insert, key_of, seen_table, slot_of, walk
 
 
 @kernel
 def select(codes, bias, own, pool, count, limit, strictness, chosen, offsets, links):
-    """Pick up to `limit` of the sorted candidates pool[:count] of a node of offset `own` to `links`; returns how many.
+    """Pick `limit` of the sorted candidates pool[:count] of a node of offset `own` to a row of links; returns how many.
 
     A candidate clearly nearer to one already picked than to the node is passed over: its distance to that
     one is below strictness / 16 of that to the node (16: Malkov and Yashunin, algorithm 4; less keeps more
@@ -44,7 +45,7 @@ def select_more(codes, bias, own, pool, count, limit, strictness, chosen, offset
                 keep = False
                 break
         if keep:
-            links[picked] = slot
+            put_link(links, picked, slot)
             offsets[picked] = as_query(codes, bias, slot, chosen[picked])
             picked += 1
     return picked
@@ -90,7 +91,7 @@ def link_batch(
                 pool[i] ^= NEWEST_FIRST
             row = table[np.uint32(upper_start[node] + np.uint32(layer - 1)) if layer > 0 else np.uint32(node)]
             picked = select(codes, bias, own, pool, count, degree, strictness, chosen, offsets, row)
-            row[picked:] = NONE
+            end_links(row, picked)
 
 
 @kernel
@@ -107,20 +108,20 @@ def merge_links(
     for group in range(start, stop):
         row = links[np.uint32(target_rows[group])]
         degree = 0
-        while degree < cap and row[degree] != NONE:
+        while degree < cap and link_at(row, degree) != NONE:
             degree += 1
         first, last = bounds[group], bounds[group + 1]
         if degree + last - first <= cap:
             for i in range(first, last):
-                row[degree + i - first] = sources[i]
+                put_link(row, degree + i - first, sources[i])
             continue
         target = targets[group]
         own = as_query(codes, bias, target, code[0])
         limit = degree + last - first
         pool = np.empty(limit, np.int64)
         for i in range(degree):
-            insert(pool, i, limit, key_of(codes, bias, row[i], code))
+            insert(pool, i, limit, key_of(codes, bias, link_at(row, i), code))
         for i in range(first, last):
             insert(pool, degree + i - first, limit, key_of(codes, bias, sources[i], code))
         picked = select(codes, bias, own, pool, limit, cap, strictness, chosen, offsets, row)
-        row[picked:] = NONE
+        end_links(row, picked)

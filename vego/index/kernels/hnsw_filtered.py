@@ -27,9 +27,9 @@ from vego.index.kernels.filter_costs import (
 )
 from vego.index.kernels.hnsw_search import rerank_pool
 from vego.index.kernels.intrinsics import prefetch
+from vego.index.kernels.links import NONE, link_at
 from vego.index.kernels.walk import (
     EXPANDED,
-    NONE,
     WORST,
     descend,
     insert,
@@ -82,7 +82,7 @@ def mark_unseen(row, rows, stamps, stamp, fresh):
     bound = np.uint32(rows)
     found = np.int64(0)
     for j in range(row.shape[0]):
-        slot = row[j]
+        slot = link_at(row, j)
         place = slot if slot < bound else last
         fresh[np.uint64(found)] = slot
         found += np.int64((stamps[place] != stamp) & (slot < bound))
@@ -159,7 +159,7 @@ def look_around(links, rows, accept, node, stamps, stamp, hops, fresh, room):
     rejected = 0
     row = links[np.uint32(node)]
     for j in range(row.shape[0]):
-        slot = row[j]
+        slot = link_at(row, j)
         if slot == NONE:
             break
         if slot < rows and stamps[slot] != stamp:
@@ -178,7 +178,7 @@ def look_around(links, rows, accept, node, stamps, stamp, hops, fresh, room):
         looked += 1
         row = links[through]
         for j in range(row.shape[0]):
-            slot = row[j]
+            slot = link_at(row, j)
             if slot == NONE or found == room:
                 break
             if slot < rows and accept[slot] and stamps[slot] != stamp:
@@ -243,25 +243,28 @@ def local_share(links, rows, accept, entry):
     accepted = np.int64(accept[np.uint32(entry)])
     near = links[np.uint32(entry)]
     for i in range(near.shape[0]):
-        if near[i] == NONE or seen >= SAMPLE:
+        slot = link_at(near, i)
+        if slot == NONE or seen >= SAMPLE:
             break
-        if near[i] >= rows:
+        if slot >= rows:
             continue
-        prefetch(links, near[i])
+        prefetch(links, slot)
         seen += 1
-        accepted += np.int64(accept[near[i]])
+        accepted += np.int64(accept[slot])
     for i in range(near.shape[0]):
-        if near[i] == NONE or seen >= SAMPLE:
+        slot = link_at(near, i)
+        if slot == NONE or seen >= SAMPLE:
             break
-        if near[i] >= rows:
+        if slot >= rows:
             continue
-        row = links[near[i]]
+        row = links[slot]
         for j in range(row.shape[0]):
-            if row[j] == NONE:
+            behind = link_at(row, j)
+            if behind == NONE:
                 break
-            if row[j] < rows:
+            if behind < rows:
                 seen += 1
-                accepted += np.int64(accept[row[j]])
+                accepted += np.int64(accept[behind])
     return accepted / seen
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.addresses import advise, floats_at, words_at
 from vego.index.kernels.distance import COSINE, operation_of, rank_value
+from vego.index.kernels.links import NONE
 from vego.index.kernels.scoring import row_sum
-from vego.index.kernels.walk import NONE
 
 HEADER_WORDS = 4
 NORM, COUNT = 2, 3  # words of the inverse norm and of the number of links

@@ -7,7 +7,8 @@ import numpy as np
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import as_query, query_rows
 from vego.index.kernels.hnsw_build import select_more
-from vego.index.kernels.walk import NONE, insert, key_of, next_stamp
+from vego.index.kernels.links import NONE, end_links, link_at, put_link
+from vego.index.kernels.walk import insert, key_of, next_stamp
 
 BEHIND = 64  # removed nodes looked behind for one that stays
 
@@ -34,22 +35,24 @@ def bypass(
         target = healed[place]
         picked, lost = np.int64(0), False
         for j in range(row.shape[0]):
-            if row[j] == NONE:
+            slot = link_at(row, j)
+            if slot == NONE:
                 break
-            if removed[row[j]]:
+            if removed[slot]:
                 lost = True
             else:
-                target[picked] = row[j]
+                put_link(target, picked, slot)
                 picked += 1
-        target[picked:] = NONE
+        end_links(target, picked)
         if not lost or picked == cap:
             continue
         own = as_query(codes, bias, node, code[0])
         stamp = next_stamp(stamps)
         stamps[node] = stamp
         for j in range(picked):
-            stamps[target[j]] = stamp
-            offsets[j] = as_query(codes, bias, target[j], chosen[j])
+            slot = link_at(target, j)
+            stamps[slot] = stamp
+            offsets[j] = as_query(codes, bias, slot, chosen[j])
         count, head, tail = np.int64(0), -1, 0
         while head < tail:
             if head >= 0:
@@ -57,7 +60,7 @@ def bypass(
                 row = links[np.uint32(upper_start[far] + np.uint32(layer - 1)) if layer > 0 else far]
             head += 1
             for j in range(row.shape[0]):
-                slot = row[j]
+                slot = link_at(row, j)
                 if slot == NONE:
                     break
                 if stamps[slot] == stamp:

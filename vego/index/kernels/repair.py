@@ -6,7 +6,8 @@ import numpy as np
 
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import as_query, query_rows
-from vego.index.kernels.walk import NONE, OLDEST_FIRST, seen_table, slot_of, walk
+from vego.index.kernels.links import NONE, link_at, put_link
+from vego.index.kernels.walk import OLDEST_FIRST, seen_table, slot_of, walk
 
 ROUNDS = 4
 
@@ -21,7 +22,7 @@ def reach(links, start, seen, queue):
         row = links[queue[head]]
         head += 1
         for j in range(row.shape[0]):
-            slot = row[j]
+            slot = link_at(row, j)
             if slot == NONE:
                 break
             if not seen[slot]:
@@ -35,9 +36,9 @@ def append_link(links, node, slot, cap):
     """Add a link where the row of `node` has room; returns whether there is one now."""
     row = links[np.uint32(node)]
     for j in range(cap):
-        if row[j] == NONE:
-            row[j] = slot
-        if row[j] == slot:
+        if link_at(row, j) == NONE:
+            put_link(row, j, slot)
+        if link_at(row, j) == slot:
             return True
     return False
 
@@ -56,10 +57,10 @@ def attach(codes, bias, links, upper_start, rows, entry, cap, node, code, met, p
         if append_link(links, np.uint32(slot_of(pool[i])), node, cap):
             return
     row = links[np.uint32(slot_of(pool[0]))]
-    after = row[cap - 1]
-    row[cap - 1] = node
+    after = link_at(row, cap - 1)
+    put_link(row, cap - 1, node)
     if not append_link(links, node, after, cap):
-        links[node, cap - 1] = after
+        put_link(links[node], cap - 1, after)
 
 
 @kernel

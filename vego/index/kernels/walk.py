@@ -1,8 +1,8 @@
 """Walking one layer of the graph by codes: shared by search and construction.
 
 A pool is a sorted int64 array of keys `distance << 32 | slot << 1 | expanded`: one compare orders by
-distance and then by slot, one shift inserts. Link rows end at the first NONE. Slots not below `rows` are skipped:
-another thread may be adding them to the same arrays.
+distance and then by slot, one shift inserts. Link rows (links.py) end at the first NONE. Slots not below `rows` are
+skipped: another thread may be adding them to the same arrays.
 
 What a walk of all links has seen is in a table that it may forget: slot v is in `seen[place_of(v)]` until another takes
 its place, and a node that is met again after that is scored again and found to be in the pool. So the table can stay in
@@ -17,8 +17,8 @@ import numpy as np
 from lance_fmt.kernels.decorator import kernel
 from vego.index.kernels.agreement import agreement, bias_of
 from vego.index.kernels.intrinsics import prefetch, shift_up
+from vego.index.kernels.links import NONE, link_at
 
-NONE = 0xFFFFFFFF
 EXPANDED = 1
 WORST = (1 << 63) - 1
 SEEN_PLACES = 64  # of the table, for each candidate held; a walk meets about 20 nodes for each
@@ -72,7 +72,7 @@ def pool_key(distance, slot):
 @kernel
 def slot_of(key):
     """The slot of a pool's key, int64."""
-    return (key & NONE) >> 1
+    return (key & 0xFFFFFFFF) >> 1
 
 
 @kernel
@@ -108,12 +108,13 @@ def descend(codes, bias, upper, upper_start, rows, code, entry, top, level):
             moved = False
             links = upper[np.uint32(upper_start[current] + np.uint32(layer - 1))]
             for j in range(links.shape[0]):
-                if links[j] == NONE:
+                slot = link_at(links, j)
+                if slot == NONE:
                     break
-                if links[j] < rows:
-                    prefetch(codes, links[j])
+                if slot < rows:
+                    prefetch(codes, slot)
             for j in range(links.shape[0]):
-                slot = links[j]
+                slot = link_at(links, j)
                 if slot == NONE:
                     break
                 if slot < rows:
@@ -143,7 +144,7 @@ def take_fresh(row, rows, seen, unused, fresh):
     bound = np.uint32(rows)
     found = np.uint64(0)
     for j in range(row.shape[0]):
-        slot = row[j]
+        slot = link_at(row, j)
         place = place_of(slot, unused)
         unseen = (seen[place] != slot) & (slot < bound)
         seen[place] = slot
