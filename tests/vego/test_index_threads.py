@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vego.errors import InvalidArgumentError
-from vego.index.threads import LEAST_QUERIES, in_pieces, thread_count
+from vego.index.threads import LEAST_ITEMS, in_pieces, thread_count
 
 
 def run(total, threads):
@@ -36,18 +36,18 @@ def test_every_item_is_done_once(total, threads):
     assert done == [1] * total
     if threads > 1:
         sizes = [last - first for first, last in sorted(pieces)]
-        assert all(size >= LEAST_QUERIES for size in sizes[:-1])
+        assert all(size >= LEAST_ITEMS for size in sizes[:-1])
         assert sizes == sorted(sizes, reverse=True)
 
 
 def test_threads_work_at_the_same_time():
     met = threading.Barrier(3, timeout=30)
-    in_pieces(lambda first, last: met.wait() if first < 3 * LEAST_QUERIES else None, 3 * LEAST_QUERIES, 3)
+    in_pieces(lambda first, last: met.wait() if first < 3 * LEAST_ITEMS else None, 3 * LEAST_ITEMS, 3)
 
 
 @pytest.mark.parametrize("where", ["first", "last"])
 def test_a_failure_is_raised_and_nobody_works_on(where):
-    running, lock, bad = [0], threading.Lock(), 0 if where == "first" else 1000 - LEAST_QUERIES
+    running, lock, bad = [0], threading.Lock(), 0 if where == "first" else 1000 - LEAST_ITEMS
 
     def task(first, last):
         with lock:

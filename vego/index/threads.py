@@ -19,7 +19,7 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-LEAST_QUERIES = 32  # that a thread takes at a time
+LEAST_ITEMS = 32  # queries, or nodes, that a thread takes at a time
 MOST_WORKERS = max(64, os.cpu_count() or 1)
 
 
@@ -41,7 +41,7 @@ def _pieces(total: int, threads: int) -> list[tuple[int, int]]:
     """
     pieces, first = [], 0
     while first < total:
-        last = min(total, first + max(LEAST_QUERIES, (total - first) // (2 * threads)))
+        last = min(total, first + max(LEAST_ITEMS, (total - first) // (2 * threads)))
         pieces.append((first, last))
         first = last
     return pieces
@@ -49,7 +49,7 @@ def _pieces(total: int, threads: int) -> list[tuple[int, int]]:
 
 def in_pieces(task: Callable[[int, int], None], total: int, threads: int) -> None:
     """Call task(first, last) over [0, total), in pieces if there is more than one thread for them; one is ours."""
-    if threads == 1 or total <= LEAST_QUERIES:
+    if threads == 1 or total <= LEAST_ITEMS:
         task(0, total)
         return
     pieces = _pieces(total, threads)

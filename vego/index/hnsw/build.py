@@ -7,8 +7,7 @@ Both steps only read what other tasks of the same step do not write, so threads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,14 +19,13 @@ from vego.index.hnsw.graph import HnswGraph, bias_room, code_rows, with_room
 from vego.index.hnsw.params import HnswParams, levels_of
 from vego.index.links import NONE, slots_of
 from vego.index.quantize import train_scale
-from vego.index.threads import thread_count
+from vego.index.threads import in_pieces, thread_count
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
 
 FIRST_BATCH = 256
 LARGEST_BATCH = 1024
-TASK_NODES = 64  # nodes a thread takes at a time
 SCALE_SETTLES = 16_384  # rows after which the scale of codes of all dimensions is final
 DRIFT = 1.5  # times as much left out by the axes as of the rows they were chosen for: they are chosen anew
 
@@ -48,12 +46,10 @@ def grow(
     graph = with_room(graph, levels_of(params, graph.rows, stop))
     graph = _with_codes(graph, params, vectors, stop)
     workers = thread_count(threads)
-    with ThreadPoolExecutor(workers) as pool:
-        run = pool.map if workers > 1 else map
-        while graph.rows < stop:
-            size = min(max(FIRST_BATCH, graph.rows // 4), LARGEST_BATCH, stop - graph.rows)
-            graph = _add_batch(graph, params, graph.rows + size, run)
-            yield graph
+    while graph.rows < stop:
+        size = min(max(FIRST_BATCH, graph.rows // 4), LARGEST_BATCH, stop - graph.rows)
+        graph = _add_batch(graph, params, graph.rows + size, workers)
+        yield graph
     if graph.rows - graph.checked >= graph.rows // 8:
         yield with_all_reachable(graph, params)
 
@@ -89,18 +85,16 @@ def with_all_reachable(graph: HnswGraph, params: HnswParams) -> HnswGraph:
     return replace(graph, checked=graph.rows)
 
 
-def _add_batch(
-    graph: HnswGraph, params: HnswParams, stop: int, run: Callable[..., Iterable[None]]
-) -> HnswGraph:
+def _add_batch(graph: HnswGraph, params: HnswParams, stop: int, threads: int) -> HnswGraph:
     from vego.index.kernels.hnsw_build import link_batch, merge_links
 
     start = graph.rows
     codes, bias = graph.codes, graph.bias
 
-    def link(first: int) -> None:
+    def link(first: int, last: int) -> None:
         link_batch(
             codes, bias, graph.links, graph.upper, graph.upper_start, graph.levels,
-            start, graph.entry, graph.top, first, min(first + TASK_NODES, stop),
+            start, graph.entry, graph.top, start + first, start + last,
             params.m, params.strictness, params.ef_construction,
         )  # fmt: skip
 
@@ -112,15 +106,14 @@ def _add_batch(
         bounds = np.append(heads, len(rows))
         rows, targets = rows[heads], targets[heads]
 
-        def task(first: int) -> None:
-            last = min(first + TASK_NODES, len(rows))
+        def task(first: int, last: int) -> None:
             merge_links(
                 codes, bias, table, cap, params.strictness, rows, targets, bounds, sources, first, last
             )  # fmt: skip
 
-        _drain(run(task, range(0, len(rows), TASK_NODES)))
+        in_pieces(task, len(rows), threads)
 
-    _drain(run(link, range(start, stop, TASK_NODES)))
+    in_pieces(link, stop - start, threads)
     merge(graph.links, 2 * params.m, _reverse_edges(graph, stop))
     merge(graph.upper, params.m, _reverse_upper_edges(graph, stop))
     best = start + int(np.argmax(graph.levels[start:stop]))
@@ -146,8 +139,3 @@ def _reverse_upper_edges(graph: HnswGraph, stop: int) -> tuple[Array, Array, Arr
     source, column = np.nonzero(chosen != NONE)
     targets = chosen[source, column].astype(np.int64)
     return graph.upper_start[targets] + layers[source], targets, nodes[source].astype(np.uint32)
-
-
-def _drain(results: Iterable[None]) -> None:
-    for _ in results:
-        pass

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vego.index.hnsw.build import TASK_NODES, with_all_reachable
+from vego.index.hnsw.build import with_all_reachable
 from vego.index.hnsw.graph import HnswGraph, empty_graph
 from vego.index.hnsw.params import HnswParams
 from vego.index.links import NONE, WORD, empty_links, link_bytes, links_of, slots_of
 from vego.index.scratch import StampPool
-from vego.index.threads import thread_count
+from vego.index.threads import in_pieces, thread_count
 from vego.index.views import aligned_empty, kernel_view
 
 Array = npt.NDArray[Any]
@@ -41,10 +40,10 @@ def without(
     links = empty_links(rows, params.link_width, graph.links.shape[2])
     used = int(graph.upper_start[rows])
     upper = empty_links(used, params.m, WORD)
-    with ThreadPoolExecutor(thread_count(threads)) as pool:
-        for layer in range(graph.top + 1):
-            there = nodes if layer == 0 else nodes[graph.levels[nodes] >= layer]
-            _heal(graph, params, removed, layer, there, upper if layer else links, stamps, pool)
+    workers = thread_count(threads)
+    for layer in range(graph.top + 1):
+        there = nodes if layer == 0 else nodes[graph.levels[nodes] >= layer]
+        _heal(graph, params, removed, layer, there, upper if layer else links, stamps, workers)
     nodes = nodes if order is None else order
     # Where a node went; NONE for those removed and for the end of a row, which comes last.
     place = np.full(rows + 1, NONE, np.uint32)
@@ -78,7 +77,7 @@ def _heal(
     nodes: Array,
     healed: Array,
     stamps: StampPool,
-    pool: ThreadPoolExecutor,
+    threads: int,
 ) -> None:
     from vego.index.kernels.removal import bypass  # numba loads on first use
 
@@ -88,15 +87,14 @@ def _heal(
     cap = params.m if layer else 2 * params.m
     weighed = max(params.ef_construction, cap)  # a row that had more links than are weighed keeps as many
 
-    def task(first: int) -> None:
+    def task(first: int, last: int) -> None:
         with stamps.borrow(graph.capacity) as mine:
             bypass(
-                *read, layer, marks, nodes, first, min(first + TASK_NODES, len(nodes)),
+                *read, layer, marks, nodes, first, last,
                 cap, params.strictness, weighed, mine, healed,
             )  # fmt: skip
 
-    for _ in pool.map(task, range(0, len(nodes), TASK_NODES)):
-        pass
+    in_pieces(task, len(nodes), threads)
 
 
 def _counted(lengths: Array) -> npt.NDArray[np.int64]:
