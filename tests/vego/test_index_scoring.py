@@ -28,6 +28,12 @@ def _sums(operation, kind, address, stride, query, out):
         out[i] = scoring.row_sum(operation, kind, address + i * stride, query)
 
 
+@kernel
+def _streamed(operation, kind, address, stride, query, ahead, out):
+    for i in range(out.shape[0]):
+        out[i] = scoring.streamed_sum(operation, kind, address + i * stride, query, ahead)
+
+
 def sums(operation, kind, rows, query, out):
     """Compiled once for all kinds of rows; numba knows no float16."""
     _sums(operation, kind, rows.ctypes.data, rows.strides[0], query, out)
@@ -61,6 +67,21 @@ def test_sums(element, operation, dimension):
     spread = np.abs(terms).sum(axis=1) * 1e-6 + 1e-42  # a few of the smallest float32
     assert (np.abs(out - terms.sum(axis=1)) <= spread).all()
     assert (np.abs(plain - terms.sum(axis=1)) <= spread).all()
+
+
+@pytest.mark.parametrize("element", [one for one in Element if one is not Element.BIT])
+def test_sums_of_rows_that_follow_each_other(element):
+    """The same to the bit, wherever the memory is that is asked for."""
+    for operation in OPERATIONS:
+        for dimension in (1, 16, 63, 150):
+            rows, query = rows_of(element, dimension), rows_of(Element.FLOAT32, dimension, 1)[3]
+            expected, out = np.empty((2, 9), np.float32)
+            sums(operation, element.code, rows, query, expected)
+            for ahead in (0, rows.strides[0], 1 << 46, -(1 << 46)):
+                _streamed(
+                    operation, element.code, rows.ctypes.data, rows.strides[0], query, np.int64(ahead), out
+                )
+                np.testing.assert_array_equal(out, expected)
 
 
 @given(width=st.integers(1, 300))

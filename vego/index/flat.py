@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vego.errors import InvalidArgumentError
 from vego.index.metrics import Metric
-from vego.index.views import accept_mask, candidate_rows, result_arrays, rows_for, vectors_of
+from vego.index.views import accept_mask, candidate_rows, marked_slots, result_arrays, rows_for, vectors_of
 from vego.table.vectors import Vectors
 from vego.vector_type import BITS, Element
 
@@ -51,23 +51,26 @@ def exact_search(
             f"start, stop: expected 0 <= start <= stop <= {total}, found {start}, {stop}"
         )
     candidates = NO_ROWS if rows is None else candidate_rows(rows, total)
-    mask = accept_mask(accept, total)
+    listed = rows is not None or accept is not None
+    if accept is not None:
+        mask = accept_mask(accept, total)
+        candidates = marked_slots(mask, start, stop) if rows is None else candidates[mask[candidates]]
     slots, distances = result_arrays(len(queries), k)
-    if rows is None:
-        known.settle_range(start, stop)
-    else:
+    if listed:
         known.settle(candidates)
+    else:
+        known.settle_range(start, stop)
     table, norms = known.kernel_tables()
     if metric is Metric.HAMMING:
         from vego.index.kernels.bit_scan import scan_bits  # numba loads on first use
 
-        scan_bits(table, queries, start, stop, candidates, rows is not None, mask, slots, distances)
+        scan_bits(table, queries, start, stop, candidates, listed, slots, distances)
         return slots, distances
     from vego.index.kernels.flat import exact_scan  # numba loads on first use
 
     usual = known.element is Element.FLOAT32 and metric is not Metric.L1
     exact_scan(
         metric.code, None if usual else known.element.code, table, norms, queries,
-        start, stop, candidates, rows is not None, mask, slots, distances,
+        start, stop, candidates, listed, slots, distances,
     )  # fmt: skip
     return slots, distances

@@ -191,7 +191,7 @@ def find_rows(vectors, candidates, listed, low, high, addresses):
 
 
 @kernel
-def scan_bits(vectors, queries, start, stop, candidates, listed, accept, slots, distances):
+def scan_bits(vectors, queries, start, stop, candidates, listed, slots, distances):
     """`exact_scan` of vectors of bits: queries uint8 (m, d / 8), distances of Hamming."""
     k = slots.shape[1]
     distances[:] = np.inf
@@ -215,8 +215,6 @@ def scan_bits(vectors, queries, start, stop, candidates, listed, accept, slots, 
                 for place in range(low + j, min(low + j + ROWS, high)):
                     slot = np.int64(candidates[np.uint64(place)]) if listed else np.int64(place)
                     value = np.float32(counts[np.uint64(place - low - j)])
-                    if value > best[0] or (accept.shape[0] and not accept[slot]):
-                        continue
-                    if value < best[0] or slot < of_best[0]:
+                    if value < best[0] or (value == best[0] and slot < of_best[0]):
                         sift_down(best, of_best, k, value, slot)
     in_order(HAMMING, slots, distances)

@@ -11,9 +11,10 @@ import numpy as np
 from lance_fmt.kernels.decorator import distance_kernel, kernel
 from vego.index.kernels.distance import COSINE, inverse_norm, operation_of, rank_value, reported_distance
 from vego.index.kernels.rows import address_in, array_with, norm_at, row_bytes
-from vego.index.kernels.scoring import row_sum
+from vego.index.kernels.scoring import streamed_sum
 
 BLOCK_BYTES = 1 << 18
+AHEAD = 2048  # bytes of rows that are asked for before they are read: the processor alone is late by a third
 UNFILLED = (1 << 63) - 1
 
 
@@ -58,14 +59,13 @@ def in_order(metric, slots, distances):
 
 @distance_kernel
 def exact_scan(
-    metric, kind, vectors, inverse_norms, queries, start, stop, candidates, listed, accept, slots, distances
+    metric, kind, vectors, inverse_norms, queries, start, stop, candidates, listed, slots, distances
 ):
-    """k nearest of each query among the slots [start, stop), or `candidates` if `listed`, that are accepted.
+    """k nearest of each query among the slots [start, stop), or `candidates` if `listed`.
 
-    `kind` is that of the rows, or None, as `row_sum` takes it.
-    `accept` of length 0 allows all. Results: slots int64 (m, k), -1 where there are none, and distances
-    float32 (m, k), infinite there; ascending by (distance, slot). `vectors` and `inverse_norms` are the tables of
-    vego/index/kernels/rows.py, all blocks settled.
+    `kind` is that of the rows, or None, as `row_sum` takes it. Results: slots int64 (m, k), -1 where there are none,
+    and distances float32 (m, k), infinite there; ascending by (distance, slot). `vectors` and `inverse_norms` are the
+    tables of vego/index/kernels/rows.py, all blocks settled.
     """
     count, k = slots.shape
     inverses = np.ones(count, np.float32)
@@ -78,6 +78,8 @@ def exact_scan(
     last = candidates.shape[0] if listed else stop
     chunk = np.uint64(0)  # the array that the last row was in
     size = row_bytes(vectors)
+    ahead = np.int64(AHEAD)
+    later = 1 + AHEAD // size
     block = max(16, BLOCK_BYTES // size)
     for low in range(first, last, block):
         high = min(low + block, last)
@@ -87,11 +89,12 @@ def exact_scan(
             query = queries[i]
             for j in range(low, high):
                 slot = np.int64(candidates[j]) if listed else np.int64(j)
-                if accept.shape[0] and not accept[slot]:
-                    continue
                 chunk = array_with(vectors, chunk, slot)
                 # No kernel of its own: see kernels/scoring.py for what a call with arrays costs.
-                total = row_sum(operation_of(metric), kind, address_in(vectors, chunk, slot, size), query)
+                address = address_in(vectors, chunk, slot, size)
+                if listed:
+                    ahead = (np.int64(candidates[min(j + later, last - 1)]) - slot) * size
+                total = streamed_sum(operation_of(metric), kind, address, query, ahead)
                 inverse = norm_at(vectors, inverse_norms, chunk, slot) if metric == COSINE else np.float32(1)
                 value = rank_value(metric, total, inverse, inverses[i])
                 if value > heap_distances[0]:

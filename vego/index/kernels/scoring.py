@@ -88,13 +88,19 @@ def _bytes(signed):
     return load
 
 
-def _sum(builder, operation, load, row, query, length):
-    """The sum over `length` (i64) components of `_term`; `load` reads those of the row, query points to float32."""
+def _sum(builder, operation, load, row, query, length, ahead=None):
+    """The sum over `length` (i64) components of `_term`; `load` reads those of the row, query points to float32.
+
+    Of a row of float32, memory `ahead` (i64) bytes on is asked for while it is read: a line with each line.
+    """
     zeros = ir.Constant(VECTOR, [0.0] * LANES)
     totals = [cgutils.alloca_once_value(builder, zeros) for _ in range(SUMS)]
     rest = cgutils.alloca_once_value(builder, FLOAT(0.0))
 
     def add(place, total, count):
+        if ahead is not None and count == LANES:
+            line = builder.gep(row, [builder.add(builder.mul(place, INT64(4)), ahead)])
+            called(builder, "llvm.prefetch.p0", ir.VoidType(), line, INT32(0), INT32(3), INT32(1))
         a, b = load(builder, row, place, count), _float32(builder, query, place, count)
         builder.store(_term(builder, operation, a, b, builder.load(total)), total)
 
@@ -153,9 +159,10 @@ def _seldom_used(module):
 
 
 def _sum_of_floats(context, builder, signature, args):
-    """`row_sum` of a float32 query."""
-    operation, rows, address, _ = args
-    view, query = row_pointer(context, builder, signature.args[-1], args[-1], types.uint64, INT64(0))
+    """`row_sum`, or `streamed_sum`, of a float32 query."""
+    operation, rows, address, _, *streamed = args
+    ahead = streamed[0] if streamed else None
+    view, query = row_pointer(context, builder, signature.args[3], args[3], types.uint64, INT64(0))
     row = builder.inttoptr(address, INT8.as_pointer())
     length = cgutils.unpack_tuple(builder, view.shape, 1)[0]
     result = cgutils.alloca_once(builder, FLOAT)
@@ -164,9 +171,9 @@ def _sum_of_floats(context, builder, signature, args):
         product = builder.icmp_signed("==", operation, INT64(PRODUCTS))
         with builder.if_else(product) as (products, squares):
             with products:
-                builder.store(_sum(builder, PRODUCTS, _float32, row, query, length), result)
+                builder.store(_sum(builder, PRODUCTS, _float32, row, query, length, ahead), result)
             with squares:
-                builder.store(_sum(builder, SQUARES, _float32, row, query, length), result)
+                builder.store(_sum(builder, SQUARES, _float32, row, query, length, ahead), result)
 
     if signature.args[1] == types.none:
         usual()
@@ -216,6 +223,13 @@ def _row_sum(typingctx, operation, kind, address, query):  # noqa: ARG001
     codegen = _differing_bits if query.dtype == types.uint8 else _sum_of_floats
     known = types.none if isinstance(kind, types.NoneType) else types.int64
     return types.float32(types.int64, known, types.int64, query), codegen
+
+
+@intrinsic
+def _streamed_sum(typingctx, operation, kind, address, query, ahead):  # noqa: ARG001
+    """`streamed_sum` from vector instructions."""
+    known = types.none if isinstance(kind, types.NoneType) else types.int64
+    return types.float32(types.int64, known, types.int64, query, types.int64), _sum_of_floats
 
 
 @intrinsic
@@ -277,6 +291,11 @@ def row_sum_loop(operation, kind, address, query):
     return np.float32(((row - query) ** 2).sum() if operation == SQUARES else np.abs(row - query).sum())
 
 
+def streamed_sum_loop(operation, kind, address, query, ahead):  # noqa: ARG001
+    """`row_sum` of a float32 query and a row that others follow: memory `ahead` bytes on is asked for."""
+    return row_sum_loop(operation, kind, address, query)
+
+
 def half_sum_loop(product, kind, address, query):
     """`row_sum` where the row is of 16-bit floats, of FLOAT16 (0) or BFLOAT16 (1); see vego/index/kernels/halves.py."""
     bits = np.ctypeslib.as_array((ctypes.c_uint16 * len(query)).from_address(int(address)))
@@ -293,6 +312,7 @@ def address_of_row(array, row):
 
 # Intrinsics exist only in compiled code. They are not wrapped in kernels, which would count references again.
 row_sum = row_sum_loop if config.DISABLE_JIT else _row_sum
+streamed_sum = streamed_sum_loop if config.DISABLE_JIT else _streamed_sum
 half_sum = half_sum_loop if config.DISABLE_JIT else _half_sum
 as_written = np.float32 if config.DISABLE_JIT else _as_written
 row_address = address_of_row if config.DISABLE_JIT else _row_address
