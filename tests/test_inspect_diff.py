@@ -170,4 +170,4 @@ def test_damaged_values_are_named_and_the_others_compared(a, capsys):
     found = {column["name"]: column["values"] for column in diff(a, b, capsys=capsys, status=1)["columns"]}
     assert found == {"n": "equal", "x": "damaged", "text": "equal", "v": "equal"}
     assert main(["inspect", "diff", str(a), str(b)]) == 1
-    assert "damaged at byte" in capsys.readouterr().out
+    assert "damaged at byte" in " ".join(capsys.readouterr().out.split())  # long paths break the line

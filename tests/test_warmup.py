@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_a_process_that_dies_is_reported(children):
 
 
 def test_who_stops_listening_leaves_no_process_and_no_file(children, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     steps = shared_out(["booleans", "graph", "l1"], 2)
     assert next(steps)[1] >= 0
     assert list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections import deque
@@ -38,8 +39,13 @@ def shared_out(parts: Sequence[str], jobs: int) -> Iterator[Step]:
 
     Raises WarmupError where a process fails. No process is left, however this ends.
     """
+    # A child that is ended while it makes or removes a directory of its own cannot see to that any more.
+    with tempfile.TemporaryDirectory(prefix="vego-warmup-") as directory:
+        yield from _shared_out(parts, [_Worker(directory) for _ in range(jobs)])
+
+
+def _shared_out(parts: Sequence[str], workers: Sequence[_Worker]) -> Iterator[Step]:
     waiting, news = deque(parts), queue.SimpleQueue[Step | BaseException | None]()
-    workers = [_Worker() for _ in range(jobs)]
 
     def serve(worker: _Worker) -> None:
         try:
@@ -55,7 +61,7 @@ def shared_out(parts: Sequence[str], jobs: int) -> Iterator[Step]:
     try:
         for thread in threads:
             thread.start()
-        working = jobs
+        working = len(workers)
         while working:
             match news.get():
                 case None:
@@ -74,9 +80,12 @@ def shared_out(parts: Sequence[str], jobs: int) -> Iterator[Step]:
 
 
 class _Worker:
-    def __init__(self) -> None:
+    """A process that does parts, whose temporary files are in `directory`."""
+
+    def __init__(self, directory: str) -> None:
         self._child = subprocess.Popen(
             [sys.executable, "-m", "vego_tools.warmup_processes"],
+            env=os.environ | {"TMPDIR": directory, "TEMP": directory, "TMP": directory},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -54,6 +54,11 @@ def test_links_are_written_where_they_belong(size):
     assert slots_of(links)[0].tolist() == [7] * 4
 
 
+def test_kernels_and_arrays_mean_the_same():
+    """Kernels import nothing from outside of theirs, so both say it."""
+    assert (kernels.NONE, kernels.WORD) == (NONE, WORD)
+
+
 def test_the_largest_slots_of_few_rows_are_no_end():
     assert link_bytes(SHORT_ROWS) == SHORT and link_bytes(SHORT_ROWS + 1) == WORD
     last = np.array([[SHORT_ROWS - 1, NONE]], np.uint32)

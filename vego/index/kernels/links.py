@@ -76,4 +76,5 @@ else:
 @kernel
 def end_links(row, first):
     """Have the row end with link `first` - 1."""
-    row[first:] = 255
+    for j in range(first, row.shape[0]):
+        put_link(row, j, NONE)
