@@ -53,8 +53,8 @@ class Searcher:
         if strategy == "codes":
             found = self._codes(index, query, k, plan, accept, limit)
         else:
-            mask = None if accept is None or strategy == "graph" else accept.mask
-            found = index.search(view.vectors, None, query, k, plan.ef, plan.rerank, mask)
+            among = None if strategy == "graph" else accept
+            found = index.search(view.vectors, None, query, k, plan.ef, plan.rerank, among)
         if plan.indexed == view.rows:
             return found
         slots, distances = found
@@ -66,9 +66,9 @@ class Searcher:
         view, index = self.view, self.index
         if plan.exact or plan.strategy == "codes" or index is None:
             return plan._replace(visited=plan.matches)
-        mask = None if accept is None or plan.strategy == "graph" else accept.mask
+        among = None if plan.strategy == "graph" else accept
         way = Way(plan.strategy, plan.reason, plan.ef)
-        way = index.explained(view.vectors, None, query, k, way, plan.rerank, mask)
+        way = index.explained(view.vectors, None, query, k, way, plan.rerank, among)
         behind = view.rows - index.rows
         if accept is not None:
             behind = int(np.count_nonzero(accept.mask[index.rows :]))
@@ -96,14 +96,14 @@ class Searcher:
             return slots, distances
         if plan.strategy in ("exact", "gather") or index is None:
             return self._exact(queries, k, 0, accept, limit)
-        mask = None if accept is None or plan.strategy == "graph" else accept.mask
+        among = None if plan.strategy == "graph" else accept
         parts = []
         step = len(queries) if limit is None else PIECE_QUERIES
         for first in range(0, len(queries), step) if len(queries) else (0,):
             if limit is not None:
                 limit.check()
             some = queries[first : first + step]
-            arguments = view.vectors, None, some, k, plan.ef, plan.rerank, mask, threads
+            arguments = view.vectors, None, some, k, plan.ef, plan.rerank, among, threads
             parts.append(index.search_batch(*arguments))
         indexed = parts[0] if len(parts) == 1 else _stacked(parts)
         if index.rows == view.rows:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vego.index.views import marked_slots
+from vego.index.views import accept_mask, kernel_view, marked_slots
 
 KEPT_BYTES = 8 << 20  # of what filters accept of one snapshot
 MOST_ASKED = 1_024  # filters that are remembered as asked once
@@ -20,14 +21,26 @@ class Accepted:
     __slots__ = ("_slots", "count", "mask")
 
     def __init__(self, mask: NDArray[np.bool_], count: int | None = None) -> None:
-        self.mask = mask
+        self.mask = kernel_view(np.ascontiguousarray(mask))
         self.count = int(np.count_nonzero(mask)) if count is None else count
         self._slots: NDArray[np.uint32] | None = None
+
+    @classmethod
+    def of(cls, accept: Accept, total: int) -> Accepted:
+        """What a caller gave for `total` slots or more; raises InvalidArgumentError for fewer, or no bool (n,)."""
+        if isinstance(accept, Accepted):
+            accept_mask(accept.mask, total)
+            return accept
+        return cls(accept_mask(accept, total))
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory it may come to take."""
         return self.mask.nbytes + 4 * self.count
+
+    def count_below(self, stop: int) -> int:
+        """How many of the slots below `stop` it marks."""
+        return self.count if stop == len(self.mask) else int(np.count_nonzero(self.mask[:stop]))
 
     def slots(self, start: int, stop: int) -> NDArray[np.uint32]:
         """The accepted slots in [start, stop), ascending; not to be changed. What is made of all slots is kept."""
@@ -40,6 +53,14 @@ class Accepted:
             return marked_slots(self.mask, start, stop)
         low, high = np.searchsorted(every, (start, stop))
         return every[low:high]
+
+
+Accept = NDArray[Any] | Accepted  # what a search may return: bool, one per slot, or that with its count
+
+
+def mask_of(accept: Accept | None, total: int) -> NDArray[np.bool_]:
+    """`accept_mask` of either."""
+    return accept_mask(accept.mask if isinstance(accept, Accepted) else accept, total)
 
 
 class AcceptedByFilter:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vego.errors import CorruptionError
+from vego.index.accepted import Accept
 from vego.index.flat import exact_search
 from vego.index.metrics import Metric
 from vego.index.views import vectors_of
@@ -69,7 +70,7 @@ class Searchable(Protocol):
         k: int,
         ef: int = ...,
         rerank: int = ...,
-        accept: Array | None = None,
+        accept: Accept | None = None,
         threads: int | None = 1,
     ) -> Found:
         """The k nearest indexed slots of each of `queries` (m, d), int64 (m, k) padded with -1, and their distances.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import DimensionMismatchError, InvalidArgumentError
+from vego.index.accepted import Accept
 from vego.index.calibration import Calibration, Searchable
 from vego.index.metrics import Metric
 from vego.index.way import Way
@@ -146,7 +147,7 @@ class VectorIndex(Searchable, Protocol):
         k: int,
         way: Way,
         rerank: int,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Way:
         """`way`, which is one of this index's own, after `search` of one query: with what the query decided."""
 
@@ -158,7 +159,7 @@ class VectorIndex(Searchable, Protocol):
         k: int,
         ef: int = ...,
         rerank: int = ...,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first; k of them whenever k are accepted."""
 

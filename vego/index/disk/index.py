@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
+from vego.index.accepted import Accept, mask_of
 from vego.index.calibration import Calibration
 from vego.index.disk.parts import FreshPart, Part, source_of
 from vego.index.disk.storage import FORMAT, read_parts, write_parts
@@ -27,7 +28,6 @@ from vego.index.threads import thread_count
 from vego.index.vector_index import MAX_ROWS, Cancel, Progress, check_known, check_removed, check_stop
 from vego.index.views import (
     ALL,
-    accept_mask,
     candidate_rows,
     merged,
     padding,
@@ -274,7 +274,7 @@ class DiskIndex(Walked):
         k: int,
         way: Way,
         rerank: int,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Way:
         """`way`, a walk, after it has been gone: with the records it read. Under a mask nobody counts them."""
         if accept is not None:
@@ -291,7 +291,7 @@ class DiskIndex(Walked):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = DEFAULT_RERANK,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
@@ -314,14 +314,14 @@ class DiskIndex(Walked):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = DEFAULT_RERANK,
-        accept: Array | None = None,
+        accept: Accept | None = None,
         threads: int | None = 1,
     ) -> Found:
         """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
         queries = vector_rows(queries, self.dimension, "queries")
         parts = self._parts
         known = self._known(vectors, inverse_norms)
-        mask = accept_mask(accept, sum(part.rows for part in parts))
+        mask = mask_of(accept, sum(part.rows for part in parts))
         found = []
         for first, part in _numbered(parts):
             some = mask[first:] if len(mask) else ALL

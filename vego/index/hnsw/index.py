@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
+from vego.index.accepted import Accept, Accepted
 from vego.index.calibration import Calibration
 from vego.index.hnsw.build import grow
 from vego.index.hnsw.graph import HnswGraph, empty_graph
@@ -29,7 +30,6 @@ from vego.index.threads import thread_count
 from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_removed, check_stop
 from vego.index.views import (
     FLOAT32,
-    accept_mask,
     candidate_rows,
     kernel_view,
     result_arrays,
@@ -247,7 +247,7 @@ class HnswIndex(Walked):
         k: int,
         way: Way,
         rerank: int,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Way:
         """`way`, a walk, after it has been gone: which walk it was under a mask, and how many nodes it scored."""
         if accept is None:
@@ -264,7 +264,7 @@ class HnswIndex(Walked):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = DEFAULT_RERANK,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query (d,), nearest first: slots int64, distances float32.
 
@@ -319,7 +319,7 @@ class HnswIndex(Walked):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = DEFAULT_RERANK,
-        accept: Array | None = None,
+        accept: Accept | None = None,
         threads: int | None = 1,
     ) -> Found:
         """`search` for each of `queries` (m, d): slots (m, k) padded with -1, distances with infinity."""
@@ -333,8 +333,8 @@ class HnswIndex(Walked):
         elif accept is None:
             search.settled(lambda one: one.walk(queries, slots, distances, thread_count(threads)))
         else:
-            mask = accept_mask(accept, rows)
-            search.settled(lambda one: one.filtered(queries, slots, distances, thread_count(threads), mask))
+            those = Accepted.of(accept, rows)
+            search.settled(lambda one: one.filtered(queries, slots, distances, thread_count(threads), those))
         return slots, distances
 
     def search_accepted(
@@ -345,7 +345,7 @@ class HnswIndex(Walked):
         k: int,
         ef: int,
         rerank: int,
-        accept: Array,
+        accept: Accept,
     ) -> tuple[Found, int, int]:
         """`search` of one query under a mask, with the way it was answered and how many nodes were scored for it.
 
@@ -355,8 +355,8 @@ class HnswIndex(Walked):
         slots, distances = result_arrays(1, k)
         known = vectors_of(vectors, inverse_norms, self.params.dimension, self.metric)
         search = self._search(known, max(ef, k), max(rerank, k))
-        mask = accept_mask(accept, search.snapshot.rows)
-        how, scored = search.settled(lambda one: one.filtered(queries, slots, distances, 1, mask))
+        those = Accepted.of(accept, search.snapshot.rows)
+        how, scored = search.settled(lambda one: one.filtered(queries, slots, distances, 1, those))
         return trimmed(slots[0], distances[0]), int(how[0]), int(scored[0])
 
     def visited(

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vego.index.accepted import Accepted
 from vego.index.flat import exact_search
 from vego.index.hnsw.graph import HnswGraph
 from vego.index.kernels.filter_costs import CONFIDENCE, PAST_NODES, SCAN, walk_budget
 from vego.index.metrics import Metric
 from vego.index.scratch import StampPool
 from vego.index.threads import in_pieces
-from vego.index.views import kernel_view, marked_slots
+from vego.index.views import kernel_view
 from vego.table.vectors import Vectors
 
 Array = npt.NDArray[Any]
@@ -154,20 +155,20 @@ class Search(NamedTuple):
         return slots[0], distances[0]
 
     def filtered(
-        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Array
+        self, queries: Array, slots: Array, distances: Array, threads: int, accept: Accepted
     ) -> tuple[Array, Array]:
         """Write the nearest accepted slots of each query, by walk or scan, whichever is cheaper.
 
         Returns how each was answered (PAST, THROUGH or SCAN of `kernels/filter_costs.py`) and how many were scored.
         """
         rows = self.snapshot.rows
-        accepted = int(np.count_nonzero(accept[:rows]))
+        accepted = accept.count_below(rows)
         budget = walk_budget(accepted, self.snapshot.code_width, self.ef)
-        how, scored = self.walk_filtered(queries, slots, distances, threads, accept, accepted, budget)
+        how, scored = self.walk_filtered(queries, slots, distances, threads, accept.mask, accepted, budget)
         left = (how == SCAN).nonzero()[0]
         if len(left):
             scored[left] += accepted
-            self._scan_each(queries, left, marked_slots(accept, 0, rows), slots, distances, threads)
+            self._scan_each(queries, left, accept.slots(0, rows), slots, distances, threads)
         return how, scored
 
     def walk_filtered(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
+from vego.index.accepted import Accept, mask_of
 from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.codes import coder_class
 from vego.index.codes.coder import Call
@@ -23,7 +24,7 @@ from vego.index.ivf.storage import FORMAT, read_lists, write_lists
 from vego.index.metrics import Metric
 from vego.index.threads import in_pieces, thread_count
 from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_stop, kept_slots
-from vego.index.views import accept_mask, candidate_rows, padding, trimmed, vector_rows, vectors_of
+from vego.index.views import candidate_rows, padding, trimmed, vector_rows, vectors_of
 from vego.index.way import GATHER_ROWS, Way
 from vego.table.vectors import Vectors
 
@@ -175,13 +176,15 @@ class IvfIndex(Calibrated):
         k: int,  # noqa: ARG002
         way: Way,
         rerank: int,  # noqa: ARG002
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Way:
         """`way` with the rows of all lists, where it looks at all; nobody counts those of some lists."""
         if way.ef < self.lists:
             return way
         rows = self.rows
-        return way._replace(visited=rows if accept is None else int(np.count_nonzero(accept[:rows])))
+        return way._replace(
+            visited=rows if accept is None else int(np.count_nonzero(mask_of(accept, rows)[:rows]))
+        )
 
     def extend(
         self,
@@ -275,7 +278,7 @@ class IvfIndex(Calibrated):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = 0,
-        accept: Array | None = None,
+        accept: Accept | None = None,
         *,
         nprobe: int | None = None,
     ) -> Found:
@@ -300,7 +303,7 @@ class IvfIndex(Calibrated):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = 0,
-        accept: Array | None = None,
+        accept: Accept | None = None,
         threads: int | None = 1,
         *,
         nprobe: int | None = None,
@@ -315,7 +318,7 @@ class IvfIndex(Calibrated):
         if lists is None:
             return slots, distances
         check_known(lists.rows, known)
-        mask = accept_mask(accept, lists.rows)
+        mask = mask_of(accept, lists.rows)
         probing = lists.probing
         if accept is not None:
             probing = probing._replace(sizes=lists.accepted_sizes(mask))

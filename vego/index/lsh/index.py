@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lance_fmt import Column
+from vego.index.accepted import Accept, mask_of
 from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.flat import exact_search
 from vego.index.lsh.storage import FORMAT, read_tables, write_tables
@@ -19,7 +20,6 @@ from vego.index.scratch import StampPool
 from vego.index.threads import in_pieces, thread_count
 from vego.index.vector_index import Cancel, Progress, asked_of, check_known, check_stop, kept_slots
 from vego.index.views import (
-    accept_mask,
     bit_rows,
     candidate_rows,
     padding,
@@ -209,7 +209,7 @@ class LshIndex(Calibrated):
         k: int,
         way: Way,
         rerank: int,  # noqa: ARG002
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Way:
         """`way`, of buckets, with the rows that were scored."""
         return way._replace(visited=self.scored(vectors, inverse_norms, query, k, way.ef, accept))
@@ -222,7 +222,7 @@ class LshIndex(Calibrated):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = 1,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> Found:
         """The k nearest indexed slots of one query, uint8 (d / 8,), nearest first: slots int64, distances float32.
 
@@ -240,7 +240,7 @@ class LshIndex(Calibrated):
         k: int,
         ef: int = DEFAULT_EF,
         rerank: int = 1,  # noqa: ARG002
-        accept: Array | None = None,
+        accept: Accept | None = None,
         threads: int | None = 1,
     ) -> Found:
         """`search` for each of `queries` (m, d / 8): slots (m, k) padded with -1, distances with infinity."""
@@ -253,7 +253,7 @@ class LshIndex(Calibrated):
         query: Array,
         k: int,
         ef: int,
-        accept: Array | None = None,
+        accept: Accept | None = None,
     ) -> int:
         """How many rows `search` scores for one query."""
         found = self._search(vectors, inverse_norms, np.asarray(query)[None], k, ef, accept, 1)
@@ -266,7 +266,7 @@ class LshIndex(Calibrated):
         queries: Array,
         k: int,
         ef: int,
-        accept: Array | None,
+        accept: Accept | None,
         threads: int | None,
     ) -> tuple[Found, npt.NDArray[np.int64]]:
         from vego.index.kernels.lsh_search import search_buckets  # numba loads on first use
@@ -280,7 +280,7 @@ class LshIndex(Calibrated):
             return (slots, distances), scored
         rows = len(tables.keys)
         check_known(rows, known)
-        mask = accept_mask(accept, rows)
+        mask = mask_of(accept, rows)
 
         def task(first: int, last: int) -> None:
             with self._stamps.borrow(rows) as stamps:
