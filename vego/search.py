@@ -71,7 +71,7 @@ class Searcher:
         way = index.explained(view.vectors, None, query, k, way, plan.rerank, among)
         behind = view.rows - index.rows
         if accept is not None:
-            behind = int(np.count_nonzero(accept.mask[index.rows :]))
+            behind = accept.count - accept.count_below(index.rows)
         visited = None if way.visited is None else way.visited + behind
         return plan._replace(strategy=way.strategy, reason=way.reason, visited=visited)
 

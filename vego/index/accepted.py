@@ -28,10 +28,8 @@ class Accepted:
     @classmethod
     def of(cls, accept: Accept, total: int) -> Accepted:
         """What a caller gave for `total` slots or more; raises InvalidArgumentError for fewer, or no bool (n,)."""
-        if isinstance(accept, Accepted):
-            accept_mask(accept.mask, total)
-            return accept
-        return cls(accept_mask(accept, total))
+        mask = mask_of(accept, total)
+        return accept if isinstance(accept, Accepted) else cls(mask)
 
     @property
     def nbytes(self) -> int:

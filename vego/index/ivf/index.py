@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lance_fmt import Column
 from vego.errors import InvalidArgumentError
-from vego.index.accepted import Accept, mask_of
+from vego.index.accepted import Accept, Accepted, mask_of
 from vego.index.calibration import Calibrated, Calibration, ladder
 from vego.index.codes import coder_class
 from vego.index.codes.coder import Call
@@ -182,9 +182,7 @@ class IvfIndex(Calibrated):
         if way.ef < self.lists:
             return way
         rows = self.rows
-        return way._replace(
-            visited=rows if accept is None else int(np.count_nonzero(mask_of(accept, rows)[:rows]))
-        )
+        return way._replace(visited=rows if accept is None else Accepted.of(accept, rows).count_below(rows))
 
     def extend(
         self,

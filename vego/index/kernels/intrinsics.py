@@ -64,12 +64,16 @@ def load_at(builder, pointer, offset, kind):
     return builder.load(builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer()), align=1)
 
 
+def prefetch_line(builder, pointer):
+    """Emit `llvm.prefetch` for the cache line of a pointer, wherever that is: a wrong one is no fault."""
+    called(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, INT32(0), INT32(3), INT32(1))
+
+
 def prefetch_lines(builder, pointer, size):
-    """Emit `llvm.prefetch` for every cache line of `size` (int64) bytes at a pointer to bytes."""
+    """Emit `prefetch_line` for every cache line of `size` (int64) bytes at a pointer to bytes."""
     lines = builder.udiv(builder.add(size, INT64(CACHE_LINE - 1)), INT64(CACHE_LINE))
     with cgutils.for_range(builder, lines) as loop:
-        line = builder.gep(pointer, [builder.mul(loop.index, INT64(CACHE_LINE))])
-        called(builder, "llvm.prefetch.p0", ir.VoidType(), line, INT32(0), INT32(3), INT32(1))
+        prefetch_line(builder, builder.gep(pointer, [builder.mul(loop.index, INT64(CACHE_LINE))]))
 
 
 @intrinsic

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lance_fmt.kernels.decorator import kernel
-from vego.index.kernels.intrinsics import INT32, row_pointer
+from vego.index.kernels.intrinsics import INT32, INT64, load_at, row_pointer
 
 NONE = 0xFFFFFFFF
 WORD = 4  # bytes
@@ -27,7 +27,7 @@ def _link_at(typingctx, row, j):  # noqa: ARG001
         kinds = signature.args
         view, start = row_pointer(context, builder, kinds[0], args[0], kinds[1], args[1])
         size = builder.trunc(cgutils.unpack_tuple(builder, view.shape, 2)[1], INT32)
-        word = builder.load(builder.bitcast(start, INT32.as_pointer()), align=1)
+        word = load_at(builder, start, INT64(0), INT32)
         unused = builder.sub(INT32(8 * WORD), builder.shl(size, INT32(3)))
         return builder.ashr(builder.shl(word, unused), unused)
 

@@ -15,7 +15,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from vego.index.kernels.intrinsics import INT8, INT32, INT64, called, load_at, row_pointer
+from vego.index.kernels.intrinsics import INT8, INT32, INT64, called, load_at, prefetch_line, row_pointer
 
 INT16, FLOAT, LANES, SUMS = ir.IntType(16), ir.FloatType(), 16, 4
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -99,8 +99,7 @@ def _sum(builder, operation, load, row, query, length, ahead=None):
 
     def add(place, total, count):
         if ahead is not None and count == LANES:
-            line = builder.gep(row, [builder.add(builder.mul(place, INT64(4)), ahead)])
-            called(builder, "llvm.prefetch.p0", ir.VoidType(), line, INT32(0), INT32(3), INT32(1))
+            prefetch_line(builder, builder.gep(row, [builder.add(builder.mul(place, INT64(4)), ahead)]))
         a, b = load(builder, row, place, count), _float32(builder, query, place, count)
         builder.store(_term(builder, operation, a, b, builder.load(total)), total)
 
