@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 import lance_fmt
@@ -248,6 +248,7 @@ def test_polars_translations_lose_no_row(path: Path, p: Any) -> None:
 @given(predicates)
 @example(("not", ("<", "f", -1.5)))
 @example(("and", ("=", "i", -3), ("=", "i", -1)))
+@example(("or", ("not", ("in", "i", [-3])), ("not", ("in", "i", [-1]))))
 def test_datafusion(path: Path, p: Any) -> None:
     datafusion = pytest.importorskip("datafusion")
     from lance_fmt.interop import datafusion as interop
@@ -255,7 +256,15 @@ def test_datafusion(path: Path, p: Any) -> None:
     context = datafusion.SessionContext()
     interop.register(context, "x", path, threads=1)
     found = context.sql(f"select id from x where {sql(p)} order by id").to_pydict().get("id", [])
-    assert found == naive(p, nan_is_largest=True), sql(p)
+    expected = naive(p, nan_is_largest=True)
+    if found != expected:
+        # DataFusion 55 takes `i not in (a) or i not in (b)` to be true of nulls, whoever holds the table.
+        alone = datafusion.SessionContext()
+        alone.from_arrow(_open_file[0].read().to_arrow(), "x")
+        assume(
+            alone.sql(f"select id from x where {sql(p)} order by id").to_pydict().get("id", []) == expected
+        )
+    assert found == expected, sql(p)
 
 
 @quick
